@@ -1,0 +1,242 @@
+//! The configuration file: every key with its default and unit, checked once.
+
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Everything that a run can be told, from a TOML file, then from the command line.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the numbers are crunched.
+    pub device: DeviceConfig,
+    /// Which models run.
+    pub models: ModelsConfig,
+    /// What counts as a candidate.
+    pub candidates: CandidatesConfig,
+    /// Limits for reading.
+    pub input: InputConfig,
+}
+
+/// `[device]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceConfig {
+    /// `auto`, `gpu` or `cpu`.
+    pub kind: DeviceKind,
+    /// Substring of the adapter's name; empty takes the first.
+    pub adapter: String,
+}
+
+/// The device to run on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceKind {
+    /// A hardware GPU where there is one, else the CPU (with a warning).
+    #[default]
+    Auto,
+    /// A GPU or an error; a software adapter is taken but named.
+    Gpu,
+    /// The CPU.
+    Cpu,
+}
+
+/// `[models]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelsConfig {
+    /// Folder of further models; those that the program brings need none.
+    pub dir: PathBuf,
+    /// Names of the models to run.
+    pub enabled: Vec<String>,
+}
+
+/// `[candidates]`
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CandidatesConfig {
+    /// Lesions whose long axis is shorter are dropped, mm.
+    pub min_long_axis_mm: f64,
+    /// Lesions of lower confidence are dropped, 0 to 1.
+    pub min_confidence: f64,
+    /// At most so many lesions a series, the most confident first.
+    pub max_lesions: usize,
+}
+
+/// `[input]`
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InputConfig {
+    /// Series of more voxels are refused before anything is allocated.
+    pub max_voxels: u64,
+    /// Run every fitting series of a study, not only the best.
+    pub all_series: bool,
+}
+
+impl Default for DeviceConfig {
+    fn default() -> Self {
+        Self {
+            kind: DeviceKind::Auto,
+            adapter: String::new(),
+        }
+    }
+}
+
+impl Default for ModelsConfig {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("models"),
+            enabled: vec!["lung-nodule-lite".into()],
+        }
+    }
+}
+
+impl Default for CandidatesConfig {
+    fn default() -> Self {
+        Self {
+            min_long_axis_mm: 3.0,
+            min_confidence: 0.3,
+            max_lesions: 100,
+        }
+    }
+}
+
+impl Default for InputConfig {
+    fn default() -> Self {
+        Self {
+            max_voxels: 2048 * 512 * 512,
+            all_series: false,
+        }
+    }
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key or a wrong type.
+    #[error("{path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The parser's message, with line and column.
+        message: String,
+    },
+    /// A value out of its range.
+    #[error("{key} is {found}; {wanted} is needed")]
+    OutOfRange {
+        /// Dotted key.
+        key: &'static str,
+        /// What it is.
+        found: String,
+        /// What it may be.
+        wanted: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Parse`], or [`Error::OutOfRange`] naming the key.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+            path: path.into(),
+            source,
+        })?;
+        let config: Self = toml::from_str(&text).map_err(|e| Error::Parse {
+            path: path.into(),
+            message: e.to_string(),
+        })?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks what types cannot.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] naming the key.
+    pub fn validate(&self) -> Result<(), Error> {
+        let CandidatesConfig {
+            min_long_axis_mm,
+            min_confidence,
+            max_lesions,
+        } = self.candidates;
+        if !(0.0..=1.0).contains(&min_confidence) {
+            return Err(Error::OutOfRange {
+                key: "candidates.min_confidence",
+                found: min_confidence.to_string(),
+                wanted: "0 to 1",
+            });
+        }
+        if !(0.0..=200.0).contains(&min_long_axis_mm) {
+            return Err(Error::OutOfRange {
+                key: "candidates.min_long_axis_mm",
+                found: min_long_axis_mm.to_string(),
+                wanted: "0 to 200",
+            });
+        }
+        // Segment numbers are 16-bit and an SR of more findings helps nobody.
+        if !(1..=1000).contains(&max_lesions) {
+            return Err(Error::OutOfRange {
+                key: "candidates.max_lesions",
+                found: max_lesions.to_string(),
+                wanted: "1 to 1000",
+            });
+        }
+        if self.models.enabled.is_empty() {
+            return Err(Error::OutOfRange {
+                key: "models.enabled",
+                found: "empty".into(),
+                wanted: "at least one model",
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_file_names_every_key_with_its_default() {
+        let example = include_str!("../config.example.toml");
+        assert_eq!(
+            toml::from_str::<Config>(example).expect("example parses"),
+            Config::default()
+        );
+        let keys = |text: &str| -> Vec<String> {
+            let table: toml::Table = text.parse().expect("TOML");
+            table
+                .iter()
+                .flat_map(|(s, v)| {
+                    v.as_table()
+                        .expect("section")
+                        .keys()
+                        .map(move |k| format!("{s}.{k}"))
+                })
+                .collect()
+        };
+        let written = toml::to_string(&Config::default()).expect("serialises");
+        assert_eq!(keys(example), keys(&written));
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_value_out_of_range_are_refused_by_name() {
+        assert!(toml::from_str::<Config>("[device]\nspeed = 9").is_err());
+        let mut config = Config::default();
+        config.candidates.min_confidence = 1.5;
+        assert!(
+            config
+                .validate()
+                .is_err_and(|e| e.to_string().contains("candidates.min_confidence"))
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! The crate's error: which stage refused, whose fault it is, and a stable code for programs.
+
+/// Whose fault a failure is; decides the exit code and, in reports, what a person should do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// The data break the standard or contradict themselves.
+    Input,
+    /// Valid data that this program does not handle.
+    Unsupported,
+    /// A stated size or memory limit was reached.
+    Limits,
+    /// Disk, permissions, GPU or driver.
+    Environment,
+    /// The configuration or the command line is wrong.
+    Config,
+    /// A defect of this program.
+    Internal,
+}
+
+/// Any failure of the pipeline, by stage.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Reading DICOM.
+    #[error(transparent)]
+    Dicom(#[from] crate::dicom::Error),
+    /// Opening or using the GPU.
+    #[error(transparent)]
+    Gpu(#[from] crate::gpu::Error),
+    /// Bringing a volume onto the model's grid.
+    #[error(transparent)]
+    Preprocess(#[from] crate::preprocess::Error),
+    /// Loading or running a model.
+    #[error(transparent)]
+    Model(#[from] crate::model::Error),
+    /// Writing SR, SEG or JSON.
+    #[error(transparent)]
+    Report(#[from] crate::report::Error),
+    /// Reading or checking the configuration.
+    #[error(transparent)]
+    Config(#[from] crate::config::Error),
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Dicom(e) => e.class(),
+            Self::Gpu(e) => e.class(),
+            Self::Preprocess(e) => e.class(),
+            Self::Model(e) => e.class(),
+            Self::Report(e) => e.class(),
+            Self::Config(_) => Class::Config,
+        }
+    }
+
+    /// A stable kebab-case code, as it stands in `findings.json`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Dicom(e) => e.code(),
+            Self::Gpu(e) => e.code(),
+            Self::Preprocess(e) => e.code(),
+            Self::Model(e) => e.code(),
+            Self::Report(e) => e.code(),
+            Self::Config(_) => "config-invalid",
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Voxels and where they lie: pure geometry and arithmetic, without DICOM, GPU or network.
+
+mod geometry;
+
+pub use geometry::Geometry;
+
+/// Voxels of type `T` on a grid, `[z, y, x]`, x fastest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Volume<T> {
+    /// The grid.
+    pub geometry: Geometry,
+    /// `geometry.voxel_count()` voxels.
+    pub voxels: Vec<T>,
+}
+
+/// One byte a voxel, 1 inside, 0 outside.
+pub type Mask = Volume<u8>;
+
+/// Component number of each voxel, 0 for none.
+pub type LabelMap = Volume<u32>;
+
+/// Probability of the lesion class, 0 to 1.
+pub type ProbabilityMap = Volume<f32>;
+
+impl<T: Copy> Volume<T> {
+    /// A volume that holds `value` everywhere.
+    pub fn filled(geometry: Geometry, value: T) -> Self {
+        Self {
+            geometry,
+            voxels: vec![value; geometry.voxel_count()],
+        }
+    }
+
+    /// The voxel at `[z, y, x]`.
+    pub fn at(&self, index: [usize; 3]) -> T {
+        self.voxels[self.geometry.linear(index)]
+    }
+}
+
+/// Rescale Slope (0028,1053) and Rescale Intercept (0028,1052) of one slice: `hu = stored * slope + intercept`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rescale {
+    /// Slope.
+    pub slope: f32,
+    /// Intercept, in the output unit (HU for CT).
+    pub intercept: f32,
+}
+
+/// Stored pixel values of a stack of slices, as the files hold them, and how to turn them into HU.
+///
+/// Kept at 16 bits because a thorax of 1000 slices is 0.5 GiB like this and 1 GiB as `f32`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredVolume {
+    /// The grid of the source slices.
+    pub geometry: Geometry,
+    /// Raw 16-bit samples; two's complement where `signed`. Bits above Bits Stored are already sign- or zero-extended.
+    pub samples: Vec<u16>,
+    /// Pixel Representation (0028,0103) is 1.
+    pub signed: bool,
+    /// One a slice.
+    pub rescale: Vec<Rescale>,
+    /// Stored values from first to last (inclusive) that mark padding (Pixel Padding Value and Range Limit,
+    /// (0028,0120) and (0028,0121)); they become [`PADDING_HU`].
+    pub padding: Option<(i32, i32)>,
+}
+
+/// What padding outside the field of view counts as: air.
+pub const PADDING_HU: f32 = -1024.0;
+
+impl StoredVolume {
+    /// Stored value of the sample at a linear index.
+    pub fn stored(&self, linear: usize) -> i32 {
+        let raw = self.samples[linear];
+        if self.signed {
+            i32::from(raw.cast_signed())
+        } else {
+            i32::from(raw)
+        }
+    }
+
+    /// HU of voxel `[z, y, x]`.
+    pub fn hu(&self, [z, y, x]: [usize; 3]) -> f32 {
+        let stored = self.stored(self.geometry.linear([z, y, x]));
+        if self
+            .padding
+            .is_some_and(|(first, last)| (first..=last).contains(&stored))
+        {
+            return PADDING_HU;
+        }
+        let Rescale { slope, intercept } = self.rescale[z];
+        stored as f32 * slope + intercept
+    }
+}
