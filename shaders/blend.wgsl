@@ -1,12 +1,10 @@
-// Adds a patch's weighted probabilities to a slab of the volume (`add`), and divides by the weights at the end (`divide`).
+// Adds a patch's probabilities, weighted by importance, to a slab of the volume.
 // Host and reference: src/model/blend.rs
 
 struct Params {
     patch_grid: Grid,    // size of the patch in voxels, x y z
     slab_grid: Grid,     // size of the slab
-    start_x: i32,        // first voxel of the patch within the slab; it may hang over
-    start_y: i32,
-    start_z: i32,
+    start: vec3<i32>,    // first voxel of the patch within the slab, x y z; it may hang over
     patch_number: u32,   // from 1; left in `not_finite` where a logit is NaN or infinite
     classes: u32,
     channel: u32,
@@ -15,8 +13,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> logit_bits: array<u32>;    // [classes, z, y, x]; burn's memory, so read_write
-@group(0) @binding(2) var<storage, read> importance: array<f32>;          // along z, then y, then x of the patch
+@group(0) @binding(1) var<storage, read> importance: array<f32>;          // along z, then y, then x of the patch
+@group(0) @binding(2) var<storage, read_write> logit_bits: array<u32>;    // [classes, z, y, x]; burn's memory, so read_write
 @group(0) @binding(3) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(4) var<storage, read_write> weights: array<f32>;
 @group(0) @binding(5) var<storage, read_write> not_finite: atomic<u32>;
@@ -29,17 +27,17 @@ fn term(other: f32, own: f32) -> f32 {
 }
 
 @compute @workgroup_size(8, 8, 4)
-fn add(@builtin(global_invocation_id) id: vec3<u32>) {
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if !in_grid(params.patch_grid, id) { return; }
-    let at = vec3<i32>(id) + vec3<i32>(params.start_x, params.start_y, params.start_z);
+    let at = vec3<i32>(id) + params.start;
     if any(at < vec3<i32>(0)) || any(at >= vec3<i32>(params.slab_grid.size)) { return; }
     let size = params.patch_grid.size;
     let voxels = size.x * size.y * size.z;
     let voxel = index_of(params.patch_grid, id);
     let own = bitcast<f32>(logit_bits[params.channel * voxels + voxel]);
     var sum = select(1.0 + term(0.0, own), 0.0, params.is_softmax == 1u);
-    for (var class = 0u; class < params.classes; class++) {
-        let bits = logit_bits[class * voxels + voxel];
+    for (var k = 0u; k < params.classes; k++) {
+        let bits = logit_bits[k * voxels + voxel];
         if (bits & EXPONENT_BITS) == EXPONENT_BITS {
             atomicMax(&not_finite, params.patch_number);
             return;
@@ -47,15 +45,7 @@ fn add(@builtin(global_invocation_id) id: vec3<u32>) {
         if params.is_softmax == 1u { sum += term(bitcast<f32>(bits), own); }
     }
     let weight = importance[id.z] * importance[size.z + id.y] * importance[size.z + size.y + id.x];
-    let target_voxel = index_of(params.slab_grid, vec3<u32>(at));
-    sums[target_voxel] += weight * (1.0 / sum);
-    weights[target_voxel] += weight;
-}
-
-@compute @workgroup_size(8, 8, 4)
-fn divide(@builtin(global_invocation_id) id: vec3<u32>) {
-    if !in_grid(params.slab_grid, id) { return; }
-    let i = index_of(params.slab_grid, id);
-    let weight = weights[i];
-    sums[i] = select(0.0, sums[i] / max(weight, 1e-30), weight > 0.0);
+    let i = index_of(params.slab_grid, vec3<u32>(at));
+    sums[i] += weight * (1.0 / sum);
+    weights[i] += weight;
 }

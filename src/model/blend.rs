@@ -1,4 +1,4 @@
-//! Weighted overlap-add of patch probabilities, and the final division by the weights.
+//! Adds a patch's probabilities, weighted by importance, to a box of the volume.
 //!
 //! In: a patch's logits and where it lies in a box. Out: sums of weighted probabilities and of weights. Refused: logits
 //! that are NaN or infinite. Patches are added in a fixed order, so two runs give equal bits.
@@ -11,6 +11,7 @@
 
 use super::manifest::Activation;
 use super::window::Importance;
+use crate::gpu::{self, Access, Binding, Extent, Grid, Kernel, Pass, params};
 
 /// Differences of logits beyond it would overflow `exp` in 32 bits; the probability is 0 or 1 there anyhow.
 const MAX_LOGIT: f32 = 80.0;
@@ -37,6 +38,59 @@ pub(crate) struct Placement {
     pub(crate) patch: [usize; 3],
 }
 
+params! {
+    /// Mirrors `Params` in `shaders/blend.wgsl`.
+    struct Params {
+        patch_grid: Grid,
+        slab_grid: Grid,
+        start: [i32; 3],
+        patch_number: u32,
+        classes: u32,
+        channel: u32,
+        is_softmax: u32,
+        _pad0: u32,
+    }
+}
+
+/// `shaders/blend.wgsl`
+pub(crate) static KERNEL: Kernel = Kernel {
+    label: "blend",
+    source: concat!(
+        include_str!("../../shaders/shared/grid.wgsl"),
+        include_str!("../../shaders/blend.wgsl"),
+    ),
+    entry_point: "main",
+    workgroup_size: [8, 8, 4],
+    params: Params::LAYOUT,
+    // The logits lie in burn's memory, where several tensors share a buffer.
+    buffers: &[
+        Access::Read,
+        Access::ReadWrite,
+        Access::ReadWrite,
+        Access::ReadWrite,
+        Access::ReadWrite,
+    ],
+};
+
+/// One addition on the GPU.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Add {
+    pub(crate) channel: Channel,
+    pub(crate) placement: Placement,
+    /// Number of the patch, from 1; it marks logits that are not finite.
+    pub(crate) number: usize,
+}
+
+impl Placement {
+    /// Whether any voxel of the patch lies in the box.
+    pub(crate) fn overlaps(&self) -> bool {
+        (0..3).all(|axis| {
+            let end = self.start[axis] + self.patch[axis] as i64;
+            self.start[axis] < self.box_size[axis] as i64 && end > 0
+        })
+    }
+}
+
 impl Channel {
     /// Probability of the label at a voxel of a patch of `voxels` voxels.
     ///
@@ -54,7 +108,36 @@ impl Channel {
     }
 }
 
-/// Adds a patch's weighted probabilities to `sums` and its weights to `weights`; the definition of `blend.wgsl`.
+/// Records the addition; `buffers` are importance, logits, sums, weights, not finite.
+///
+/// # Errors
+/// [`gpu::Error`] when a buffer does not fit the device.
+pub(crate) fn record(
+    pass: &mut Pass<'_>,
+    add: Add,
+    buffers: [Binding<'_>; 5],
+) -> Result<(), gpu::Error> {
+    let Placement {
+        box_size,
+        start: [z, y, x],
+        patch,
+    } = add.placement;
+    let params = Params {
+        patch_grid: Grid::new(patch)?,
+        slab_grid: Grid::new(box_size)?,
+        start: [x, y, z].map(|i| i as i32),
+        patch_number: add.number as u32,
+        classes: add.channel.classes as u32,
+        channel: add.channel.index as u32,
+        is_softmax: u32::from(add.channel.activation == Activation::Softmax),
+        _pad0: 0,
+    };
+    pass.dispatch(&KERNEL, &params, &buffers, Extent::Voxels(patch))
+}
+
+/// Adds a patch's weighted probabilities to `sums` and its weights to `weights`; the definition.
+///
+/// The shader's `exp` and fused additions may differ in the last bits.
 ///
 /// Returns whether all logits were finite; nothing is added otherwise.
 pub(crate) fn accumulate(
@@ -93,13 +176,6 @@ pub(crate) fn accumulate(
         }
     }
     true
-}
-
-/// Mean probability of each voxel, 0 where no patch lay.
-pub(crate) fn divide(sums: &mut [f32], weights: &[f32]) {
-    for (sum, weight) in sums.iter_mut().zip(weights) {
-        *sum = if *weight > 0.0 { *sum / weight } else { 0.0 };
-    }
 }
 
 #[cfg(test)]
@@ -149,7 +225,7 @@ mod tests {
                 (&mut sums, &mut weights)
             ));
         }
-        divide(&mut sums, &weights);
+        crate::model::divide::reference(&mut sums, &weights);
         let expected = [0.625, 0.75, 0.0, 0.0];
         assert!(
             sums.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6),

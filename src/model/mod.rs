@@ -5,9 +5,11 @@
 
 mod blend;
 mod block;
+mod divide;
 mod manifest;
 mod registry;
 mod sliding;
+mod sums;
 mod unet;
 mod weights;
 mod window;
@@ -20,8 +22,10 @@ pub use registry::{BUILTINS, Builtin, ModelSource};
 pub use unet::UNetConfig;
 
 use crate::error::Class;
+use crate::gpu::{self, Compute, Gpu, Kernel};
+use crate::preprocess::{GridHu, Prepared};
 use crate::provenance::ModelIdentity;
-use crate::volume::{Geometry, Mask, ProbabilityMap};
+use crate::volume::{Geometry, ProbabilityMap};
 use crate::warning::Warning;
 use blend::Channel;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -32,12 +36,16 @@ use unet::UNet;
 use weights::Golden;
 use window::Region;
 
+/// Every kernel of this stage; `tests/shaders.rs` checks each against its WGSL.
+pub static KERNELS: &[&Kernel] = &[&blend::KERNEL, &divide::KERNEL];
+
 /// A loaded model on its device.
 #[derive(Debug)]
 pub struct Segmenter {
     manifest: Manifest,
     network: UNet,
     golden: Golden,
+    compute: Compute,
     device: Device,
 }
 
@@ -53,16 +61,27 @@ pub struct Segmentation {
 }
 
 impl Segmenter {
-    fn on_device(source: &ModelSource, device: Device) -> Result<Self, Error> {
+    /// Reads a model, checks it and brings its weights to the device.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::FileTooLarge`], [`Error::Manifest`], [`Error::OutOfRange`], [`Error::WeightsHash`],
+    /// [`Error::Safetensors`], the tensor errors, [`Error::Gpu`].
+    pub fn load(source: &ModelSource, compute: &Compute) -> Result<Self, Error> {
         let files = source.read()?;
         let manifest = Manifest::parse(&files.manifest)?;
         let sha256 = &manifest.weights.sha256;
-        let network = weights::load(&files.weights, sha256, &manifest.network, &device)?;
+        let device = match compute {
+            Compute::Gpu(gpu) => gpu.burn_device().clone(),
+            Compute::Cpu => Device::flex(),
+        };
+        let load = || weights::load(&files.weights, sha256, &manifest.network, &device);
+        let network = guarded(compute, load)??;
         let golden = Golden::parse(&files.golden, &manifest.network)?;
         Ok(Self {
             manifest,
             network,
             golden,
+            compute: compute.clone(),
             device,
         })
     }
@@ -123,51 +142,108 @@ impl Segmenter {
         })
     }
 
+    /// Probability of the label wherever the search mask asks for it.
+    ///
+    /// `progress` is told patches done and patches in all; `cancel` ends the run after the patch at hand.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`], [`Error::OutOfMemory`], [`Error::Device`], [`Error::Gpu`], [`Error::Cancelled`].
+    pub fn segment(
+        &self,
+        prepared: &Prepared,
+        progress: &dyn Fn(usize, usize),
+        cancel: &AtomicBool,
+    ) -> Result<Segmentation, Error> {
+        let grid = &prepared.grid;
+        let Some(region) = Region::new(grid, &prepared.search) else {
+            return Ok(nothing_searched(grid));
+        };
+        let input = &self.manifest.input;
+        let mut patch = input.patch;
+        loop {
+            let pass = Pass {
+                model: self,
+                region: &region,
+                origins: region.patches(patch, input.step_fraction),
+                patch,
+                progress,
+                cancel,
+            };
+            match self.run(&pass, prepared) {
+                Ok(probability) => return Ok(self.segmentation(&pass, grid, probability)),
+                Err(Error::Gpu(e)) if is_memory(&e) => patch = self.smaller(patch)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn run(&self, pass: &Pass<'_>, prepared: &Prepared) -> Result<Vec<f32>, Error> {
+        match (&self.compute, &prepared.hu) {
+            (_, GridHu::Cpu(hu)) => pass.on_cpu(&prepared.grid, hu),
+            (Compute::Gpu(gpu), GridHu::Gpu(slabs)) => {
+                self.check_tensors_fit(gpu, pass.patch)?;
+                pass.on_gpu(&prepared.grid, slabs, gpu)
+            }
+            (Compute::Cpu, GridHu::Gpu(_)) => Err(self.failed(&"the volume lies on a GPU, the model does not")),
+        }
+    }
+
+    fn segmentation(
+        &self,
+        pass: &Pass<'_>,
+        grid: &Geometry,
+        mut probability: Vec<f32>,
+    ) -> Segmentation {
+        for (probability, inside) in probability.iter_mut().zip(&pass.region.inside) {
+            *probability *= f32::from(*inside);
+        }
+        let smaller = pass.patch != self.manifest.input.patch;
+        let warning = smaller.then_some(Warning::SmallerPatch { patch: pass.patch });
+        Segmentation {
+            probability: ProbabilityMap {
+                geometry: pass.region.geometry(grid),
+                voxels: probability,
+            },
+            patches: pass.origins.len(),
+            warnings: warning.into_iter().collect(),
+        }
+    }
+
+    /// burn would hand the driver tensors beyond its limit; it is known beforehand.
+    fn check_tensors_fit(&self, gpu: &Gpu, patch: [usize; 3]) -> Result<(), gpu::Error> {
+        let bytes = self.manifest.network.largest_tensor_bytes(patch);
+        let limit_bytes = gpu.binding_limit_bytes();
+        if bytes <= limit_bytes {
+            return Ok(());
+        }
+        Err(gpu::Error::BufferTooLarge {
+            what: format!("a patch of {patch:?} voxels"),
+            bytes,
+            limit_bytes,
+        })
+    }
+
+    /// The patch halved along its largest axis, or a refusal where it would become too small to see a lesion in.
+    fn smaller(&self, patch: [usize; 3]) -> Result<[usize; 3], Error> {
+        window::smaller(patch, self.manifest.network.total_stride()).ok_or_else(|| {
+            Error::OutOfMemory {
+                model: self.manifest.name.clone(),
+                patch,
+            }
+        })
+    }
+
     /// Logits `[classes, z, y, x]` of one normalised patch `[input_channels, z, y, x]`.
     fn logits(&self, input: Vec<f32>, [z, y, x]: [usize; 3]) -> Result<Vec<f32>, Error> {
         let shape = [1, self.manifest.network.input_channels, z, y, x];
         let input = Tensor::<5>::from_data(TensorData::new(input, shape), &self.device);
-        let logits = self.network.forward(input);
+        let logits = self.forward(input)?;
         let data = logits.try_into_data().map_err(|e| self.failed(&e))?;
         data.try_into_vec().map_err(|e| self.failed(&e))
     }
 
-    fn segment_hu(
-        &self,
-        grid: &Geometry,
-        hu: &[f32],
-        search: &Mask,
-        progress: &dyn Fn(usize, usize),
-        cancel: &AtomicBool,
-    ) -> Result<Segmentation, Error> {
-        let Some(region) = Region::new(grid, search) else {
-            return Ok(nothing_searched(grid));
-        };
-        let InputSpec {
-            patch,
-            step_fraction,
-            ..
-        } = self.manifest.input;
-        let pass = Pass {
-            model: self,
-            region: &region,
-            origins: region.patches(patch, step_fraction),
-            patch,
-            progress,
-            cancel,
-        };
-        let mut voxels = pass.on_cpu(grid, hu)?;
-        for (probability, inside) in voxels.iter_mut().zip(&region.inside) {
-            *probability *= f32::from(*inside);
-        }
-        Ok(Segmentation {
-            patches: pass.origins.len(),
-            probability: ProbabilityMap {
-                geometry: region.geometry(grid),
-                voxels,
-            },
-            warnings: Vec::new(),
-        })
+    fn forward(&self, input: Tensor<5>) -> Result<Tensor<5>, Error> {
+        Ok(guarded(&self.compute, || self.network.forward(input))?)
     }
 
     fn channel(&self) -> Channel {
@@ -191,6 +267,21 @@ impl Segmenter {
             origin,
         }
     }
+}
+
+/// Runs burn work; on a GPU its panics and the device's errors come back as coded errors.
+fn guarded<T>(compute: &Compute, work: impl FnOnce() -> T) -> Result<T, gpu::Error> {
+    match compute {
+        Compute::Gpu(gpu) => gpu.guard(work),
+        Compute::Cpu => Ok(work()),
+    }
+}
+
+fn is_memory(error: &gpu::Error) -> bool {
+    matches!(
+        error,
+        gpu::Error::OutOfMemory { .. } | gpu::Error::BufferTooLarge { .. }
+    )
 }
 
 /// The result for an empty search mask: one voxel of probability 0.
@@ -343,6 +434,9 @@ pub enum Error {
         /// The backend's message.
         message: String,
     },
+    /// The GPU failed.
+    #[error(transparent)]
+    Gpu(#[from] gpu::Error),
     /// The run was stopped from outside.
     #[error("stopped before the volume was finished")]
     Cancelled,
@@ -352,10 +446,11 @@ impl Error {
     /// Whose fault it is.
     pub fn class(&self) -> Class {
         match self {
-            Self::UnknownModel { .. } | Self::Manifest { .. } | Self::OutOfRange { .. } => {
-                Class::Config
-            }
-            Self::WeightsHash { .. }
+            Self::Gpu(e) => e.class(),
+            Self::UnknownModel { .. }
+            | Self::Manifest { .. }
+            | Self::OutOfRange { .. }
+            | Self::WeightsHash { .. }
             | Self::Safetensors { .. }
             | Self::MissingTensor { .. }
             | Self::SurplusTensor { .. }
@@ -372,6 +467,7 @@ impl Error {
     /// A stable kebab-case code.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Gpu(e) => e.code(),
             Self::UnknownModel { .. } => "model-unknown",
             Self::Read { .. } => "model-unreadable",
             Self::FileTooLarge { .. } => "model-file-too-large",
@@ -397,7 +493,7 @@ mod tests {
 
     fn lite() -> Segmenter {
         let source = ModelSource::Builtin(&BUILTINS[0]);
-        Segmenter::on_device(&source, Device::flex()).expect("loads")
+        Segmenter::load(&source, &Compute::Cpu).expect("loads")
     }
 
     #[test]

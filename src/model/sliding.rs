@@ -4,8 +4,12 @@
 
 use super::blend::{self, Placement};
 use super::window::{Importance, Region};
-use super::{Error, Segmenter};
+use super::sums::Sums;
+use super::{Error, Segmenter, divide};
+use crate::gpu::{self, Gpu};
+use crate::preprocess::{Slab, normalize};
 use crate::volume::Geometry;
+use burn::tensor::Tensor;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One pass of a model over a region with patches of one size.
@@ -28,7 +32,7 @@ impl Pass<'_> {
         let normalization = &self.model.manifest.input.normalization;
         for (done, &origin) in self.origins.iter().enumerate() {
             self.step(done)?;
-            let input = cut(hu, grid, origin, self.patch, normalization);
+            let input = normalize::reference(hu, grid, origin, self.patch, normalization);
             let logits = self.model.logits(input, self.patch)?;
             let place = self.placement(origin);
             let channel = self.model.channel();
@@ -38,8 +42,46 @@ impl Pass<'_> {
             }
         }
         self.step(self.origins.len())?;
-        blend::divide(&mut sums, &weights);
+        divide::reference(&mut sums, &weights);
         Ok(sums)
+    }
+
+    /// Mean probability of each voxel of the region's box, from HU on the GPU.
+    pub(super) fn on_gpu(&self, grid: &Geometry, hu: &[Slab], gpu: &Gpu) -> Result<Vec<f32>, Error> {
+        let importance = Importance::gaussian(self.patch);
+        let sums = Sums::new(gpu, self.region.size, &importance)?;
+        for (done, &origin) in self.origins.iter().enumerate() {
+            self.step(done)?;
+            let input = self.cut_on_gpu(grid, hu, origin, gpu)?;
+            let logits = self.model.forward(input)?;
+            let memory = gpu.tensor_memory(&logits)?;
+            let (place, channel) = (self.placement(origin), self.model.channel());
+            sums.add(gpu, memory.binding(), channel, place, done + 1)?;
+        }
+        self.step(self.origins.len())?;
+        let not_finite = |number: usize| self.model.non_finite(self.origins[number - 1]);
+        sums.finish(gpu)?.map_err(not_finite)
+    }
+
+    /// A normalised patch `[1, 1, z, y, x]`, written straight into burn's memory.
+    fn cut_on_gpu(
+        &self,
+        grid: &Geometry,
+        hu: &[Slab],
+        origin: [i64; 3],
+        gpu: &Gpu,
+    ) -> Result<Tensor<5>, Error> {
+        let [z, y, x] = self.patch;
+        let (input, memory) = gpu.tensor([1, 1, z, y, x])?;
+        let patch = normalize::Patch {
+            origin,
+            size: self.patch,
+        };
+        let normalization = &self.model.manifest.input.normalization;
+        let mut pass = gpu::Pass::new(gpu)?;
+        normalize::record(&mut pass, (hu, grid.size), patch, normalization, memory.binding())?;
+        pass.submit()?;
+        Ok(input)
     }
 
     /// Tells how far it is; ends the run where that was asked for.
@@ -58,30 +100,4 @@ impl Pass<'_> {
             patch: self.patch,
         }
     }
-}
-
-// STAND-IN until preprocess::normalize lands.
-fn cut(
-    hu: &[f32],
-    grid: &Geometry,
-    origin: [i64; 3],
-    size: [usize; 3],
-    n: &crate::preprocess::Normalization,
-) -> Vec<f32> {
-    let mut out = Vec::with_capacity(size.iter().product());
-    for z in 0..size[0] as i64 {
-        for y in 0..size[1] as i64 {
-            for x in 0..size[2] as i64 {
-                let at = [z + origin[0], y + origin[1], x + origin[2]];
-                let inside = (0..3).all(|a| at[a] >= 0 && at[a] < grid.size[a] as i64);
-                let v = if inside {
-                    hu[grid.linear(at.map(|i| i.unsigned_abs() as usize))]
-                } else {
-                    crate::volume::PADDING_HU
-                };
-                out.push((v.clamp(n.lower_hu, n.upper_hu) - n.subtract_hu) / n.divide_hu);
-            }
-        }
-    }
-    out
 }

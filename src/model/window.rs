@@ -167,6 +167,18 @@ fn starts(size: usize, patch: usize, step_fraction: f64) -> Vec<i64> {
         .collect()
 }
 
+/// Below it a patch shows too little around a lesion.
+const MIN_PATCH: usize = 32;
+
+/// The patch halved along its largest axis and still a multiple of the network's total stride; `None` where it gets too small.
+pub(crate) fn smaller(patch: [usize; 3], total_stride: [usize; 3]) -> Option<[usize; 3]> {
+    let largest = (0..3).rev().max_by_key(|axis| patch[*axis])?;
+    let halved = (patch[largest] / 2).next_multiple_of(total_stride[largest]);
+    let mut smaller = patch;
+    smaller[largest] = halved;
+    (halved >= MIN_PATCH && halved < patch[largest]).then_some(smaller)
+}
+
 /// Gaussian importance of the voxels of a patch: the product of one weight per axis, 1 at the centre.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Importance {
@@ -205,6 +217,15 @@ mod tests {
         assert_eq!(starts(50, 64, 0.5), [-7]);
         assert_eq!(starts(100, 64, 0.625), [0, 36]);
         assert_eq!(starts(300, 64, 0.625), [0, 39, 79, 118, 157, 197, 236]);
+    }
+
+    #[test]
+    fn a_patch_is_halved_along_its_largest_axis_until_it_is_too_small() {
+        let next = |patch| smaller(patch, [8, 16, 16]);
+        assert_eq!(next([64, 64, 64]), Some([32, 64, 64]));
+        assert_eq!(next([32, 64, 64]), Some([32, 32, 64]));
+        assert_eq!(next([40, 96, 80]), Some([40, 48, 80]));
+        assert_eq!(next([32, 32, 32]), None);
     }
 
     #[test]
