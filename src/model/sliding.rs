@@ -3,11 +3,12 @@
 #![expect(clippy::cast_possible_wrap, reason = "grid sizes are below 2^31")]
 
 use super::blend::{self, Placement};
-use super::window::{Importance, Region};
 use super::sums::Sums;
+use super::window::{Importance, Region};
 use super::{Error, Segmenter, divide};
 use crate::gpu::{self, Gpu};
-use crate::preprocess::{Slab, normalize};
+use crate::preprocess::slab::Slab;
+use crate::preprocess::{self, normalize};
 use crate::volume::Geometry;
 use burn::tensor::Tensor;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,7 +48,12 @@ impl Pass<'_> {
     }
 
     /// Mean probability of each voxel of the region's box, from HU on the GPU.
-    pub(super) fn on_gpu(&self, grid: &Geometry, hu: &[Slab], gpu: &Gpu) -> Result<Vec<f32>, Error> {
+    pub(super) fn on_gpu(
+        &self,
+        grid: &Geometry,
+        hu: &[Slab],
+        gpu: &Gpu,
+    ) -> Result<Vec<f32>, Error> {
         let importance = Importance::gaussian(self.patch);
         let sums = Sums::new(gpu, self.region.size, &importance)?;
         for (done, &origin) in self.origins.iter().enumerate() {
@@ -79,7 +85,13 @@ impl Pass<'_> {
         };
         let normalization = &self.model.manifest.input.normalization;
         let mut pass = gpu::Pass::new(gpu)?;
-        normalize::record(&mut pass, (hu, grid.size), patch, normalization, memory.binding())?;
+        let output = memory.binding();
+        normalize::record(&mut pass, (hu, grid.size), patch, normalization, output).map_err(
+            |error| match error {
+                preprocess::Error::Gpu(e) => Error::Gpu(e),
+                other => self.model.failed(&other),
+            },
+        )?;
         pass.submit()?;
         Ok(input)
     }

@@ -49,11 +49,15 @@ impl UNetConfig {
     pub(crate) fn largest_tensor_bytes(&self, patch: [usize; 3]) -> u64 {
         let mut voxels: u64 = patch.iter().map(|n| *n as u64).product();
         let ends = self.input_channels.max(self.classes) as u64 * voxels;
-        let stages = self.channels.iter().zip(&self.strides).map(|(channels, stride)| {
-            voxels /= stride.iter().map(|s| *s as u64).product::<u64>();
-            // A skip joined to the stage below has twice the channels.
-            2 * *channels as u64 * voxels
-        });
+        let stages = self
+            .channels
+            .iter()
+            .zip(&self.strides)
+            .map(|(channels, stride)| {
+                voxels /= stride.iter().map(|s| *s as u64).product::<u64>();
+                // A skip joined to the stage below has twice the channels.
+                2 * *channels as u64 * voxels
+            });
         stages.fold(ends, u64::max) * size_of::<f32>() as u64
     }
 

@@ -174,7 +174,7 @@ impl Golden {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::manifest::Manifest;
     use rand::{RngExt, SeedableRng};
@@ -194,6 +194,49 @@ mod tests {
         let mut tensors: BTreeMap<String, TensorView> = file.tensors().into_iter().collect();
         alter(&mut tensors);
         serialize(tensors, None).expect("serialises")
+    }
+
+    /// Weights of a network, drawn evenly between -0.5 and 0.5.
+    pub(in crate::model) fn random(config: &UNetConfig, rng: &mut ChaCha8Rng) -> Vec<u8> {
+        let mut shapes = Shapes::default();
+        drop(config.init(&Device::flex()).map(&mut shapes));
+        let drawn: Vec<(String, Vec<usize>, Vec<u8>)> = shapes
+            .found
+            .into_iter()
+            .map(|(name, shape)| {
+                let count = shape.iter().product();
+                let values = (0..count).flat_map(|_| rng.random_range(-0.5f32..0.5).to_le_bytes());
+                (name, shape, values.collect())
+            })
+            .collect();
+        let views = drawn.iter().map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("fits");
+            (name.as_str(), view)
+        });
+        serialize(views, None).expect("serialises")
+    }
+
+    /// Collects the names and shapes of a module's parameters.
+    #[derive(Default)]
+    struct Shapes {
+        path: Vec<String>,
+        found: Vec<(String, Vec<usize>)>,
+    }
+
+    impl ModuleMapper for Shapes {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let shape = param.lazy_shape().to_vec();
+            self.found.push((self.path.join("."), shape));
+            param
+        }
     }
 
     fn refusal(bytes: &[u8]) -> Error {
