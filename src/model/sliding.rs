@@ -59,7 +59,9 @@ impl Pass<'_> {
         for (done, &origin) in self.origins.iter().enumerate() {
             self.step(done)?;
             let input = self.cut_on_gpu(grid, hu, origin, gpu)?;
-            let logits = self.model.forward(input)?;
+            // A reshape copies where burn left the channels innermost.
+            let flat = [self.model.manifest.network.classes * self.patch.iter().product::<usize>()];
+            let logits = gpu.guard(|| self.model.network.forward(input).reshape(flat))?;
             let memory = gpu.tensor_memory(&logits)?;
             let (place, channel) = (self.placement(origin), self.model.channel());
             sums.add(gpu, memory.binding(), channel, place, done + 1)?;

@@ -1,9 +1,16 @@
 //! The segmenter as a whole, on the CPU and, where there is one, on a GPU.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "indices of small volumes"
+)]
+
 use super::*;
 use crate::config::{DeviceConfig, DeviceKind};
 use crate::preprocess::slab;
 use crate::volume::PADDING_HU;
+use burn::module::{Module, ModuleMapper, Param};
 use glam::DVec3;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -54,7 +61,7 @@ fn small_volume() -> (Geometry, Vec<f32>, Mask) {
         .collect();
     let mut search = Mask::filled(grid.covering([2.0; 3]), 0);
     let [nz, ny, nx] = search.geometry.size;
-    for (z, y, x) in [(1, 3, 4), (2, 5, 9), (nz - 1, ny - 1, nx - 1)] {
+    for (z, y, x) in [(1, 3, 4), (2, 5, 9), (nz - 2, ny - 2, nx - 2)] {
         let at = search.geometry.linear([z, y, x]);
         search.voxels[at] = 1;
     }
@@ -216,13 +223,30 @@ fn an_empty_search_mask_gives_no_patches() {
     assert!(found.probability.voxels.iter().all(|p| *p == 0.0));
 }
 
+/// Replaces every parameter by NaN.
+struct Poison<'a>(&'a Device);
+
+impl ModuleMapper for Poison<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let shape = param.lazy_shape();
+        let data = TensorData::new(vec![f32::NAN; shape.num_elements()], shape);
+        Param::from_data(data, self.0)
+    }
+}
+
 #[test]
-fn hu_that_are_not_finite_end_in_a_coded_error() {
-    let model = random_network(&Compute::Cpu);
-    let (grid, mut hu, search) = small_volume();
-    hu.fill(f32::NAN);
-    let refused = segment(&model, &grid, &GridHu::Cpu(hu), &search);
-    assert!(refused.is_err_and(|e| e.code() == "model-non-finite"));
+fn logits_that_are_not_finite_end_in_a_coded_error_on_every_device() {
+    let (grid, hu, search) = small_volume();
+    let refused = |compute: &Compute, hu: &GridHu| {
+        let mut model = random_network(compute);
+        model.network = model.network.map(&mut Poison(&model.device));
+        segment(&model, &grid, hu, &search)
+    };
+    let on_cpu = refused(&Compute::Cpu, &GridHu::Cpu(hu.clone()));
+    assert!(on_cpu.is_err_and(|e| e.code() == "model-non-finite"));
+    let Some(gpu) = gpu() else { return };
+    let on_gpu = refused(&Compute::Gpu(gpu.clone()), &on_gpu(&gpu, &grid, &hu));
+    assert!(on_gpu.is_err_and(|e| e.code() == "model-non-finite"));
 }
 
 #[test]
