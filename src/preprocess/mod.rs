@@ -1,5 +1,11 @@
 //! To come.
 
+pub mod air;
+pub mod distance;
+pub mod label;
+pub mod lungs;
+pub mod midline;
+
 use crate::error::Class;
 
 /// Placeholder.

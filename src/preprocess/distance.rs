@@ -1,0 +1,136 @@
+//! Exact Euclidean distance on an isotropic grid, up to a radius: in goes one number a voxel, of which some are seeds;
+//! out comes, for each voxel, the squared distance to the nearest seed, in squared voxels. Integers, one axis after
+//! the other, so every device gives the same bits.
+
+use std::ops::RangeInclusive;
+
+use rayon::prelude::*;
+
+/// Stands for "farther than `radius_voxels`"; the first number that is no distance within it.
+pub const fn beyond(radius_voxels: u32) -> u32 {
+    radius_voxels * radius_voxels + 1
+}
+
+/// The definition; the shader must agree to the bit.
+///
+/// `input` is `[z, y, x]` of `size`; a voxel is a seed where its value lies in `seeds`. Distances above
+/// `radius_voxels` (below 2¹⁵) become [`beyond`]. Outside the grid there is no seed.
+pub fn reference<T>(
+    input: &[T],
+    seeds: &RangeInclusive<u32>,
+    size: [usize; 3],
+    radius_voxels: u32,
+) -> Vec<u32>
+where
+    T: Copy + Into<u32> + Sync,
+{
+    debug_assert_eq!(input.len(), size.iter().product::<usize>());
+    let row_length = size[2].max(1);
+    let mut along_x = vec![0; input.len()];
+    along_x
+        .par_chunks_mut(row_length)
+        .zip(input.par_chunks(row_length))
+        .for_each(|(output, row)| within_row(row, seeds, radius_voxels, output));
+    let along_y = across_rows(&along_x, size, [0, 1], radius_voxels);
+    across_rows(&along_y, size, [1, 0], radius_voxels)
+}
+
+/// Squared distance to the nearest seed of the same row, by one sweep each way.
+fn within_row<T>(row: &[T], seeds: &RangeInclusive<u32>, radius_voxels: u32, output: &mut [u32])
+where
+    T: Copy + Into<u32>,
+{
+    let mut steps = radius_voxels + 1;
+    for (out, &value) in output.iter_mut().zip(row) {
+        steps = if seeds.contains(&value.into()) {
+            0
+        } else {
+            steps.saturating_add(1)
+        };
+        *out = steps;
+    }
+    steps = radius_voxels + 1;
+    for out in output.iter_mut().rev() {
+        steps = (*out).min(steps.saturating_add(1));
+        *out = if steps > radius_voxels {
+            beyond(radius_voxels)
+        } else {
+            steps * steps
+        };
+    }
+}
+
+/// Smallest `input + step²` over the rows within `radius_voxels` steps along `direction` (z, y).
+fn across_rows(
+    input: &[u32],
+    size: [usize; 3],
+    direction: [usize; 2],
+    radius_voxels: u32,
+) -> Vec<u32> {
+    let [nz, ny, nx] = size;
+    let mut output = input.to_vec();
+    let rows = output.par_chunks_mut(nx.max(1)).enumerate();
+    rows.for_each(|(row, output)| {
+        for step in 1..=radius_voxels {
+            let [dz, dy] = direction.map(|d| d * step as usize);
+            let before = (row / ny).checked_sub(dz).zip((row % ny).checked_sub(dy));
+            let after = Some((row / ny + dz, row % ny + dy)).filter(|&(z, y)| z < nz && y < ny);
+            for (z, y) in [before, after].into_iter().flatten() {
+                let start = (z * ny + y) * nx;
+                for (out, &near) in output.iter_mut().zip(&input[start..start + nx]) {
+                    *out = (*out).min(near + step * step);
+                }
+            }
+        }
+    });
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn brute_force(mask: &[u8], size: [usize; 3], radius_voxels: u32) -> Vec<u32> {
+        let place = |i: usize| [i / (size[1] * size[2]), i / size[2] % size[1], i % size[2]];
+        let squared = |a: usize, b: usize| {
+            let pairs = place(a).into_iter().zip(place(b));
+            pairs.map(|(p, q)| p.abs_diff(q).pow(2) as u32).sum::<u32>()
+        };
+        let seeds: Vec<usize> = (0..mask.len()).filter(|&i| mask[i] == 1).collect();
+        (0..mask.len())
+            .map(|i| {
+                let nearest = seeds.iter().map(|&s| squared(i, s)).min();
+                nearest.map_or(beyond(radius_voxels), |d| d.min(beyond(radius_voxels)))
+            })
+            .collect()
+    }
+
+    fn masks() -> impl Strategy<Value = ([usize; 3], Vec<u8>)> {
+        (1usize..8, 1usize..9, 1usize..20, 0.0f64..0.2).prop_flat_map(|(z, y, x, density)| {
+            let voxel = prop::bool::weighted(density).prop_map(u8::from);
+            (Just([z, y, x]), prop::collection::vec(voxel, z * y * x))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn distances_equal_brute_force((size, mask) in masks(), radius in 0u32..12) {
+            prop_assert_eq!(
+                reference(&mask, &(1..=1), size, radius),
+                brute_force(&mask, size, radius)
+            );
+        }
+    }
+
+    #[test]
+    fn a_seed_range_selects_by_value() {
+        let input: [u32; 5] = [0, 9, 3, 4, 0];
+        assert_eq!(reference(&input, &(3..=4), [1, 1, 5], 1), [2, 1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_grid_without_voxels_has_no_distances() {
+        assert!(reference::<u8>(&[], &(1..=1), [0, 3, 0], 5).is_empty());
+    }
+}
