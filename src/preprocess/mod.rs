@@ -1,4 +1,6 @@
-//! To come.
+//! From stored pixel values to HU on the model's grid, on the GPU or the CPU.
+
+pub mod rescale;
 
 pub mod air;
 pub mod distance;
@@ -7,20 +9,40 @@ pub mod lungs;
 pub mod midline;
 
 use crate::error::Class;
+use crate::gpu::{self, Kernel};
 
-/// Placeholder.
+/// Every kernel of this stage; `tests/shaders.rs` checks each against its WGSL.
+pub static KERNELS: &[&Kernel] = &[&rescale::KERNEL];
+
+/// Why a volume cannot be preprocessed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {}
+pub enum Error {
+    /// The GPU failed or is too small.
+    #[error(transparent)]
+    Gpu(#[from] gpu::Error),
+    /// More voxels than can be numbered.
+    #[error("{voxels} voxels are more than 32 bits number; crop the series")]
+    TooManyVoxels {
+        /// How many.
+        voxels: usize,
+    },
+}
 
 impl Error {
     /// Whose fault it is.
     pub fn class(&self) -> Class {
-        match *self {}
+        match self {
+            Self::Gpu(e) => e.class(),
+            Self::TooManyVoxels { .. } => Class::Limits,
+        }
     }
 
     /// A stable kebab-case code.
     pub fn code(&self) -> &'static str {
-        match *self {}
+        match self {
+            Self::Gpu(e) => e.code(),
+            Self::TooManyVoxels { .. } => "too-many-voxels",
+        }
     }
 }
 
