@@ -18,7 +18,7 @@ pub fn padding(hu: &[f32]) -> Vec<u8> {
 
 /// 1 where a voxel is air and its squared distance from padding, in squared voxels, is above `reach_squared`.
 /// The definition; the shader must agree to the bit.
-pub fn reference(hu: &[f32], padding_distance: &[u32], reach_squared: u32) -> Vec<u8> {
+pub fn reference(hu: &[f32], padding_distance: &[u16], reach_squared: u16) -> Vec<u8> {
     hu.par_iter()
         .zip(padding_distance)
         .map(|(&v, &distance)| u8::from(v < AIR_BELOW_HU && distance > reach_squared))

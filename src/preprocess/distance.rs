@@ -1,30 +1,34 @@
 //! Exact Euclidean distance on an isotropic grid, up to a radius: in goes one number a voxel, of which some are seeds;
 //! out comes, for each voxel, the squared distance to the nearest seed, in squared voxels. Integers, one axis after
-//! the other, so every device gives the same bits.
+//! the other, so every device gives the same numbers.
 
 use std::ops::RangeInclusive;
 
 use rayon::prelude::*;
 
+/// So that a squared distance and one more step fit 16 bits, of which a register holds twice as many as of 32.
+pub const MAX_RADIUS_VOXELS: u16 = 180;
+
 /// Stands for "farther than `radius_voxels`"; the first number that is no distance within it.
-pub const fn beyond(radius_voxels: u32) -> u32 {
+pub const fn beyond(radius_voxels: u16) -> u16 {
     radius_voxels * radius_voxels + 1
 }
 
-/// The definition; the shader must agree to the bit.
+/// The definition; the shader must give the same numbers, as 32 bits.
 ///
 /// `input` is `[z, y, x]` of `size`; a voxel is a seed where its value lies in `seeds`. Distances above
-/// `radius_voxels` (below 2¹⁵) become [`beyond`]. Outside the grid there is no seed.
+/// `radius_voxels` (at most [`MAX_RADIUS_VOXELS`]) become [`beyond`]. Outside the grid there is no seed.
 pub fn reference<T>(
     input: &[T],
-    seeds: &RangeInclusive<u32>,
+    seeds: &RangeInclusive<u16>,
     size: [usize; 3],
-    radius_voxels: u32,
-) -> Vec<u32>
+    radius_voxels: u16,
+) -> Vec<u16>
 where
-    T: Copy + Into<u32> + Sync,
+    T: Copy + Into<u16> + Sync,
 {
     debug_assert_eq!(input.len(), size.iter().product::<usize>());
+    debug_assert!(radius_voxels <= MAX_RADIUS_VOXELS);
     let row_length = size[2].max(1);
     let mut along_x = vec![0; input.len()];
     along_x
@@ -36,9 +40,9 @@ where
 }
 
 /// Squared distance to the nearest seed of the same row, by one sweep each way.
-fn within_row<T>(row: &[T], seeds: &RangeInclusive<u32>, radius_voxels: u32, output: &mut [u32])
+fn within_row<T>(row: &[T], seeds: &RangeInclusive<u16>, radius_voxels: u16, output: &mut [u16])
 where
-    T: Copy + Into<u32>,
+    T: Copy + Into<u16>,
 {
     let mut steps = radius_voxels + 1;
     for (out, &value) in output.iter_mut().zip(row) {
@@ -62,17 +66,17 @@ where
 
 /// Smallest `input + step²` over the rows within `radius_voxels` steps along `direction` (z, y).
 fn across_rows(
-    input: &[u32],
+    input: &[u16],
     size: [usize; 3],
     direction: [usize; 2],
-    radius_voxels: u32,
-) -> Vec<u32> {
+    radius_voxels: u16,
+) -> Vec<u16> {
     let [nz, ny, nx] = size;
     let mut output = input.to_vec();
     let rows = output.par_chunks_mut(nx.max(1)).enumerate();
     rows.for_each(|(row, output)| {
         for step in 1..=radius_voxels {
-            let [dz, dy] = direction.map(|d| d * step as usize);
+            let [dz, dy] = direction.map(|d| d * usize::from(step));
             let before = (row / ny).checked_sub(dz).zip((row % ny).checked_sub(dy));
             let after = Some((row / ny + dz, row % ny + dy)).filter(|&(z, y)| z < nz && y < ny);
             for (z, y) in [before, after].into_iter().flatten() {
@@ -91,17 +95,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn brute_force(mask: &[u8], size: [usize; 3], radius_voxels: u32) -> Vec<u32> {
+    fn brute_force(mask: &[u8], size: [usize; 3], radius_voxels: u16) -> Vec<u16> {
         let place = |i: usize| [i / (size[1] * size[2]), i / size[2] % size[1], i % size[2]];
         let squared = |a: usize, b: usize| {
             let pairs = place(a).into_iter().zip(place(b));
             pairs.map(|(p, q)| p.abs_diff(q).pow(2) as u32).sum::<u32>()
         };
+        let far = u32::from(beyond(radius_voxels));
         let seeds: Vec<usize> = (0..mask.len()).filter(|&i| mask[i] == 1).collect();
         (0..mask.len())
             .map(|i| {
                 let nearest = seeds.iter().map(|&s| squared(i, s)).min();
-                nearest.map_or(beyond(radius_voxels), |d| d.min(beyond(radius_voxels)))
+                nearest.map_or(far, |d| d.min(far)) as u16
             })
             .collect()
     }
@@ -115,7 +120,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn distances_equal_brute_force((size, mask) in masks(), radius in 0u32..12) {
+        fn distances_equal_brute_force((size, mask) in masks(), radius in 0u16..12) {
             prop_assert_eq!(
                 reference(&mask, &(1..=1), size, radius),
                 brute_force(&mask, size, radius)
@@ -125,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_seed_range_selects_by_value() {
-        let input: [u32; 5] = [0, 9, 3, 4, 0];
+        let input: [u16; 5] = [0, 9, 3, 4, 0];
         assert_eq!(reference(&input, &(3..=4), [1, 1, 5], 1), [2, 1, 0, 0, 1]);
     }
 

@@ -86,18 +86,18 @@ pub fn reference(hu: &[f32], grid: &Geometry) -> Lungs {
 }
 
 /// Seeds of [`distance`] in a mask.
-const IN_MASK: RangeInclusive<u32> = 1..=1;
+const IN_MASK: RangeInclusive<u16> = 1..=1;
 
 /// Radii in voxels.
 struct Radii {
-    padding: u32,
-    margin: u32,
-    closing: u32,
+    padding: u16,
+    margin: u16,
+    closing: u16,
 }
 
 impl Radii {
     fn on(grid: &Geometry) -> Self {
-        let voxels = |mm: f64| (mm / grid.spacing_mm()[2]).round() as u32;
+        let voxels = |mm: f64| (mm / grid.spacing_mm()[2]).round() as u16;
         Self {
             padding: voxels(PADDING_REACH_MM),
             margin: voxels(MARGIN_MM),
@@ -106,17 +106,17 @@ impl Radii {
     }
 
     /// Air within this distance of padding lies at the border of the field of view.
-    fn border(&self) -> u32 {
+    fn border(&self) -> u16 {
         self.padding + 1
     }
 
     /// Dilating by margin and closing at once, then eroding by closing, is the closing of the dilated mask.
-    fn dilation(&self) -> u32 {
+    fn dilation(&self) -> u16 {
         self.margin + self.closing
     }
 
-    fn undilated(&self) -> RangeInclusive<u32> {
-        distance::beyond(self.dilation())..=u32::MAX
+    fn undilated(&self) -> RangeInclusive<u16> {
+        distance::beyond(self.dilation())..=u16::MAX
     }
 }
 
@@ -144,7 +144,7 @@ impl Part {
 }
 
 impl Parts {
-    fn of(hu: &[f32], padding: &[u32], mut labels: Vec<u32>, grid: &Geometry) -> Self {
+    fn of(hu: &[f32], padding: &[u16], mut labels: Vec<u32>, grid: &Geometry) -> Self {
         let count = label::number(&mut labels) as usize;
         let radii = Radii::on(grid);
         let parts = measure(hu, padding, &labels, count, grid, radii.border().pow(2));
@@ -174,21 +174,24 @@ impl Parts {
 
 fn measure(
     hu: &[f32],
-    padding: &[u32],
+    padding: &[u16],
     labels: &[u32],
     count: usize,
     grid: &Geometry,
-    border_squared: u32,
+    border_squared: u16,
 ) -> Vec<Part> {
     let [_, ny, nx] = grid.size;
     let mut parts = vec![Part::default(); count];
-    for (i, &label) in labels.iter().enumerate().filter(|(_, label)| **label > 0) {
-        let part = &mut parts[label as usize - 1];
-        part.voxels += 1;
-        part.room_air += usize::from(hu[i] < ROOM_AIR_BELOW_HU);
-        let (y, x) = (i / nx % ny, i % nx);
-        let at_face = y == 0 || y + 1 == ny || x == 0 || x + 1 == nx;
-        part.at_border |= at_face || padding[i] <= border_squared;
+    for (row, labels) in labels.chunks_exact(nx.max(1)).enumerate() {
+        let row_at_face = row % ny == 0 || row % ny + 1 == ny;
+        for (x, &label) in labels.iter().enumerate().filter(|(_, label)| **label > 0) {
+            let i = row * nx + x;
+            let part = &mut parts[label as usize - 1];
+            part.voxels += 1;
+            part.room_air += usize::from(hu[i] < ROOM_AIR_BELOW_HU);
+            let at_face = row_at_face || x == 0 || x + 1 == nx;
+            part.at_border |= at_face || padding[i] <= border_squared;
+        }
     }
     parts
 }
@@ -228,7 +231,7 @@ impl<'a> Chest<'a> {
     }
 
     /// The closed lungs, with the mirror image of a lung whose fellow is consolidated.
-    fn search(&self, closed: &[u32], closing: u32) -> Vec<u8> {
+    fn search(&self, closed: &[u16], closing: u16) -> Vec<u8> {
         let search: Vec<u8> = closed
             .iter()
             .map(|&d| u8::from(d > closing.pow(2)))
@@ -252,12 +255,13 @@ impl<'a> Chest<'a> {
         let count = label::number(&mut rest) as usize;
         let [nz, ny, nx] = self.grid.size;
         let mut open = vec![false; count + 1];
-        for (i, &label) in rest.iter().enumerate() {
-            let (z, y, x) = (i / (ny * nx), i / nx % ny, i % nx);
-            let at_face = [(z, nz), (y, ny), (x, nx)]
-                .iter()
-                .any(|&(k, n)| k == 0 || k + 1 == n);
-            open[label as usize] |= at_face;
+        for (row, labels) in rest.chunks_exact(nx).enumerate() {
+            let (z, y) = (row / ny, row % ny);
+            if z == 0 || z + 1 == nz || y == 0 || y + 1 == ny {
+                labels.iter().for_each(|&l| open[l as usize] = true);
+            }
+            open[labels[0] as usize] = true;
+            open[labels[nx - 1] as usize] = true;
         }
         let closed = search.iter().zip(&rest);
         let search = closed
