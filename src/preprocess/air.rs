@@ -1,27 +1,66 @@
-//! Which voxels are air: in goes smoothed HU, out comes a mask. Padding beyond the scanner's field of view is no air,
-//! and neither is the false air that smoothing makes where padding meets the body.
+//! Which voxels are air: in go smoothed HU and the distance from padding, out comes a mask. Padding is no air, and
+//! neither is the false air that smoothing makes where padding meets the body.
 
 use rayon::prelude::*;
 
+use super::Error;
+use crate::gpu::{Access, Buffer, Extent, Kernel, Pass, params};
+
 /// Lung, airways, gas and room air lie below, tissue above, HU.
-pub const AIR_BELOW_HU: f32 = -400.0;
+const BELOW_HU: f32 = -400.0;
 
-/// Padding keeps [`crate::volume::PADDING_HU`] exactly where smoothing reached nothing else; measured air is noisy, HU.
-pub const PADDING_BELOW_HU: f32 = -1023.0;
-
-/// 1 where a voxel holds nothing but padding. The definition; the shader must agree to the bit.
-pub fn padding(hu: &[f32]) -> Vec<u8> {
-    hu.par_iter()
-        .map(|&v| u8::from(v < PADDING_BELOW_HU))
-        .collect()
+params! {
+    /// Mirrors `Params` in `shaders/air.wgsl`.
+    struct Params {
+        voxels: u32,
+        below_hu: f32,
+        reach_squared: u32,
+        _pad0: u32,
+    }
 }
 
-/// 1 where a voxel is air and its squared distance from padding, in squared voxels, is above `reach_squared`.
+/// `shaders/air.wgsl`
+pub static KERNEL: Kernel = Kernel {
+    label: "air",
+    source: concat!(
+        include_str!("../../shaders/shared/grid.wgsl"),
+        include_str!("../../shaders/air.wgsl"),
+    ),
+    entry_point: "main",
+    workgroup_size: [256, 1, 1],
+    params: Params::LAYOUT,
+    buffers: &[Access::Read, Access::Read, Access::ReadWrite],
+};
+
+/// Records the kernel: 1 or 0 for each value of `hu`.
+///
+/// # Errors
+/// [`Error::Gpu`].
+pub fn record(
+    pass: &mut Pass<'_>,
+    hu: &Buffer<f32>,
+    padding_distance: &Buffer<u32>,
+    reach_squared: u16,
+    output: &Buffer<u32>,
+) -> Result<(), Error> {
+    let params = Params {
+        voxels: super::count(hu.len())?,
+        below_hu: BELOW_HU,
+        reach_squared: u32::from(reach_squared),
+        _pad0: 0,
+    };
+    let buffers = [hu.binding(), padding_distance.binding(), output.binding()];
+    pass.dispatch(&KERNEL, &params, &buffers, Extent::Linear(hu.len()))?;
+    Ok(())
+}
+
 /// The definition; the shader must agree to the bit.
+///
+/// `padding_distance` is squared, in squared voxels; air lies farther than `reach_squared` from padding.
 pub fn reference(hu: &[f32], padding_distance: &[u16], reach_squared: u16) -> Vec<u8> {
     hu.par_iter()
         .zip(padding_distance)
-        .map(|(&v, &distance)| u8::from(v < AIR_BELOW_HU && distance > reach_squared))
+        .map(|(&v, &distance)| u8::from(v < BELOW_HU && distance > reach_squared))
         .collect()
 }
 
@@ -32,7 +71,6 @@ mod tests {
     #[test]
     fn air_next_to_padding_is_not_counted() {
         let hu = [-1024.0, -1000.0, -1000.0, -399.0, -401.0];
-        assert_eq!(padding(&hu), [1, 0, 0, 0, 0]);
         assert_eq!(reference(&hu, &[0, 1, 2, 2, 2], 1), [0, 0, 1, 0, 1]);
     }
 }

@@ -6,12 +6,87 @@ use std::ops::RangeInclusive;
 
 use rayon::prelude::*;
 
+use super::Error;
+use crate::gpu::{Access, Buffer, Extent, Grid, Kernel, Pass, params};
+
 /// So that a squared distance and one more step fit 16 bits, of which a register holds twice as many as of 32.
 pub const MAX_RADIUS_VOXELS: u16 = 180;
 
 /// Stands for "farther than `radius_voxels`"; the first number that is no distance within it.
 pub const fn beyond(radius_voxels: u16) -> u16 {
     radius_voxels * radius_voxels + 1
+}
+
+/// What is looked for, and how far.
+#[derive(Debug, Clone)]
+pub struct Search {
+    /// Values that mark a seed.
+    pub seeds: RangeInclusive<u16>,
+    /// Voxels along z, y, x.
+    pub size: [usize; 3],
+    /// At most [`MAX_RADIUS_VOXELS`].
+    pub radius_voxels: u16,
+}
+
+params! {
+    /// Mirrors `Params` in `shaders/distance.wgsl`.
+    struct Params {
+        grid: Grid,
+        first_seed: u32,
+        last_seed: u32,
+        radius_voxels: u32,
+        axis: u32,
+    }
+}
+
+const fn kernel(label: &'static str, entry_point: &'static str) -> Kernel {
+    Kernel {
+        label,
+        source: concat!(
+            include_str!("../../shaders/shared/grid.wgsl"),
+            include_str!("../../shaders/distance.wgsl"),
+        ),
+        entry_point,
+        workgroup_size: [32, 4, 2],
+        params: Params::LAYOUT,
+        buffers: &[Access::Read, Access::ReadWrite],
+    }
+}
+
+/// `along_x` of `shaders/distance.wgsl`
+pub static ALONG_X: Kernel = kernel("distance along x", "along_x");
+/// `across_rows` of `shaders/distance.wgsl`
+pub static ACROSS_ROWS: Kernel = kernel("distance across rows", "across_rows");
+
+/// Records the kernels, one dispatch an axis; `input`, `scratch` and `output` are one word a voxel.
+///
+/// # Errors
+/// [`Error::Gpu`].
+pub fn record(
+    pass: &mut Pass<'_>,
+    input: &Buffer<u32>,
+    search: &Search,
+    scratch: &Buffer<u32>,
+    output: &Buffer<u32>,
+) -> Result<(), Error> {
+    let (first, last) = (*search.seeds.start(), *search.seeds.end());
+    let steps = [
+        (&ALONG_X, input, output),
+        (&ACROSS_ROWS, output, scratch),
+        (&ACROSS_ROWS, scratch, output),
+    ];
+    for ((kernel, from, to), axis) in steps.into_iter().zip(0..) {
+        let params = Params {
+            grid: Grid::new(search.size)?,
+            first_seed: u32::from(first),
+            last_seed: u32::from(last),
+            radius_voxels: u32::from(search.radius_voxels),
+            axis,
+        };
+        let buffers = [from.binding(), to.binding()];
+        pass.dispatch(kernel, &params, &buffers, Extent::Voxels(search.size))?;
+    }
+    Ok(())
 }
 
 /// The definition; the shader must give the same numbers, as 32 bits.

@@ -7,6 +7,9 @@
     reason = "voxel indices fit 32 bits: labels hold them, as the shader's do"
 )]
 
+use super::Error;
+use crate::gpu::{Access, Buffer, Extent, Grid, Kernel, Pass, params};
+
 /// Which voxels count as neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connectivity {
@@ -32,6 +35,63 @@ impl Connectivity {
             Self::Corners => 1,
         }
     }
+}
+
+params! {
+    /// Mirrors `Params` in `shaders/label.wgsl`.
+    struct Params {
+        grid: Grid,
+        corners: u32,
+        _pad0: u32,
+        _pad1: u32,
+        _pad2: u32,
+    }
+}
+
+const fn kernel(label: &'static str, entry_point: &'static str) -> Kernel {
+    Kernel {
+        label,
+        source: concat!(
+            include_str!("../../shaders/shared/grid.wgsl"),
+            include_str!("../../shaders/label.wgsl"),
+        ),
+        entry_point,
+        workgroup_size: [32, 4, 2],
+        params: Params::LAYOUT,
+        buffers: &[Access::Read, Access::ReadWrite],
+    }
+}
+
+/// `start` of `shaders/label.wgsl`
+pub static START: Kernel = kernel("label: start", "start");
+/// `join` of `shaders/label.wgsl`
+pub static JOIN: Kernel = kernel("label: join", "join");
+/// `finish` of `shaders/label.wgsl`
+pub static FINISH: Kernel = kernel("label: finish", "finish");
+
+/// Records the kernels; `mask` and `labels` are one word a voxel.
+///
+/// # Errors
+/// [`Error::Gpu`].
+pub fn record(
+    pass: &mut Pass<'_>,
+    mask: &Buffer<u32>,
+    size: [usize; 3],
+    connectivity: Connectivity,
+    labels: &Buffer<u32>,
+) -> Result<(), Error> {
+    let params = Params {
+        grid: Grid::new(size)?,
+        corners: u32::from(connectivity == Connectivity::Corners),
+        _pad0: 0,
+        _pad1: 0,
+        _pad2: 0,
+    };
+    for kernel in [&START, &JOIN, &FINISH] {
+        let buffers = [mask.binding(), labels.binding()];
+        pass.dispatch(kernel, &params, &buffers, Extent::Voxels(size))?;
+    }
+    Ok(())
 }
 
 /// The definition; the shader must agree to the bit.

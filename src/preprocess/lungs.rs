@@ -5,8 +5,7 @@
 
 #![expect(
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "radii of some mm and component numbers fit 32 bits; indices are clamped to the grid"
+    reason = "squared distances fit 16 bits, as distance.rs says"
 )]
 
 use std::ops::RangeInclusive;
@@ -15,31 +14,15 @@ use glam::DVec3;
 
 use super::label::Connectivity::Faces;
 use super::midline::Midline;
-use super::{air, distance, label};
-use crate::volume::{Geometry, Laterality, Mask};
+use super::thorax::{Chest, IN_MASK, Parts, Radii, inverse, largest};
+use super::{Error, air, distance, label, padding};
+use crate::gpu::{Buffer, Compute, Gpu, Pass};
+use crate::volume::{Geometry, Laterality, Mask, Volume};
 
 /// Spacing of the grid on which the masks are made, mm.
 pub const SPACING_MM: f64 = 2.0;
 /// Standard deviation of the Gaussian that smooths the HU before, in voxels of that grid.
 pub const SMOOTHING_SIGMA_VOXELS: f64 = 1.0;
-
-/// Room air is below, lung above, HU.
-const ROOM_AIR_BELOW_HU: f32 = -950.0;
-/// Smoothing carries padding this far into the body, mm.
-const PADDING_REACH_MM: f64 = 6.0;
-/// Smaller components of air are bowel gas, folds and noise, ml.
-const MIN_COMPONENT_ML: f64 = 20.0;
-/// As above, as a share of the largest component that may be lung.
-const MIN_COMPONENT_SHARE: f64 = 0.05;
-/// What lungs, whole or cut, can hold, ml.
-const PLAUSIBLE_LUNGS_ML: RangeInclusive<f64> = 100.0..=12_000.0;
-/// Added around the lungs: the pleura, and what padding hid, mm.
-const MARGIN_MM: f64 = 6.0;
-/// Vessels, hila, pleural and consolidated lesions up to twice as wide are closed, mm.
-const CLOSING_MM: f64 = 20.0;
-/// With less air than this share of the other side, a lung is taken for consolidated and searched where the other's
-/// mirror image lies.
-const MIN_SIDE_SHARE: f64 = 0.6;
 
 /// Masks of one volume, all on the same grid.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,13 +36,24 @@ pub struct Lungs {
     /// Lungs of plausible volume were recognised; if not, the report carries
     /// [`crate::warning::Warning::LungMaskFallback`].
     pub found: bool,
-    midline: Midline,
+    pub(super) midline: Midline,
 }
 
 impl Lungs {
     /// The side on which a position lies; `None` near the midline and when no lungs were found.
     pub fn side(&self, position_lps_mm: DVec3) -> Option<Laterality> {
         self.midline.side(&self.search.geometry, position_lps_mm)
+    }
+}
+
+/// Finds body and lungs on the device chosen: [`reference`] or [`on_gpu`], which give the same masks.
+///
+/// # Errors
+/// [`Error::Gpu`].
+pub fn find(compute: &Compute, hu: &Volume<f32>) -> Result<Lungs, Error> {
+    match compute {
+        Compute::Gpu(gpu) => on_gpu(gpu, &hu.voxels, &hu.geometry),
+        Compute::Cpu => Ok(reference(&hu.voxels, &hu.geometry)),
     }
 }
 
@@ -70,7 +64,7 @@ impl Lungs {
 pub fn reference(hu: &[f32], grid: &Geometry) -> Lungs {
     let size = grid.size;
     let radii = Radii::on(grid);
-    let padding = distance::reference(&air::padding(hu), &IN_MASK, size, radii.border());
+    let padding = distance::reference(&padding::reference(hu), &IN_MASK, size, radii.border());
     let air = air::reference(hu, &padding, radii.padding.pow(2));
     let parts = Parts::of(hu, &padding, label::reference(&air, size, Faces), grid);
     let body = largest(label::reference(&parts.inside, size, Faces));
@@ -85,229 +79,105 @@ pub fn reference(hu: &[f32], grid: &Geometry) -> Lungs {
     chest.finish(search, rest)
 }
 
-/// Seeds of [`distance`] in a mask.
-const IN_MASK: RangeInclusive<u16> = 1..=1;
-
-/// Radii in voxels.
-struct Radii {
-    padding: u16,
-    margin: u16,
-    closing: u16,
+/// The same by the GPU's kernels; components and distances come to the host where it decides.
+///
+/// # Errors
+/// [`Error::Gpu`].
+pub fn on_gpu(gpu: &Gpu, hu: &[f32], grid: &Geometry) -> Result<Lungs, Error> {
+    let kernels = Kernels {
+        gpu,
+        size: grid.size,
+    };
+    let radii = Radii::on(grid);
+    let input = gpu.upload("smoothed HU", hu)?;
+    let padding = kernels.distance(&kernels.padding(&input)?, &IN_MASK, radii.border())?;
+    let air = kernels.air(&input, &padding, radii.padding.pow(2))?;
+    let padding = kernels.host(&padding)?;
+    let parts = Parts::of(hu, &padding, kernels.components(&air)?, grid);
+    let body = largest(kernels.components(&kernels.device(&parts.inside)?)?);
+    let chest = Chest::new(hu, grid, body, parts.lung);
+    if !chest.plausible() {
+        return Ok(chest.without_lungs());
+    }
+    let lung = kernels.device(&chest.lung)?;
+    let dilated = kernels.distance(&lung, &IN_MASK, radii.dilation())?;
+    let closed = kernels.distance(&dilated, &radii.undilated(), radii.closing)?;
+    let search = chest.search(&kernels.host(&closed)?, radii.closing);
+    let rest = kernels.components(&kernels.device(&inverse(&search))?)?;
+    Ok(chest.finish(search, rest))
 }
 
-impl Radii {
-    fn on(grid: &Geometry) -> Self {
-        let voxels = |mm: f64| (mm / grid.spacing_mm()[2]).round() as u16;
-        Self {
-            padding: voxels(PADDING_REACH_MM),
-            margin: voxels(MARGIN_MM),
-            closing: voxels(CLOSING_MM),
-        }
-    }
-
-    /// Air within this distance of padding lies at the border of the field of view.
-    fn border(&self) -> u16 {
-        self.padding + 1
-    }
-
-    /// Dilating by margin and closing at once, then eroding by closing, is the closing of the dilated mask.
-    fn dilation(&self) -> u16 {
-        self.margin + self.closing
-    }
-
-    fn undilated(&self) -> RangeInclusive<u16> {
-        distance::beyond(self.dilation())..=u16::MAX
-    }
+/// The kernels on one grid; masks and distances are one word a voxel there.
+struct Kernels<'a> {
+    gpu: &'a Gpu,
+    size: [usize; 3],
 }
 
-/// The components of air, sorted into lungs and outside.
-struct Parts {
-    /// 1 where lung.
-    lung: Vec<u8>,
-    /// 1 where neither outside air nor padding.
-    inside: Vec<u8>,
-}
-
-/// What is known of one component of air.
-#[derive(Default, Clone)]
-struct Part {
-    voxels: usize,
-    room_air: usize,
-    at_border: bool,
-}
-
-impl Part {
-    /// Room air reaches the border of the field of view; so may lungs in a tight one, but they are denser.
-    fn is_outside(&self) -> bool {
-        self.at_border && self.room_air * 2 > self.voxels
-    }
-}
-
-impl Parts {
-    fn of(hu: &[f32], padding: &[u16], mut labels: Vec<u32>, grid: &Geometry) -> Self {
-        let count = label::number(&mut labels) as usize;
-        let radii = Radii::on(grid);
-        let parts = measure(hu, padding, &labels, count, grid, radii.border().pow(2));
-        let largest = parts.iter().filter(|p| !p.is_outside()).map(|p| p.voxels);
-        let largest_ml = ml(largest.max().unwrap_or(0), grid);
-        let min_ml = MIN_COMPONENT_ML.max(MIN_COMPONENT_SHARE * largest_ml);
-        let outside: Vec<bool> = parts.iter().map(Part::is_outside).collect();
-        let lung: Vec<bool> = parts
-            .iter()
-            .map(|p| !p.is_outside() && ml(p.voxels, grid) >= min_ml)
-            .collect();
-        let reach_squared = radii.padding.pow(2);
-        let of_part = |table: &[bool], label: u32| label > 0 && table[label as usize - 1];
-        Self {
-            lung: labels
-                .iter()
-                .map(|&l| u8::from(of_part(&lung, l)))
-                .collect(),
-            inside: labels
-                .iter()
-                .zip(padding)
-                .map(|(&l, &d)| u8::from(d > reach_squared && !of_part(&outside, l)))
-                .collect(),
-        }
-    }
-}
-
-fn measure(
-    hu: &[f32],
-    padding: &[u16],
-    labels: &[u32],
-    count: usize,
-    grid: &Geometry,
-    border_squared: u16,
-) -> Vec<Part> {
-    let [_, ny, nx] = grid.size;
-    let mut parts = vec![Part::default(); count];
-    for (row, labels) in labels.chunks_exact(nx.max(1)).enumerate() {
-        let row_at_face = row % ny == 0 || row % ny + 1 == ny;
-        for (x, &label) in labels.iter().enumerate().filter(|(_, label)| **label > 0) {
-            let i = row * nx + x;
-            let part = &mut parts[label as usize - 1];
-            part.voxels += 1;
-            part.room_air += usize::from(hu[i] < ROOM_AIR_BELOW_HU);
-            let at_face = row_at_face || x == 0 || x + 1 == nx;
-            part.at_border |= at_face || padding[i] <= border_squared;
-        }
-    }
-    parts
-}
-
-fn ml(voxels: usize, grid: &Geometry) -> f64 {
-    voxels as f64 * grid.voxel_volume_mm3() / 1000.0
-}
-
-/// What is known once body and lungs are told apart, and the steps that need no kernel.
-struct Chest<'a> {
-    hu: &'a [f32],
-    grid: &'a Geometry,
-    body: Vec<u8>,
-    lung: Vec<u8>,
-    /// Mean x of the body, as a voxel index.
-    centre_x: usize,
-}
-
-impl<'a> Chest<'a> {
-    fn new(hu: &'a [f32], grid: &'a Geometry, body: Vec<u8>, lung: Vec<u8>) -> Self {
-        let nx = grid.size[2];
-        let inside = || body.iter().enumerate().filter(|(_, inside)| **inside == 1);
-        let sum: usize = inside().map(|(i, _)| i % nx).sum();
-        let centre_x = sum.checked_div(inside().count()).unwrap_or(nx / 2);
-        Self {
-            hu,
-            grid,
-            body,
-            lung,
-            centre_x,
-        }
+impl Kernels<'_> {
+    fn words(&self, what: &str) -> Result<Buffer<u32>, Error> {
+        Ok(self.gpu.zeroed(what, self.size.iter().product())?)
     }
 
-    fn plausible(&self) -> bool {
-        let voxels = self.lung.iter().filter(|v| **v == 1).count();
-        PLAUSIBLE_LUNGS_ML.contains(&ml(voxels, self.grid))
+    fn padding(&self, hu: &Buffer<f32>) -> Result<Buffer<u32>, Error> {
+        let output = self.words("padding")?;
+        let mut pass = Pass::new(self.gpu)?;
+        padding::record(&mut pass, hu, &output)?;
+        pass.submit()?;
+        Ok(output)
     }
 
-    /// The closed lungs, with the mirror image of a lung whose fellow is consolidated.
-    fn search(&self, closed: &[u16], closing: u16) -> Vec<u8> {
-        let search: Vec<u8> = closed
-            .iter()
-            .map(|&d| u8::from(d > closing.pow(2)))
-            .collect();
-        let nx = self.grid.size[2];
-        let aerated = self.lung.iter().enumerate().filter(|(_, v)| **v == 1);
-        let (right, left): (Vec<_>, Vec<_>) = aerated.partition(|(i, _)| i % nx < self.centre_x);
-        let (smaller, larger) = (right.len().min(left.len()), right.len().max(left.len()));
-        if smaller as f64 >= MIN_SIDE_SHARE * larger as f64 {
-            return search;
-        }
-        let mirrored = |i: usize| {
-            let x = (2 * self.centre_x).checked_sub(i % nx).filter(|&x| x < nx);
-            x.map_or(0, |x| search[i / nx * nx + x])
+    fn air(
+        &self,
+        hu: &Buffer<f32>,
+        padding: &Buffer<u32>,
+        reach_squared: u16,
+    ) -> Result<Buffer<u32>, Error> {
+        let output = self.words("air")?;
+        let mut pass = Pass::new(self.gpu)?;
+        air::record(&mut pass, hu, padding, reach_squared, &output)?;
+        pass.submit()?;
+        Ok(output)
+    }
+
+    fn distance(
+        &self,
+        input: &Buffer<u32>,
+        seeds: &RangeInclusive<u16>,
+        radius_voxels: u16,
+    ) -> Result<Buffer<u32>, Error> {
+        let (scratch, output) = (
+            self.words("distance along an axis")?,
+            self.words("distance")?,
+        );
+        let search = distance::Search {
+            seeds: seeds.clone(),
+            size: self.size,
+            radius_voxels,
         };
-        (0..search.len()).map(|i| search[i] | mirrored(i)).collect()
+        let mut pass = Pass::new(self.gpu)?;
+        distance::record(&mut pass, input, &search, &scratch, &output)?;
+        pass.submit()?;
+        Ok(output)
     }
 
-    /// Adds to `search` what it encloses; `rest` are the components of its complement.
-    fn finish(self, search: Vec<u8>, mut rest: Vec<u32>) -> Lungs {
-        let count = label::number(&mut rest) as usize;
-        let [nz, ny, nx] = self.grid.size;
-        let mut open = vec![false; count + 1];
-        for (row, labels) in rest.chunks_exact(nx).enumerate() {
-            let (z, y) = (row / ny, row % ny);
-            if z == 0 || z + 1 == nz || y == 0 || y + 1 == ny {
-                labels.iter().for_each(|&l| open[l as usize] = true);
-            }
-            open[labels[0] as usize] = true;
-            open[labels[nx - 1] as usize] = true;
-        }
-        let closed = search.iter().zip(&rest);
-        let search = closed
-            .map(|(&s, &l)| s | u8::from(!open[l as usize]))
-            .collect();
-        let midline = Midline::reference(self.hu, self.grid, self.centre_x);
-        self.into_lungs(search, true, midline)
+    fn components(&self, mask: &Buffer<u32>) -> Result<Vec<u32>, Error> {
+        let output = self.words("components")?;
+        let mut pass = Pass::new(self.gpu)?;
+        label::record(&mut pass, mask, self.size, Faces, &output)?;
+        pass.submit()?;
+        Ok(self.gpu.download(&output)?)
     }
 
-    fn without_lungs(mut self) -> Lungs {
-        self.lung.fill(0);
-        let everywhere = vec![1; self.lung.len()];
-        self.into_lungs(everywhere, false, Midline::unknown())
+    fn device(&self, mask: &[u8]) -> Result<Buffer<u32>, Error> {
+        let words: Vec<u32> = mask.iter().map(|&v| u32::from(v)).collect();
+        Ok(self.gpu.upload("mask", &words)?)
     }
 
-    fn into_lungs(self, search: Vec<u8>, found: bool, midline: Midline) -> Lungs {
-        let mask = |voxels| Mask {
-            geometry: *self.grid,
-            voxels,
-        };
-        Lungs {
-            body: mask(self.body),
-            lung: mask(self.lung),
-            search: mask(search),
-            found,
-            midline,
-        }
+    /// Distances of at most [`distance::MAX_RADIUS_VOXELS`] fit 16 bits.
+    fn host(&self, distances: &Buffer<u32>) -> Result<Vec<u16>, Error> {
+        let words = self.gpu.download(distances)?;
+        Ok(words.into_iter().map(|d| d as u16).collect())
     }
-}
-
-/// Mask of the largest component, the first of several.
-fn largest(mut labels: Vec<u32>) -> Vec<u8> {
-    let count = label::number(&mut labels) as usize;
-    let mut voxels = vec![0_usize; count + 1];
-    for &label in &labels {
-        voxels[label as usize] += 1;
-    }
-    let first_largest = (1..=count).rev().max_by_key(|&label| voxels[label]);
-    labels
-        .iter()
-        .map(|&l| u8::from(Some(l as usize) == first_largest))
-        .collect()
-}
-
-fn inverse(mask: &[u8]) -> Vec<u8> {
-    mask.iter().map(|&v| 1 - v).collect()
 }
 
 #[cfg(test)]

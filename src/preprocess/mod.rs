@@ -1,18 +1,28 @@
 //! From stored pixel values to HU on the model's grid, on the GPU or the CPU.
 
-pub mod rescale;
-
 pub mod air;
 pub mod distance;
 pub mod label;
 pub mod lungs;
 pub mod midline;
+pub mod padding;
+pub mod rescale;
+mod thorax;
 
 use crate::error::Class;
 use crate::gpu::{self, Kernel};
 
 /// Every kernel of this stage; `tests/shaders.rs` checks each against its WGSL.
-pub static KERNELS: &[&Kernel] = &[&rescale::KERNEL];
+pub static KERNELS: &[&Kernel] = &[
+    &rescale::KERNEL,
+    &padding::KERNEL,
+    &air::KERNEL,
+    &distance::ALONG_X,
+    &distance::ACROSS_ROWS,
+    &label::START,
+    &label::JOIN,
+    &label::FINISH,
+];
 
 /// Why a volume cannot be preprocessed.
 #[derive(Debug, thiserror::Error)]
@@ -68,4 +78,8 @@ pub struct Normalization {
     pub subtract_hu: f32,
     /// Divided by after subtracting, HU.
     pub divide_hu: f32,
+}
+
+fn count(voxels: usize) -> Result<u32, Error> {
+    u32::try_from(voxels).map_err(|_| Error::TooManyVoxels { voxels })
 }
