@@ -2,10 +2,11 @@
 // Host and reference: src/preprocess/air.rs
 
 struct Params {
-    voxels: u32,
+    grid: Grid,
     below_hu: f32,
     reach_squared: u32,  // squared voxels
     _pad0: u32,
+    _pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -13,11 +14,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> padding_distance: array<u32>;  // squared voxels
 @group(0) @binding(3) var<storage, read_write> output: array<u32>;      // 1 where air
 
-const GROUP_SIZE: u32 = 256u;
-
-@compute @workgroup_size(256)
-fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = linear_id(id, groups, GROUP_SIZE);
-    if i >= params.voxels { return; }
+@compute @workgroup_size(8, 8, 4)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if !in_grid(params.grid, id) { return; }
+    let i = index_of(params.grid, id);
     output[i] = u32(input_hu[i] < params.below_hu && padding_distance[i] > params.reach_squared);
 }

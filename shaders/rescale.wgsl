@@ -2,14 +2,11 @@
 // Host and reference: src/preprocess/rescale.rs
 
 struct Params {
-    voxels: u32,
-    slice_voxels: u32,
+    grid: Grid,          // the slices handed over
     is_signed: u32,      // 1: two's complement
     padding_first: i32,  // stored values from first to last are padding; none where first > last
     padding_last: i32,
     padding_hu: f32,
-    _pad0: u32,
-    _pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -22,7 +19,8 @@ const GROUP_SIZE: u32 = 256u;
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = linear_id(id, groups, GROUP_SIZE);
-    if i >= params.voxels { return; }
+    let size = params.grid.size;
+    if i >= size.x * size.y * size.z { return; }
     let word = samples[i >> 1u];
     let shift = (i & 1u) * 16u;
     let unsigned_value = i32(extractBits(word, shift, 16u));
@@ -32,6 +30,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         output_hu[i] = params.padding_hu;
         return;
     }
-    let line = slope_intercept[i / params.slice_voxels];
+    let line = slope_intercept[i / (size.x * size.y)];
     output_hu[i] = f32(stored) * line.x + line.y;
 }

@@ -90,12 +90,18 @@ impl Gpu {
         })
     }
 
-    /// A buffer whose every byte is 0xA5: tests hand it to a kernel as output, and see what the kernel left unwritten.
+    /// A buffer that a kernel is about to fill.
+    ///
+    /// Zeros, or 0xA5 bytes after [`Gpu::with_poisoned_outputs`], so that tests see what a kernel left unwritten.
     ///
     /// # Errors
     /// [`Error::BufferTooLarge`], [`Error::OutOfMemory`].
-    pub fn poisoned<T: Pod>(&self, what: &str, len: usize) -> Result<Buffer<T>, Error> {
-        let bytes = vec![0xA5_u8; size_of::<T>() * len];
+    pub fn output<T: Pod>(&self, what: &str, len: usize) -> Result<Buffer<T>, Error> {
+        if !self.poisons_outputs {
+            return self.zeroed(what, len);
+        }
+        let size = self.checked_bytes::<u8>(what, size_of::<T>() * len)?;
+        let bytes = vec![0xA5_u8; usize::try_from(size).unwrap_or(0)];
         let raw = self.filled(what, STORAGE, &bytes)?;
         Ok(Buffer {
             raw,

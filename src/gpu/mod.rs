@@ -34,6 +34,7 @@ pub enum Compute {
 pub struct Gpu {
     shared: Arc<Shared>,
     binding_limit_bytes: u64,
+    poisons_outputs: bool,
 }
 
 #[derive(Debug)]
@@ -67,8 +68,16 @@ impl Gpu {
     /// The same GPU with a smaller binding limit, so that small volumes go in slabs too.
     pub fn with_binding_limit_bytes(&self, bytes: u64) -> Self {
         Self {
-            shared: Arc::clone(&self.shared),
             binding_limit_bytes: bytes.min(self.binding_limit_bytes),
+            ..self.clone()
+        }
+    }
+
+    /// The same GPU whose output buffers start as garbage, to test that kernels write all of them.
+    pub fn with_poisoned_outputs(&self) -> Self {
+        Self {
+            poisons_outputs: true,
+            ..self.clone()
         }
     }
 

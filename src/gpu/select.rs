@@ -158,6 +158,7 @@ fn open(adapter: wgpu::Adapter) -> Result<Gpu, Error> {
     let fault = watch(&device);
     Ok(Gpu {
         binding_limit_bytes: info.binding_limit_bytes,
+        poisons_outputs: false,
         shared: Arc::new(Shared {
             info,
             device,

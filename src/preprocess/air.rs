@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::Error;
-use crate::gpu::{Access, Buffer, Extent, Kernel, Pass, params};
+use crate::gpu::{Access, Buffer, Extent, Grid, Kernel, Pass, params};
 
 /// Lung, airways, gas and room air lie below, tissue above, HU.
 const BELOW_HU: f32 = -400.0;
@@ -12,10 +12,11 @@ const BELOW_HU: f32 = -400.0;
 params! {
     /// Mirrors `Params` in `shaders/air.wgsl`.
     struct Params {
-        voxels: u32,
+        grid: Grid,
         below_hu: f32,
         reach_squared: u32,
         _pad0: u32,
+        _pad1: u32,
     }
 }
 
@@ -27,12 +28,12 @@ pub static KERNEL: Kernel = Kernel {
         include_str!("../../shaders/air.wgsl"),
     ),
     entry_point: "main",
-    workgroup_size: [256, 1, 1],
+    workgroup_size: [8, 8, 4],
     params: Params::LAYOUT,
     buffers: &[Access::Read, Access::Read, Access::ReadWrite],
 };
 
-/// Records the kernel: 1 or 0 for each value of `hu`.
+/// Records the kernel: 1 or 0, one word a voxel. `hu` is `[z, y, x]` of `size`.
 ///
 /// # Errors
 /// [`Error::Gpu`].
@@ -41,17 +42,19 @@ pub fn record(
     hu: &Buffer<f32>,
     padding_distance: &Buffer<u32>,
     reach_squared: u16,
-    output: &Buffer<u32>,
-) -> Result<(), Error> {
+    size: [usize; 3],
+) -> Result<Buffer<u32>, Error> {
     let params = Params {
-        voxels: super::count(hu.len())?,
+        grid: Grid::new(size)?,
         below_hu: BELOW_HU,
         reach_squared: u32::from(reach_squared),
         _pad0: 0,
+        _pad1: 0,
     };
+    let output = pass.gpu().output("air", hu.len())?;
     let buffers = [hu.binding(), padding_distance.binding(), output.binding()];
-    pass.dispatch(&KERNEL, &params, &buffers, Extent::Linear(hu.len()))?;
-    Ok(())
+    pass.dispatch(&KERNEL, &params, &buffers, Extent::Voxels(size))?;
+    Ok(output)
 }
 
 /// The definition; the shader must agree to the bit.

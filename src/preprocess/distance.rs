@@ -2,12 +2,17 @@
 //! out comes, for each voxel, the squared distance to the nearest seed, in squared voxels. Integers, one axis after
 //! the other, so every device gives the same numbers.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "squared distances within the greatest radius fit 16 bits"
+)]
+
 use std::ops::RangeInclusive;
 
 use rayon::prelude::*;
 
 use super::Error;
-use crate::gpu::{Access, Buffer, Extent, Grid, Kernel, Pass, params};
+use crate::gpu::{Access, Buffer, Extent, Gpu, Grid, Kernel, Pass, params};
 
 /// So that a squared distance and one more step fit 16 bits, of which a register holds twice as many as of 32.
 pub const MAX_RADIUS_VOXELS: u16 = 180;
@@ -58,7 +63,7 @@ pub static ALONG_X: Kernel = kernel("distance along x", "along_x");
 /// `across_rows` of `shaders/distance.wgsl`
 pub static ACROSS_ROWS: Kernel = kernel("distance across rows", "across_rows");
 
-/// Records the kernels, one dispatch an axis; `input`, `scratch` and `output` are one word a voxel.
+/// Records the kernels, one dispatch an axis; `input` and the result are one word a voxel.
 ///
 /// # Errors
 /// [`Error::Gpu`].
@@ -66,14 +71,14 @@ pub fn record(
     pass: &mut Pass<'_>,
     input: &Buffer<u32>,
     search: &Search,
-    scratch: &Buffer<u32>,
-    output: &Buffer<u32>,
-) -> Result<(), Error> {
+) -> Result<Buffer<u32>, Error> {
+    let scratch = pass.gpu().output("distance along two axes", input.len())?;
+    let output = pass.gpu().output("distance", input.len())?;
     let (first, last) = (*search.seeds.start(), *search.seeds.end());
     let steps = [
-        (&ALONG_X, input, output),
-        (&ACROSS_ROWS, output, scratch),
-        (&ACROSS_ROWS, scratch, output),
+        (&ALONG_X, input, &output),
+        (&ACROSS_ROWS, &output, &scratch),
+        (&ACROSS_ROWS, &scratch, &output),
     ];
     for ((kernel, from, to), axis) in steps.into_iter().zip(0..) {
         let params = Params {
@@ -86,22 +91,32 @@ pub fn record(
         let buffers = [from.binding(), to.binding()];
         pass.dispatch(kernel, &params, &buffers, Extent::Voxels(search.size))?;
     }
-    Ok(())
+    Ok(output)
+}
+
+/// Copies distances that [`record`] made back.
+///
+/// # Errors
+/// [`Error::Gpu`].
+pub fn download(gpu: &Gpu, distances: &Buffer<u32>) -> Result<Vec<u16>, Error> {
+    let words = gpu.download(distances)?;
+    // All are at most `beyond(MAX_RADIUS_VOXELS)`.
+    Ok(words.into_iter().map(|d| d as u16).collect())
 }
 
 /// The definition; the shader must give the same numbers, as 32 bits.
 ///
 /// `input` is `[z, y, x]` of `size`; a voxel is a seed where its value lies in `seeds`. Distances above
 /// `radius_voxels` (at most [`MAX_RADIUS_VOXELS`]) become [`beyond`]. Outside the grid there is no seed.
-pub fn reference<T>(
-    input: &[T],
-    seeds: &RangeInclusive<u16>,
-    size: [usize; 3],
-    radius_voxels: u16,
-) -> Vec<u16>
+pub fn reference<T>(input: &[T], search: &Search) -> Vec<u16>
 where
     T: Copy + Into<u16> + Sync,
 {
+    let Search {
+        ref seeds,
+        size,
+        radius_voxels,
+    } = *search;
     debug_assert_eq!(input.len(), size.iter().product::<usize>());
     debug_assert!(radius_voxels <= MAX_RADIUS_VOXELS);
     let row_length = size[2].max(1);
@@ -193,11 +208,19 @@ mod tests {
         })
     }
 
+    fn around_ones(size: [usize; 3], radius_voxels: u16) -> Search {
+        Search {
+            seeds: 1..=1,
+            size,
+            radius_voxels,
+        }
+    }
+
     proptest! {
         #[test]
         fn distances_equal_brute_force((size, mask) in masks(), radius in 0u16..12) {
             prop_assert_eq!(
-                reference(&mask, &(1..=1), size, radius),
+                reference(&mask, &around_ones(size, radius)),
                 brute_force(&mask, size, radius)
             );
         }
@@ -205,12 +228,26 @@ mod tests {
 
     #[test]
     fn a_seed_range_selects_by_value() {
-        let input: [u16; 5] = [0, 9, 3, 4, 0];
-        assert_eq!(reference(&input, &(3..=4), [1, 1, 5], 1), [2, 1, 0, 0, 1]);
+        let search = Search {
+            seeds: 3..=4,
+            ..around_ones([1, 1, 5], 1)
+        };
+        assert_eq!(reference::<u16>(&[0, 9, 3, 4, 0], &search), [2, 1, 0, 0, 1]);
+    }
+
+    #[test]
+    fn the_greatest_radius_does_not_overflow() {
+        let mut row = vec![0_u8; 400];
+        row[0] = 1;
+        let distances = reference(&row, &around_ones([1, 1, 400], MAX_RADIUS_VOXELS));
+        assert_eq!(distances[180], 180 * 180);
+        assert_eq!(distances[181], beyond(MAX_RADIUS_VOXELS));
+        let column = reference(&row, &around_ones([20, 20, 1], MAX_RADIUS_VOXELS));
+        assert_eq!(column[399], 19 * 19 * 2);
     }
 
     #[test]
     fn a_grid_without_voxels_has_no_distances() {
-        assert!(reference::<u8>(&[], &(1..=1), [0, 3, 0], 5).is_empty());
+        assert!(reference::<u8>(&[], &around_ones([0, 3, 0], 5)).is_empty());
     }
 }

@@ -69,7 +69,7 @@ pub static JOIN: Kernel = kernel("label: join", "join");
 /// `finish` of `shaders/label.wgsl`
 pub static FINISH: Kernel = kernel("label: finish", "finish");
 
-/// Records the kernels; `mask` and `labels` are one word a voxel.
+/// Records the kernels; `mask` and the labels are one word a voxel.
 ///
 /// # Errors
 /// [`Error::Gpu`].
@@ -78,8 +78,8 @@ pub fn record(
     mask: &Buffer<u32>,
     size: [usize; 3],
     connectivity: Connectivity,
-    labels: &Buffer<u32>,
-) -> Result<(), Error> {
+) -> Result<Buffer<u32>, Error> {
+    let labels = pass.gpu().output("labels", mask.len())?;
     let params = Params {
         grid: Grid::new(size)?,
         corners: u32::from(connectivity == Connectivity::Corners),
@@ -91,7 +91,7 @@ pub fn record(
         let buffers = [mask.binding(), labels.binding()];
         pass.dispatch(kernel, &params, &buffers, Extent::Voxels(size))?;
     }
-    Ok(())
+    Ok(labels)
 }
 
 /// The definition; the shader must agree to the bit.

@@ -3,26 +3,14 @@
 //!
 //! The search mask is meant to err on the large side: a lesion left out of it is lost.
 
-#![expect(
-    clippy::cast_possible_truncation,
-    reason = "squared distances fit 16 bits, as distance.rs says"
-)]
-
-use std::ops::RangeInclusive;
-
 use glam::DVec3;
 
 use super::label::Connectivity::Faces;
 use super::midline::Midline;
-use super::thorax::{Chest, IN_MASK, Parts, Radii, inverse, largest};
+use super::thorax::{Chest, Parts, Radii, inverse, largest};
 use super::{Error, air, distance, label, padding};
 use crate::gpu::{Buffer, Compute, Gpu, Pass};
 use crate::volume::{Geometry, Laterality, Mask, Volume};
-
-/// Spacing of the grid on which the masks are made, mm.
-pub const SPACING_MM: f64 = 2.0;
-/// Standard deviation of the Gaussian that smooths the HU before, in voxels of that grid.
-pub const SMOOTHING_SIGMA_VOXELS: f64 = 1.0;
 
 /// Masks of one volume, all on the same grid.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,12 +47,12 @@ pub fn find(compute: &Compute, hu: &Volume<f32>) -> Result<Lungs, Error> {
 
 /// The definition; the GPU must agree to the bit.
 ///
-/// `hu` is `[z, y, x]` on `grid`, which is isotropic and along the patient's axes ([`SPACING_MM`]), smoothed by
-/// [`SMOOTHING_SIGMA_VOXELS`].
+/// `hu` is `[z, y, x]` on `grid`, which is isotropic and along the patient's axes; 2 mm and a smoothing of one voxel
+/// are what the rule was found with.
 pub fn reference(hu: &[f32], grid: &Geometry) -> Lungs {
     let size = grid.size;
     let radii = Radii::on(grid);
-    let padding = distance::reference(&padding::reference(hu), &IN_MASK, size, radii.border());
+    let padding = distance::reference(&padding::reference(hu), &radii.border());
     let air = air::reference(hu, &padding, radii.padding.pow(2));
     let parts = Parts::of(hu, &padding, label::reference(&air, size, Faces), grid);
     let body = largest(label::reference(&parts.inside, size, Faces));
@@ -72,8 +60,8 @@ pub fn reference(hu: &[f32], grid: &Geometry) -> Lungs {
     if !chest.plausible() {
         return chest.without_lungs();
     }
-    let dilated = distance::reference(&chest.lung, &IN_MASK, size, radii.dilation());
-    let closed = distance::reference(&dilated, &radii.undilated(), size, radii.closing);
+    let dilated = distance::reference(&chest.lung, &radii.dilation());
+    let closed = distance::reference(&dilated, &radii.erosion());
     let search = chest.search(&closed, radii.closing);
     let rest = label::reference(&inverse(&search), size, Faces);
     chest.finish(search, rest)
@@ -84,100 +72,44 @@ pub fn reference(hu: &[f32], grid: &Geometry) -> Lungs {
 /// # Errors
 /// [`Error::Gpu`].
 pub fn on_gpu(gpu: &Gpu, hu: &[f32], grid: &Geometry) -> Result<Lungs, Error> {
-    let kernels = Kernels {
-        gpu,
-        size: grid.size,
-    };
+    let size = grid.size;
     let radii = Radii::on(grid);
+    let mut pass = Pass::new(gpu)?;
     let input = gpu.upload("smoothed HU", hu)?;
-    let padding = kernels.distance(&kernels.padding(&input)?, &IN_MASK, radii.border())?;
-    let air = kernels.air(&input, &padding, radii.padding.pow(2))?;
-    let padding = kernels.host(&padding)?;
-    let parts = Parts::of(hu, &padding, kernels.components(&air)?, grid);
-    let body = largest(kernels.components(&kernels.device(&parts.inside)?)?);
+    let padding = padding::record(&mut pass, &input, size)?;
+    let padding = distance::record(&mut pass, &padding, &radii.border())?;
+    let air = air::record(&mut pass, &input, &padding, radii.padding.pow(2), size)?;
+    let labels = label::record(&mut pass, &air, size, Faces)?;
+    pass.submit()?;
+    let padding = distance::download(gpu, &padding)?;
+    let parts = Parts::of(hu, &padding, gpu.download(&labels)?, grid);
+    let body = largest(components(gpu, &parts.inside, size)?);
     let chest = Chest::new(hu, grid, body, parts.lung);
     if !chest.plausible() {
         return Ok(chest.without_lungs());
     }
-    let lung = kernels.device(&chest.lung)?;
-    let dilated = kernels.distance(&lung, &IN_MASK, radii.dilation())?;
-    let closed = kernels.distance(&dilated, &radii.undilated(), radii.closing)?;
-    let search = chest.search(&kernels.host(&closed)?, radii.closing);
-    let rest = kernels.components(&kernels.device(&inverse(&search))?)?;
+    let mut pass = Pass::new(gpu)?;
+    let lung = upload(gpu, &chest.lung)?;
+    let dilated = distance::record(&mut pass, &lung, &radii.dilation())?;
+    let closed = distance::record(&mut pass, &dilated, &radii.erosion())?;
+    pass.submit()?;
+    let search = chest.search(&distance::download(gpu, &closed)?, radii.closing);
+    let rest = components(gpu, &inverse(&search), size)?;
     Ok(chest.finish(search, rest))
 }
 
-/// The kernels on one grid; masks and distances are one word a voxel there.
-struct Kernels<'a> {
-    gpu: &'a Gpu,
-    size: [usize; 3],
+fn components(gpu: &Gpu, mask: &[u8], size: [usize; 3]) -> Result<Vec<u32>, Error> {
+    let mask = upload(gpu, mask)?;
+    let mut pass = Pass::new(gpu)?;
+    let labels = label::record(&mut pass, &mask, size, Faces)?;
+    pass.submit()?;
+    Ok(gpu.download(&labels)?)
 }
 
-impl Kernels<'_> {
-    fn words(&self, what: &str) -> Result<Buffer<u32>, Error> {
-        Ok(self.gpu.zeroed(what, self.size.iter().product())?)
-    }
-
-    fn padding(&self, hu: &Buffer<f32>) -> Result<Buffer<u32>, Error> {
-        let output = self.words("padding")?;
-        let mut pass = Pass::new(self.gpu)?;
-        padding::record(&mut pass, hu, &output)?;
-        pass.submit()?;
-        Ok(output)
-    }
-
-    fn air(
-        &self,
-        hu: &Buffer<f32>,
-        padding: &Buffer<u32>,
-        reach_squared: u16,
-    ) -> Result<Buffer<u32>, Error> {
-        let output = self.words("air")?;
-        let mut pass = Pass::new(self.gpu)?;
-        air::record(&mut pass, hu, padding, reach_squared, &output)?;
-        pass.submit()?;
-        Ok(output)
-    }
-
-    fn distance(
-        &self,
-        input: &Buffer<u32>,
-        seeds: &RangeInclusive<u16>,
-        radius_voxels: u16,
-    ) -> Result<Buffer<u32>, Error> {
-        let (scratch, output) = (
-            self.words("distance along an axis")?,
-            self.words("distance")?,
-        );
-        let search = distance::Search {
-            seeds: seeds.clone(),
-            size: self.size,
-            radius_voxels,
-        };
-        let mut pass = Pass::new(self.gpu)?;
-        distance::record(&mut pass, input, &search, &scratch, &output)?;
-        pass.submit()?;
-        Ok(output)
-    }
-
-    fn components(&self, mask: &Buffer<u32>) -> Result<Vec<u32>, Error> {
-        let output = self.words("components")?;
-        let mut pass = Pass::new(self.gpu)?;
-        label::record(&mut pass, mask, self.size, Faces, &output)?;
-        pass.submit()?;
-        Ok(self.gpu.download(&output)?)
-    }
-
-    fn device(&self, mask: &[u8]) -> Result<Buffer<u32>, Error> {
-        let words: Vec<u32> = mask.iter().map(|&v| u32::from(v)).collect();
-        Ok(self.gpu.upload("mask", &words)?)
-    }
-
-    /// Distances of at most [`distance::MAX_RADIUS_VOXELS`] fit 16 bits.
-    fn host(&self, distances: &Buffer<u32>) -> Result<Vec<u16>, Error> {
-        let words = self.gpu.download(distances)?;
-        Ok(words.into_iter().map(|d| d as u16).collect())
-    }
+/// One word a voxel, as the kernels take masks.
+fn upload(gpu: &Gpu, mask: &[u8]) -> Result<Buffer<u32>, Error> {
+    let words: Vec<u32> = mask.iter().map(|&v| u32::from(v)).collect();
+    Ok(gpu.upload("mask", &words)?)
 }
 
 #[cfg(test)]
@@ -201,7 +133,7 @@ mod tests {
     const BODY: Ellipsoid = Ellipsoid([70.0, 50.0, 1e3], [75.0, 55.0, 45.0]);
 
     fn grid() -> Geometry {
-        Geometry::axis_aligned(SIZE, [SPACING_MM; 3], DVec3::ZERO)
+        Geometry::axis_aligned(SIZE, [2.0; 3], DVec3::ZERO)
     }
 
     fn volume(hu: impl Fn([f64; 3]) -> f32) -> Vec<f32> {
@@ -307,7 +239,7 @@ mod tests {
     #[test]
     fn an_empty_or_tiny_grid_is_searched_whole() {
         for size in [[0, 0, 0], [1, 1, 1], [3, 1, 2]] {
-            let grid = Geometry::axis_aligned(size, [SPACING_MM; 3], DVec3::ZERO);
+            let grid = Geometry::axis_aligned(size, [2.0; 3], DVec3::ZERO);
             let lungs = reference(&vec![-850.0; grid.voxel_count()], &grid);
             assert!(!lungs.found);
         }

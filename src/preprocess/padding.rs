@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Error;
-use crate::gpu::{Access, Buffer, Extent, Kernel, Pass, params};
+use crate::gpu::{Access, Buffer, Extent, Grid, Kernel, Pass, params};
 
 /// Padding keeps [`crate::volume::PADDING_HU`] where smoothing reached nothing else; measured air is noisy, HU.
 const BELOW_HU: f32 = -1023.0;
@@ -11,10 +11,11 @@ const BELOW_HU: f32 = -1023.0;
 params! {
     /// Mirrors `Params` in `shaders/padding.wgsl`.
     struct Params {
-        voxels: u32,
+        grid: Grid,
         below_hu: f32,
         _pad0: u32,
         _pad1: u32,
+        _pad2: u32,
     }
 }
 
@@ -26,25 +27,31 @@ pub static KERNEL: Kernel = Kernel {
         include_str!("../../shaders/padding.wgsl"),
     ),
     entry_point: "main",
-    workgroup_size: [256, 1, 1],
+    workgroup_size: [8, 8, 4],
     params: Params::LAYOUT,
     buffers: &[Access::Read, Access::ReadWrite],
 };
 
-/// Records the kernel: 1 or 0 for each value of `hu`.
+/// Records the kernel: 1 or 0, one word a voxel. `hu` is `[z, y, x]` of `size`.
 ///
 /// # Errors
 /// [`Error::Gpu`].
-pub fn record(pass: &mut Pass<'_>, hu: &Buffer<f32>, output: &Buffer<u32>) -> Result<(), Error> {
+pub fn record(
+    pass: &mut Pass<'_>,
+    hu: &Buffer<f32>,
+    size: [usize; 3],
+) -> Result<Buffer<u32>, Error> {
     let params = Params {
-        voxels: super::count(hu.len())?,
+        grid: Grid::new(size)?,
         below_hu: BELOW_HU,
         _pad0: 0,
         _pad1: 0,
+        _pad2: 0,
     };
+    let output = pass.gpu().output("padding", hu.len())?;
     let buffers = [hu.binding(), output.binding()];
-    pass.dispatch(&KERNEL, &params, &buffers, Extent::Linear(hu.len()))?;
-    Ok(())
+    pass.dispatch(&KERNEL, &params, &buffers, Extent::Voxels(size))?;
+    Ok(output)
 }
 
 /// The definition; the shader must agree to the bit.

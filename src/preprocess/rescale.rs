@@ -3,7 +3,7 @@
 //! Source: PS3.3 C.11.1.1.2 (rescale), C.7.5.1.1.2 (pixel padding).
 
 use super::Error;
-use crate::gpu::{Access, Buffer, Extent, Kernel, Pass, params};
+use crate::gpu::{Access, Buffer, Extent, Grid, Kernel, Pass, params};
 use crate::volume::{PADDING_HU, Rescale, StoredVolume};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -11,14 +11,11 @@ use std::ops::Range;
 params! {
     /// Mirrors `Params` in `shaders/rescale.wgsl`.
     struct Params {
-        voxels: u32,
-        slice_voxels: u32,
+        grid: Grid,
         is_signed: u32,
         padding_first: i32,
         padding_last: i32,
         padding_hu: f32,
-        _pad0: u32,
-        _pad1: u32,
     }
 }
 
@@ -35,7 +32,7 @@ pub static KERNEL: Kernel = Kernel {
     buffers: &[Access::Read, Access::Read, Access::ReadWrite],
 };
 
-/// Uploads the samples of some slices and records their rescaling into `output_hu`.
+/// Uploads the samples of some slices and records their rescaling; returns the HU.
 ///
 /// # Errors
 /// [`Error::Gpu`] when a buffer exceeds the device's limits.
@@ -43,34 +40,27 @@ pub fn record(
     pass: &mut Pass<'_>,
     stored: &StoredVolume,
     slices: Range<usize>,
-    output_hu: &Buffer<f32>,
-) -> Result<(), Error> {
+) -> Result<Buffer<f32>, Error> {
     let [_, rows, columns] = stored.geometry.size;
-    let slice_voxels = rows * columns;
-    let range = slices.start * slice_voxels..slices.end * slice_voxels;
+    let range = slices.start * rows * columns..slices.end * rows * columns;
     let gpu = pass.gpu();
-    let lines: Vec<[f32; 2]> = stored.rescale[slices]
-        .iter()
-        .map(|r| [r.slope, r.intercept])
-        .collect();
+    let lines = stored.rescale[slices.clone()].iter();
+    let lines: Vec<[f32; 2]> = lines.map(|r| [r.slope, r.intercept]).collect();
     let samples = gpu.upload("stored samples", &stored.samples[range])?;
     let lines = gpu.upload("rescale slopes", &lines)?;
+    let hu = gpu.output("HU of source slices", samples.len())?;
     // First after last marks the absence of padding.
     let (padding_first, padding_last) = stored.padding.unwrap_or((1, 0));
-    let count = |n: usize| u32::try_from(n).map_err(|_| Error::TooManyVoxels { voxels: n });
     let params = Params {
-        voxels: count(samples.len())?,
-        slice_voxels: count(slice_voxels)?,
+        grid: Grid::new([slices.len(), rows, columns])?,
         is_signed: u32::from(stored.signed),
         padding_first,
         padding_last,
         padding_hu: PADDING_HU,
-        _pad0: 0,
-        _pad1: 0,
     };
-    let buffers = [samples.binding(), lines.binding(), output_hu.binding()];
-    pass.dispatch(&KERNEL, &params, &buffers, Extent::Linear(samples.len()))?;
-    Ok(())
+    let buffers = [samples.binding(), lines.binding(), hu.binding()];
+    pass.dispatch(&KERNEL, &params, &buffers, Extent::Linear(hu.len()))?;
+    Ok(hu)
 }
 
 /// The definition, for all slices. The shader may fuse the multiplication and the addition into one rounding.

@@ -9,9 +9,10 @@
 
 use std::ops::RangeInclusive;
 
+use super::distance::{self, Search};
+use super::label;
 use super::lungs::Lungs;
 use super::midline::Midline;
-use super::{distance, label};
 use crate::volume::{Geometry, Mask};
 
 /// Room air is below, lung above, HU.
@@ -32,11 +33,9 @@ const CLOSING_MM: f64 = 20.0;
 /// mirror image lies.
 const MIN_SIDE_SHARE: f64 = 0.6;
 
-/// Seeds of [`distance`] in a mask.
-pub(super) const IN_MASK: RangeInclusive<u16> = 1..=1;
-
-/// Radii in voxels.
+/// Radii in voxels, on a grid.
 pub(super) struct Radii {
+    size: [usize; 3],
     pub(super) padding: u16,
     margin: u16,
     pub(super) closing: u16,
@@ -44,26 +43,44 @@ pub(super) struct Radii {
 
 impl Radii {
     pub(super) fn on(grid: &Geometry) -> Self {
-        let voxels = |mm: f64| (mm / grid.spacing_mm()[2]).round() as u16;
+        let voxels = |mm: f64| {
+            let radius = (mm / grid.spacing_mm()[2]).round() as u16;
+            radius.min(distance::MAX_RADIUS_VOXELS / 2)
+        };
         Self {
+            size: grid.size,
             padding: voxels(PADDING_REACH_MM),
             margin: voxels(MARGIN_MM),
             closing: voxels(CLOSING_MM),
         }
     }
 
-    /// Air within this distance of padding lies at the border of the field of view.
-    pub(super) fn border(&self) -> u16 {
-        self.padding + 1
+    /// Distance from padding, so far that air at the border of the field of view is told from air within.
+    pub(super) fn border(&self) -> Search {
+        Search {
+            seeds: 1..=1,
+            size: self.size,
+            radius_voxels: self.padding + 1,
+        }
     }
 
-    /// Dilating by margin and closing at once, then eroding by closing, is the closing of the dilated mask.
-    pub(super) fn dilation(&self) -> u16 {
-        self.margin + self.closing
+    /// Distance from the lungs. Dilating by margin and closing at once, then eroding by closing alone, is the closing
+    /// of the lungs with their margin.
+    pub(super) fn dilation(&self) -> Search {
+        Search {
+            seeds: 1..=1,
+            size: self.size,
+            radius_voxels: self.margin + self.closing,
+        }
     }
 
-    pub(super) fn undilated(&self) -> RangeInclusive<u16> {
-        distance::beyond(self.dilation())..=u16::MAX
+    /// Distance from what lies outside the dilated lungs.
+    pub(super) fn erosion(&self) -> Search {
+        Search {
+            seeds: distance::beyond(self.margin + self.closing)..=u16::MAX,
+            size: self.size,
+            radius_voxels: self.closing,
+        }
     }
 }
 
@@ -94,7 +111,14 @@ impl Parts {
     pub(super) fn of(hu: &[f32], padding: &[u16], mut labels: Vec<u32>, grid: &Geometry) -> Self {
         let count = label::number(&mut labels) as usize;
         let radii = Radii::on(grid);
-        let parts = measure(hu, padding, &labels, count, grid, radii.border().pow(2));
+        let parts = measure(
+            hu,
+            padding,
+            &labels,
+            count,
+            grid,
+            (radii.padding + 1).pow(2),
+        );
         let largest = parts.iter().filter(|p| !p.is_outside()).map(|p| p.voxels);
         let largest_ml = ml(largest.max().unwrap_or(0), grid);
         let min_ml = MIN_COMPONENT_ML.max(MIN_COMPONENT_SHARE * largest_ml);
