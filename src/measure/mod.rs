@@ -2,6 +2,8 @@
 
 use glam::DVec3;
 
+pub use crate::volume::Laterality;
+
 /// Measurements of one lesion on the source grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
@@ -28,14 +30,4 @@ pub struct Axis {
     pub length_mm: f64,
     /// End points as image coordinates `[column, row]`: the centre of the first pixel is (0.5, 0.5) as in SCOORD (PS3.3 C.18.6.1.1).
     pub ends_column_row: [[f64; 2]; 2],
-}
-
-/// Side of the patient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Laterality {
-    /// The patient's right.
-    Right,
-    /// The patient's left.
-    Left,
 }

@@ -2,11 +2,18 @@
 //!
 //! Comes in: a [`StoredVolume`]. Goes out: [`Prepared`]. Refused: broken geometry or rescale, grids beyond the limits.
 
+pub mod air;
+pub mod distance;
+pub mod label;
+pub mod lungs;
+pub mod midline;
 pub mod normalize;
+pub mod padding;
 pub mod resample;
 pub mod rescale;
 pub mod slab;
 pub mod smooth;
+mod thorax;
 
 use crate::error::Class;
 use crate::gpu::{self, Compute, Gpu, Kernel, Pass};
@@ -20,6 +27,13 @@ pub static KERNELS: &[&Kernel] = &[
     &resample::KERNEL,
     &smooth::KERNEL,
     &normalize::KERNEL,
+    &padding::KERNEL,
+    &air::KERNEL,
+    &distance::ALONG_X,
+    &distance::ACROSS_ROWS,
+    &label::START,
+    &label::JOIN,
+    &label::FINISH,
 ];
 
 /// Larger grids are refused before anything is allocated.
