@@ -6,14 +6,17 @@
 mod blend;
 mod block;
 mod divide;
+mod error;
 mod manifest;
 mod registry;
 mod sliding;
 mod sums;
 mod unet;
+mod validate;
 mod weights;
 mod window;
 
+pub use error::Error;
 pub use manifest::{
     Activation, Confidence, InputSpec, IntendedUse, KernelPreference, Label, Manifest, OutputSpec,
     WeightsSpec,
@@ -21,7 +24,6 @@ pub use manifest::{
 pub use registry::{BUILTINS, Builtin, ModelSource};
 pub use unet::UNetConfig;
 
-use crate::error::Class;
 use crate::gpu::{self, Compute, Gpu, Kernel};
 use crate::preprocess::GridHu;
 use crate::provenance::ModelIdentity;
@@ -30,7 +32,6 @@ use crate::warning::Warning;
 use blend::Channel;
 use burn::tensor::{Device, Tensor, TensorData};
 use sliding::Pass;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use unet::UNet;
 use weights::Golden;
@@ -251,14 +252,12 @@ impl Segmenter {
     /// Logits `[classes, z, y, x]` of one normalised patch `[input_channels, z, y, x]`.
     fn logits(&self, input: Vec<f32>, [z, y, x]: [usize; 3]) -> Result<Vec<f32>, Error> {
         let shape = [1, self.manifest.network.input_channels, z, y, x];
-        let input = Tensor::<5>::from_data(TensorData::new(input, shape), &self.device);
-        let logits = self.forward(input)?;
-        let data = logits.try_into_data().map_err(|e| self.failed(&e))?;
+        let forward = || {
+            let input = Tensor::from_data(TensorData::new(input, shape), &self.device);
+            self.network.forward(input).try_into_data()
+        };
+        let data = guarded(&self.compute, forward)?.map_err(|e| self.failed(&e))?;
         data.try_into_vec().map_err(|e| self.failed(&e))
-    }
-
-    fn forward(&self, input: Tensor<5>) -> Result<Tensor<5>, Error> {
-        Ok(guarded(&self.compute, || self.network.forward(input))?)
     }
 
     fn channel(&self) -> Channel {
@@ -322,184 +321,6 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
             largest.max(d)
         }
     })
-}
-
-/// Why a model was refused or could not run.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No model of this name or in this place.
-    #[error("no model {name}; built in: {builtins}; or give a folder that holds model.toml")]
-    UnknownModel {
-        /// As it was asked for.
-        name: String,
-        /// Names of the built-in models.
-        builtins: String,
-    },
-    /// A model's file cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// A model's file is larger than any that could be used.
-    #[error("{path} is larger than {limit} bytes")]
-    FileTooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The limit, bytes.
-        limit: u64,
-    },
-    /// `model.toml` is no TOML, or a key is unknown, missing or of the wrong type.
-    #[error("model.toml: {message}")]
-    Manifest {
-        /// The parser's message, with line and column.
-        message: String,
-    },
-    /// A value of `model.toml` out of its range.
-    #[error("model.toml: {key} is {found}; {wanted} is needed")]
-    OutOfRange {
-        /// Dotted key.
-        key: &'static str,
-        /// What it is.
-        found: String,
-        /// What it may be.
-        wanted: &'static str,
-    },
-    /// The weights are not those that `model.toml` names.
-    #[error(
-        "weights.safetensors has SHA-256 {found}; model.toml names {wanted}: copy the model again"
-    )]
-    WeightsHash {
-        /// Hash of the file.
-        found: String,
-        /// Hash in the manifest.
-        wanted: String,
-    },
-    /// A tensor file that contradicts itself.
-    #[error("{file} is malformed: {message}")]
-    Safetensors {
-        /// Which file.
-        file: &'static str,
-        /// The parser's message.
-        message: String,
-    },
-    /// A tensor that the network needs is not in the file.
-    #[error(
-        "tensor {name} is missing: the weights are of another network than model.toml describes"
-    )]
-    MissingTensor {
-        /// The tensor.
-        name: String,
-    },
-    /// A tensor that the network does not have.
-    #[error("tensor {name} is not part of the network that model.toml describes")]
-    SurplusTensor {
-        /// The tensor.
-        name: String,
-    },
-    /// A tensor of another type or shape.
-    #[error("tensor {name} is {found}; {wanted} is needed")]
-    TensorMismatch {
-        /// The tensor.
-        name: String,
-        /// Its type and shape.
-        found: String,
-        /// The network's.
-        wanted: String,
-    },
-    /// The device does not reproduce the golden patch.
-    #[error(
-        "model {model}: the golden patch's {quantity} differs by {difference:e} (at most {tolerance:e}): this device or driver computes wrongly; use --device cpu"
-    )]
-    SelfCheck {
-        /// Name of the model.
-        model: String,
-        /// Logit or probability.
-        quantity: &'static str,
-        /// Largest difference.
-        difference: f32,
-        /// Largest difference allowed.
-        tolerance: f32,
-    },
-    /// The network gave NaN or infinity.
-    #[error("model {model}: NaN or infinite logits in the patch at {origin:?} (z, y, x)")]
-    NonFinite {
-        /// Name of the model.
-        model: String,
-        /// First voxel of the patch on the model grid.
-        origin: [i64; 3],
-    },
-    /// Even the smallest patch does not fit.
-    #[error(
-        "model {model}: a patch of {patch:?} voxels (z, y, x) does not fit into the device's memory; use --device cpu"
-    )]
-    OutOfMemory {
-        /// Name of the model.
-        model: String,
-        /// The smallest patch tried.
-        patch: [usize; 3],
-    },
-    /// The device failed while the network ran.
-    #[error("model {model}: the device failed: {message}")]
-    Device {
-        /// Name of the model.
-        model: String,
-        /// The backend's message.
-        message: String,
-    },
-    /// The GPU failed.
-    #[error(transparent)]
-    Gpu(#[from] gpu::Error),
-    /// The run was stopped from outside.
-    #[error("stopped before the volume was finished")]
-    Cancelled,
-}
-
-impl Error {
-    /// Whose fault it is.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Gpu(e) => e.class(),
-            Self::UnknownModel { .. }
-            | Self::Manifest { .. }
-            | Self::OutOfRange { .. }
-            | Self::WeightsHash { .. }
-            | Self::Safetensors { .. }
-            | Self::MissingTensor { .. }
-            | Self::SurplusTensor { .. }
-            | Self::TensorMismatch { .. } => Class::Config,
-            Self::FileTooLarge { .. } | Self::OutOfMemory { .. } => Class::Limits,
-            Self::Read { .. }
-            | Self::SelfCheck { .. }
-            | Self::NonFinite { .. }
-            | Self::Device { .. }
-            | Self::Cancelled => Class::Environment,
-        }
-    }
-
-    /// A stable kebab-case code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Gpu(e) => e.code(),
-            Self::UnknownModel { .. } => "model-unknown",
-            Self::Read { .. } => "model-unreadable",
-            Self::FileTooLarge { .. } => "model-file-too-large",
-            Self::Manifest { .. } => "model-manifest-invalid",
-            Self::OutOfRange { .. } => "model-manifest-out-of-range",
-            Self::WeightsHash { .. } => "model-weights-hash",
-            Self::Safetensors { .. } => "model-tensors-malformed",
-            Self::MissingTensor { .. } => "model-tensor-missing",
-            Self::SurplusTensor { .. } => "model-tensor-surplus",
-            Self::TensorMismatch { .. } => "model-tensor-mismatch",
-            Self::SelfCheck { .. } => "model-self-check",
-            Self::NonFinite { .. } => "model-non-finite",
-            Self::OutOfMemory { .. } => "model-out-of-memory",
-            Self::Device { .. } => "model-device",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 #[cfg(test)]

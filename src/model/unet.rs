@@ -163,6 +163,11 @@ fn through(stage: &[Block], input: Tensor<5>) -> Tensor<5> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::weights::{self, Golden};
+    use burn::tensor::TensorData;
+
+    /// Both are f32 and differ in the order of summation only.
+    const TOLERANCE: f32 = 1e-4;
 
     fn anisotropic() -> UNetConfig {
         UNetConfig {
@@ -182,6 +187,44 @@ mod tests {
         let network = anisotropic().init(&device);
         let logits = network.forward(Tensor::ones([1, 2, 4, 8, 12], &device));
         assert_eq!(logits.dims(), [1, 3, 4, 8, 12]);
+    }
+
+    /// Largest difference of a logit from PyTorch's; the files are made by `models/training/unet_parity.py`.
+    fn difference_from_pytorch(name: &str, config: &UNetConfig) -> f32 {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/unet");
+        let read = |kind: &str| {
+            std::fs::read(format!("{folder}/{name}.{kind}.safetensors")).expect("testdata is there")
+        };
+        let (device, bytes) = (Device::flex(), read("weights"));
+        let network = weights::load(&bytes, &weights::sha256_hex(&bytes), config, &device);
+        let golden = Golden::parse(&read("golden"), config).expect("well-formed");
+        let [z, y, x] = golden.patch;
+        let shape = [1, config.input_channels, z, y, x];
+        let input = Tensor::from_data(TensorData::new(golden.input, shape), &device);
+        let logits = network.expect("loads").forward(input).into_data();
+        let found = logits.try_into_vec::<f32>().expect("f32");
+        assert_eq!(found.len(), golden.logits.len());
+        let pairs = found.iter().zip(&golden.logits);
+        pairs.fold(0.0, |d, (a, b)| f32::max(d, (a - b).abs()))
+    }
+
+    #[test]
+    fn anisotropic_networks_give_pytorch_logits() {
+        let anisotropic = UNetConfig {
+            input_channels: 1,
+            ..anisotropic()
+        };
+        assert!(difference_from_pytorch("anisotropic", &anisotropic) < TOLERANCE);
+        let deep = UNetConfig {
+            input_channels: 1,
+            classes: 1,
+            channels: vec![3, 4, 5, 6],
+            kernels: vec![[3; 3], [3; 3], [3, 1, 5], [3; 3]],
+            strides: vec![[1; 3], [2, 2, 2], [2, 1, 3], [1, 2, 1]],
+            encoder_convs: vec![2; 4],
+            decoder_convs: vec![2; 3],
+        };
+        assert!(difference_from_pytorch("deep", &deep) < TOLERANCE);
     }
 
     #[test]
