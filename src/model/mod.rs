@@ -25,7 +25,7 @@ pub use registry::{BUILTINS, Builtin, ModelSource};
 pub use unet::UNetConfig;
 
 use crate::gpu::{self, Compute, Gpu, Kernel};
-use crate::preprocess::GridHu;
+use crate::preprocess::{GridHu, Prepared};
 use crate::provenance::ModelIdentity;
 use crate::volume::{Geometry, Mask, ProbabilityMap};
 use crate::warning::Warning;
@@ -59,6 +59,16 @@ pub struct Input<'a> {
     pub hu: &'a GridHu,
     /// Where to look, on an axis-aligned grid of its own.
     pub search: &'a Mask,
+}
+
+impl<'a> From<&'a Prepared> for Input<'a> {
+    fn from(prepared: &'a Prepared) -> Self {
+        Self {
+            grid: &prepared.grid,
+            hu: &prepared.hu,
+            search: &prepared.lungs.search,
+        }
+    }
 }
 
 /// What the network found in a volume.
