@@ -1,19 +1,301 @@
-//! To come.
+//! The GPU: choosing an adapter, running kernels, and saying in coded errors what went wrong.
+//!
+//! Comes in: a device choice. Goes out: [`Compute`]. Refused: a GPU that is not there, buffers beyond its limits.
+//! All work on one [`Gpu`] is done from one thread: wgpu's error scopes and burn's streams both belong to a thread.
 
-use crate::error::Class;
+mod buffer;
+mod burn;
+mod error;
+mod kernel;
+mod profile;
+mod select;
 
-/// Placeholder.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {}
+pub use buffer::{Binding, Buffer};
+pub use burn::TensorMemory;
+pub use error::Error;
+pub(crate) use kernel::params;
+pub use kernel::{Access, Extent, Grid, Kernel, ParamsLayout, Pass};
+pub use profile::KernelTime;
+pub use select::{AdapterInfo, AdapterKind, adapters};
 
-impl Error {
-    /// Whose fault it is.
-    pub fn class(&self) -> Class {
-        match *self {}
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Where the numbers are crunched. Chosen once, by [`Compute::select`].
+#[derive(Debug, Clone)]
+pub enum Compute {
+    /// On a GPU, through wgpu.
+    Gpu(Gpu),
+    /// On the CPU.
+    Cpu,
+}
+
+/// An open GPU: wgpu's device and queue, shared with burn. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Gpu {
+    shared: Arc<Shared>,
+    binding_limit_bytes: u64,
+    poisons_outputs: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    info: AdapterInfo,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    burn: ::burn::tensor::Device,
+    pipelines: Mutex<HashMap<&'static str, Arc<kernel::Pipeline>>>,
+    profile: Mutex<Option<Vec<KernelTime>>>,
+    faults: Arc<Faults>,
+}
+
+/// What went wrong outside every error scope, most likely on burn's own thread.
+#[derive(Debug, Default)]
+struct Faults {
+    /// Why the device was lost; nothing works after that.
+    lost: OnceLock<String>,
+    /// The first error since the last check.
+    first: Mutex<Option<Error>>,
+}
+
+impl Gpu {
+    /// The adapter this GPU was opened on.
+    pub fn info(&self) -> &AdapterInfo {
+        &self.shared.info
     }
 
-    /// A stable kebab-case code.
-    pub fn code(&self) -> &'static str {
-        match *self {}
+    /// burn's device on the same wgpu device and queue.
+    pub fn burn_device(&self) -> &::burn::tensor::Device {
+        &self.shared.burn
+    }
+
+    /// The most bytes that one storage binding may hold.
+    pub fn binding_limit_bytes(&self) -> u64 {
+        self.binding_limit_bytes
+    }
+
+    /// The same GPU with a smaller binding limit, so that small volumes go in slabs too.
+    pub fn with_binding_limit_bytes(&self, bytes: u64) -> Self {
+        Self {
+            binding_limit_bytes: bytes.min(self.binding_limit_bytes),
+            ..self.clone()
+        }
+    }
+
+    /// The same GPU whose output buffers start as garbage, to test that kernels write all of them.
+    pub fn with_poisoned_outputs(&self) -> Self {
+        Self {
+            poisons_outputs: true,
+            ..self.clone()
+        }
+    }
+
+    /// Whether this is a software rasteriser.
+    pub fn is_software(&self) -> bool {
+        self.shared.info.kind == AdapterKind::Software
+    }
+
+    /// Waits until everything submitted so far, burn's work included, is done.
+    ///
+    /// # Errors
+    /// What went wrong on the device since the last call: [`Error::Lost`], [`Error::OutOfMemory`], [`Error::Rejected`].
+    /// Results read before this returned `Ok` must not be trusted.
+    pub fn wait(&self) -> Result<(), Error> {
+        let synced = self.caught(|| burn::sync(&self.shared.burn));
+        let polled = self.scoped("waiting", |device| {
+            device.poll(wgpu::PollType::wait_indefinitely())
+        });
+        self.check()?;
+        synced??;
+        polled?.map(|_| ()).map_err(|e| Error::Lost {
+            reason: e.to_string(),
+        })
+    }
+
+    /// What went wrong since the last check outside our own calls, most likely on burn's thread.
+    ///
+    /// # Errors
+    /// [`Error::Lost`], from then on for ever; or the first error, which is then forgotten, so that a smaller tile can
+    /// be tried after [`Error::OutOfMemory`].
+    pub fn check(&self) -> Result<(), Error> {
+        let faults = &self.shared.faults;
+        let first = lock(&faults.first).take();
+        match (faults.lost.get(), first) {
+            (Some(reason), _) => Err(Error::Lost {
+                reason: reason.clone(),
+            }),
+            (None, Some(first)) => Err(first),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Runs burn work, waits for it, and turns burn's panics and device errors into coded errors.
+    ///
+    /// # Errors
+    /// As [`Gpu::wait`], or [`Error::Rejected`] with burn's own words.
+    pub fn guard<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
+        let done = self.caught(work);
+        match self.wait() {
+            // The panic's own words say more than what followed from it.
+            Err(Error::Rejected { .. }) if done.is_err() => done,
+            waited => waited.and(done),
+        }
+    }
+
+    /// As [`Gpu::guard`], without waiting.
+    fn caught<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        self.check()?;
+        caught.map_err(|panic| Error::Rejected {
+            what: "a burn operation".into(),
+            reason: panic_message(panic.as_ref()),
+        })
+    }
+
+    /// Hands burn's recorded kernels to the queue. burn batches them and recycles memory, so those not yet handed over
+    /// may still use what ours write.
+    fn flush_burn(&self) -> Result<(), Error> {
+        self.caught(|| burn::flush(&self.shared.burn))
+            .flatten()
+            .map_err(|error| self.lost_or(error))
+    }
+
+    /// On a lost device every call fails in its own way; says that it was lost.
+    fn lost_or(&self, error: Error) -> Error {
+        // The loss is announced while polling; that this fails too is no news.
+        let _failed = self.shared.device.poll(wgpu::PollType::Poll);
+        self.check().err().unwrap_or(error)
+    }
+
+    /// Runs wgpu calls of this thread and returns the first error that they caused.
+    fn scoped<T>(&self, what: &str, calls: impl FnOnce(&wgpu::Device) -> T) -> Result<T, Error> {
+        use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
+        let device = &self.shared.device;
+        let [memory, validation, internal] =
+            [OutOfMemory, Validation, Internal].map(|f| device.push_error_scope(f));
+        let value = calls(device);
+        // The guards must pop in the reverse order of their push.
+        let [internal, validation, memory] =
+            [internal, validation, memory].map(|scope| burn::block_on(scope.pop()));
+        match memory.or(validation).or(internal) {
+            Some(error) => Err(self.lost_or(Error::from_wgpu(what, &error))),
+            None => Ok(value),
+        }
+    }
+}
+
+/// A mutex whose holder panicked still guards valid data here: every update is a single assignment.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DeviceConfig, DeviceKind};
+    use ::burn::tensor::Tensor;
+
+    /// A GPU of its own for each test, since these break it.
+    fn gpu() -> Option<Gpu> {
+        let config = DeviceConfig {
+            kind: DeviceKind::Gpu,
+            ..DeviceConfig::default()
+        };
+        match Compute::select(&config) {
+            Ok((Compute::Gpu(gpu), _)) => Some(gpu),
+            other => {
+                let required = std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1");
+                assert!(!required, "REQUIRE_GPU=1 but {other:?}");
+                println!("SKIPPED, NO GPU: {other:?}");
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn a_lost_device_is_a_coded_error_for_our_calls_and_for_burn() {
+        let Some(gpu) = gpu() else { return };
+        let buffer = gpu.upload("values", &[1.0_f32]).expect("uploads");
+        gpu.shared.device.destroy();
+        let error = gpu.download(&buffer).expect_err("destroyed");
+        assert_eq!(error.code(), "gpu-lost", "{error}");
+        let error = gpu
+            .guard(|| Tensor::<1>::ones([4], gpu.burn_device()).try_into_data())
+            .expect_err("destroyed");
+        assert_eq!(error.code(), "gpu-lost", "{error}");
+    }
+
+    #[test]
+    fn burn_asking_for_too_much_is_a_coded_error_and_the_gpu_works_on() {
+        let Some(gpu) = gpu() else { return };
+        let too_many =
+            usize::try_from(gpu.shared.device.limits().max_buffer_size / 2).expect("64 bits");
+        let error = gpu
+            .guard(|| (Tensor::<1>::ones([too_many], gpu.burn_device()) + 1.0).try_into_data())
+            .expect_err("beyond the limits");
+        assert!(error.code().starts_with("gpu-"), "{error}");
+        let sum = gpu.guard(|| {
+            Tensor::<1>::ones([4], gpu.burn_device())
+                .sum()
+                .into_scalar::<f32>()
+        });
+        assert_eq!(sum.expect("works on").to_bits(), 4.0_f32.to_bits());
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_compile_is_a_coded_error() {
+        static BROKEN: Kernel = Kernel {
+            label: "broken",
+            source: "fn main() { return 1; }",
+            entry_point: "main",
+            workgroup_size: [1, 1, 1],
+            params: ParamsLayout {
+                size: 16,
+                members: &[],
+            },
+            buffers: &[],
+        };
+        let Some(gpu) = gpu() else { return };
+        let mut pass = Pass::new(&gpu).expect("pass");
+        let error = pass
+            .dispatch(&BROKEN, &[0_u32; 4], &[], Extent::Linear(1))
+            .expect_err("no WGSL");
+        assert_eq!(error.code(), "gpu-rejected");
+    }
+
+    #[test]
+    fn every_timed_dispatch_is_named() {
+        static IDLE: Kernel = Kernel {
+            label: "idle",
+            source: "@compute @workgroup_size(1) fn main() {}",
+            entry_point: "main",
+            workgroup_size: [1, 1, 1],
+            params: ParamsLayout {
+                size: 16,
+                members: &[],
+            },
+            buffers: &[],
+        };
+        let Some(gpu) = gpu() else { return };
+        if !gpu.start_profile() {
+            println!("SKIPPED: no timestamps on {}", gpu.info().name);
+            return;
+        }
+        let mut pass = Pass::new(&gpu).expect("pass");
+        for _ in 0..2 {
+            pass.dispatch(&IDLE, &[0_u32; 4], &[], Extent::Linear(1))
+                .expect("records");
+        }
+        pass.submit().expect("runs");
+        let times = gpu.finish_profile();
+        assert_eq!(times.len(), 2);
+        assert!(times.iter().all(|t| t.kernel == "idle" && t.ms >= 0.0));
+        assert!(gpu.finish_profile().is_empty());
     }
 }

@@ -8,6 +8,8 @@ use crate::lesion::LesionMask;
 use crate::volume::StoredVolume;
 use glam::DVec3;
 
+pub use crate::volume::Laterality;
+
 /// Measurements of one lesion on the source grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
@@ -36,15 +38,6 @@ pub struct Axis {
     pub ends_column_row: [[f64; 2]; 2],
 }
 
-/// Side of the patient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Laterality {
-    /// The patient's right.
-    Right,
-    /// The patient's left.
-    Left,
-}
 
 /// Measures `mask` on the slices of `stored`; `side` tells the lung at a patient position.
 ///

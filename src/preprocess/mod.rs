@@ -1,20 +1,235 @@
-//! To come.
+//! From stored pixel values to HU on the model's grid, on the GPU or the CPU.
+//!
+//! Comes in: a [`StoredVolume`]. Goes out: [`Prepared`]. Refused: broken geometry or rescale, grids beyond the limits.
+
+pub mod air;
+pub mod distance;
+pub mod label;
+pub mod lungs;
+pub mod midline;
+pub mod normalize;
+pub mod padding;
+pub mod resample;
+pub mod rescale;
+pub mod slab;
+pub mod smooth;
+mod thorax;
 
 use crate::error::Class;
+use crate::gpu::{self, Compute, Gpu, Kernel, Pass};
+use crate::volume::{Geometry, StoredVolume, Volume};
+use resample::Mapping;
+use slab::Slab;
 
-/// Placeholder.
+/// Every kernel of this stage; `tests/shaders.rs` checks each against its WGSL.
+pub static KERNELS: &[&Kernel] = &[
+    &rescale::KERNEL,
+    &resample::KERNEL,
+    &smooth::KERNEL,
+    &normalize::KERNEL,
+    &padding::KERNEL,
+    &air::KERNEL,
+    &distance::ALONG_X,
+    &distance::ACROSS_ROWS,
+    &label::START,
+    &label::JOIN,
+    &label::FINISH,
+];
+
+/// Larger grids are refused before anything is allocated.
+const MAX_GRID_VOXELS: usize = 1 << 29;
+
+/// Spacing of the grid on which the lungs are looked for, mm.
+const SEARCH_SPACING_MM: f64 = 2.0;
+
+/// Smoothing before the lungs are looked for, voxels of that grid.
+const SEARCH_SIGMA_VOXELS: f64 = 1.0;
+
+/// What a model wants of a volume.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Plan {
+    /// The grid the model works on.
+    pub grid: Geometry,
+    /// How the source is read there.
+    pub interpolation: Interpolation,
+}
+
+/// A volume on the model's grid.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The model's grid.
+    pub grid: Geometry,
+    /// HU on it, not yet normalised.
+    pub hu: GridHu,
+    /// Smoothed HU on the coarser grid of the lung masks.
+    pub search_hu: Volume<f32>,
+}
+
+/// HU on the model's grid, `[z, y, x]`, where the model will read them.
+#[derive(Debug)]
+pub enum GridHu {
+    /// In the CPU's memory.
+    Cpu(Vec<f32>),
+    /// On the GPU, in slabs of slices that each fit one binding.
+    Gpu(Vec<Slab>),
+}
+
+/// Brings a volume onto the model's grid.
+///
+/// # Errors
+/// [`Error::BadVolume`], [`Error::GridTooLarge`], or [`Error::Gpu`].
+pub fn run(compute: &Compute, stored: &StoredVolume, plan: &Plan) -> Result<Prepared, Error> {
+    check_stored(stored)?;
+    let search_grid = stored.geometry.covering([SEARCH_SPACING_MM; 3]);
+    check_grid(&plan.grid)?;
+    check_grid(&search_grid)?;
+    match compute {
+        Compute::Gpu(gpu) => on_gpu(gpu, stored, plan, search_grid),
+        Compute::Cpu => Ok(on_cpu(stored, plan, search_grid)),
+    }
+}
+
+fn on_gpu(
+    gpu: &Gpu,
+    stored: &StoredVolume,
+    plan: &Plan,
+    search_grid: Geometry,
+) -> Result<Prepared, Error> {
+    let model = Mapping::new(&stored.geometry, &plan.grid, plan.interpolation);
+    let search = Mapping::new(&stored.geometry, &search_grid, Interpolation::Trilinear);
+    let slabs = slab::allocate(gpu, plan.grid.size)?;
+    let search_slab = slab::whole(gpu, search_grid.size)?;
+    for source in slab::source_slabs(gpu, stored.geometry.size)? {
+        let mut pass = Pass::new(gpu)?;
+        let source_hu = rescale::record(&mut pass, stored, source.loaded.clone())?;
+        for target in &slabs {
+            resample::record(&mut pass, &model, (&source, &source_hu), target)?;
+        }
+        resample::record(&mut pass, &search, (&source, &source_hu), &search_slab)?;
+        pass.submit()?;
+        // Frees this slab's memory before the next is allocated.
+        gpu.wait()?;
+    }
+    let mut pass = Pass::new(gpu)?;
+    let smoothed = smooth::record(&mut pass, search_grid.size, SEARCH_SIGMA, &search_slab.hu)?;
+    pass.submit()?;
+    Ok(Prepared {
+        grid: plan.grid,
+        hu: GridHu::Gpu(slabs),
+        search_hu: Volume {
+            geometry: search_grid,
+            voxels: gpu.download(&smoothed)?,
+        },
+    })
+}
+
+fn on_cpu(stored: &StoredVolume, plan: &Plan, search_grid: Geometry) -> Prepared {
+    let model = Mapping::new(&stored.geometry, &plan.grid, plan.interpolation);
+    let search = Mapping::new(&stored.geometry, &search_grid, Interpolation::Trilinear);
+    let hu = resample::from_stored(&model, stored);
+    let search_hu = resample::from_stored(&search, stored);
+    let smoothed = smooth::reference(search_grid.size, SEARCH_SIGMA, &search_hu);
+    Prepared {
+        grid: plan.grid,
+        hu: GridHu::Cpu(hu),
+        search_hu: Volume {
+            geometry: search_grid,
+            voxels: smoothed,
+        },
+    }
+}
+
+const SEARCH_SIGMA: [f64; 3] = [SEARCH_SIGMA_VOXELS; 3];
+
+fn check_stored(stored: &StoredVolume) -> Result<(), Error> {
+    let bad = |reason: String| Err(Error::BadVolume { reason });
+    let voxels = checked_voxels(&stored.geometry);
+    if voxels != Some(stored.samples.len()) || stored.samples.is_empty() {
+        let (samples, size) = (stored.samples.len(), stored.geometry.size);
+        return bad(format!("{samples} samples for {size:?} voxels"));
+    }
+    if stored.rescale.len() != stored.geometry.size[0] {
+        let (lines, slices) = (stored.rescale.len(), stored.geometry.size[0]);
+        return bad(format!("{lines} rescale slopes for {slices} slices"));
+    }
+    let finite = |r: &crate::volume::Rescale| r.slope.is_finite() && r.intercept.is_finite();
+    if let Some(slice) = stored.rescale.iter().position(|r| !finite(r)) {
+        return bad(format!(
+            "Rescale Slope (0028,1053) or Intercept (0028,1052) of slice {slice} is not finite"
+        ));
+    }
+    check_affine(&stored.geometry)
+}
+
+fn check_grid(grid: &Geometry) -> Result<(), Error> {
+    check_affine(grid)?;
+    match checked_voxels(grid) {
+        Some(1..=MAX_GRID_VOXELS) => Ok(()),
+        _ => Err(Error::GridTooLarge { size: grid.size }),
+    }
+}
+
+fn check_affine(grid: &Geometry) -> Result<(), Error> {
+    let volume_mm3 = grid.voxel_volume_mm3();
+    if grid.index_to_lps.is_finite() && volume_mm3.is_finite() && volume_mm3 > 0.0 {
+        return Ok(());
+    }
+    Err(Error::BadVolume {
+        reason: format!("voxels of {volume_mm3} mm³"),
+    })
+}
+
+fn checked_voxels(grid: &Geometry) -> Option<usize> {
+    grid.size.iter().try_fold(1_usize, |n, &s| n.checked_mul(s))
+}
+
+/// Why a volume cannot be preprocessed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {}
+pub enum Error {
+    /// The GPU failed or is too small.
+    #[error(transparent)]
+    Gpu(#[from] gpu::Error),
+    /// Geometry, samples and rescale contradict each other or are not finite.
+    #[error("the volume cannot be resampled: {reason}")]
+    BadVolume {
+        /// What is wrong.
+        reason: String,
+    },
+    /// More voxels than are ever allocated.
+    #[error(
+        "a grid of {size:?} voxels (z, y, x) is refused; at most {MAX_GRID_VOXELS} are allocated"
+    )]
+    GridTooLarge {
+        /// Its size, `[z, y, x]`.
+        size: [usize; 3],
+    },
+    /// A patch that lies so far outside that its indices do not fit 32 bits: a defect of the caller.
+    #[error("{patch:?} lies out of range")]
+    PatchOutOfRange {
+        /// The patch.
+        patch: normalize::Patch,
+    },
+}
 
 impl Error {
     /// Whose fault it is.
     pub fn class(&self) -> Class {
-        match *self {}
+        match self {
+            Self::Gpu(e) => e.class(),
+            Self::BadVolume { .. } => Class::Input,
+            Self::GridTooLarge { .. } => Class::Limits,
+            Self::PatchOutOfRange { .. } => Class::Internal,
+        }
     }
 
     /// A stable kebab-case code.
     pub fn code(&self) -> &'static str {
-        match *self {}
+        match self {
+            Self::Gpu(e) => e.code(),
+            Self::BadVolume { .. } => "volume-inconsistent",
+            Self::GridTooLarge { .. } => "grid-too-large",
+            Self::PatchOutOfRange { .. } => "patch-out-of-range",
+        }
     }
 }
 

@@ -91,3 +91,13 @@ impl StoredVolume {
         stored as f32 * slope + intercept
     }
 }
+
+/// Side of the patient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Laterality {
+    /// The patient's right.
+    Right,
+    /// The patient's left.
+    Left,
+}

@@ -1,0 +1,93 @@
+// Reads a source volume at the voxel centres of a target grid, through a full affine.
+// Host and reference: src/preprocess/resample.rs
+
+struct Params {
+    output_grid: Grid,        // this slab of the target
+    source_grid: Grid,        // the whole source
+    to_source_x: vec4<f32>,   // rows of the affine from target index (x, y, z, 1) to source index
+    to_source_y: vec4<f32>,
+    to_source_z: vec4<f32>,
+    output_first: u32,        // target slice at the start of output_hu
+    loaded_first: u32,        // source slice at the start of source_hu
+    owned_first: u32,         // a target voxel is written if its base slice lies in owned_first..owned_end
+    owned_end: u32,
+    cubic: u32,               // 1: Catmull-Rom, 0: trilinear
+    outside_hu: f32,
+    _pad0: u32,
+    _pad1: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> source_hu: array<f32>;
+@group(0) @binding(2) var<storage, read_write> output_hu: array<f32>;
+
+// A voxel reaches half its size beyond its centre; the rest is slack for rounding.
+const EDGE_VOXELS: f32 = 0.501;
+
+fn row_times(row: vec4<f32>, p: vec3<f32>) -> f32 {
+    return row.x * p.x + row.y * p.y + row.z * p.z + row.w;
+}
+
+fn hu_at(index: vec3<i32>) -> f32 {
+    let inside = clamp_to_edge(params.source_grid, index);
+    let loaded = vec3<u32>(inside.xy, inside.z - params.loaded_first);
+    return source_hu[index_of(params.source_grid, loaded)];
+}
+
+fn line(base: vec3<i32>, dy: i32, dz: i32, t: f32) -> f32 {
+    return blend(hu_at(base + vec3<i32>(0, dy, dz)), hu_at(base + vec3<i32>(1, dy, dz)), t);
+}
+
+fn trilinear(base: vec3<i32>, t: vec3<f32>) -> f32 {
+    let lower = blend(line(base, 0, 0, t.x), line(base, 1, 0, t.x), t.y);
+    let upper = blend(line(base, 0, 1, t.x), line(base, 1, 1, t.x), t.y);
+    return blend(lower, upper, t.z);
+}
+
+fn cubic_line(base: vec3<i32>, dy: i32, dz: i32, w: vec4<f32>) -> f32 {
+    return w.x * hu_at(base + vec3<i32>(-1, dy, dz))
+        + w.y * hu_at(base + vec3<i32>(0, dy, dz))
+        + w.z * hu_at(base + vec3<i32>(1, dy, dz))
+        + w.w * hu_at(base + vec3<i32>(2, dy, dz));
+}
+
+fn cubic(base: vec3<i32>, t: vec3<f32>) -> f32 {
+    let wx = cubic_weights(t.x);
+    let wy = cubic_weights(t.y);
+    let wz = cubic_weights(t.z);
+    var sum = 0.0;
+    for (var k = 0; k < 4; k++) {
+        let plane = wy.x * cubic_line(base, -1, k - 1, wx)
+            + wy.y * cubic_line(base, 0, k - 1, wx)
+            + wy.z * cubic_line(base, 1, k - 1, wx)
+            + wy.w * cubic_line(base, 2, k - 1, wx);
+        sum += wz[k] * plane;
+    }
+    return sum;
+}
+
+@compute @workgroup_size(8, 8, 4)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if !in_grid(params.output_grid, id) { return; }
+    let p = vec3<f32>(vec3<u32>(id.xy, id.z + params.output_first));
+    let at = vec3<f32>(
+        row_times(params.to_source_x, p),
+        row_times(params.to_source_y, p),
+        row_times(params.to_source_z, p),
+    );
+    let last = vec3<f32>(params.source_grid.size) - 1.0;
+    let clamped = clamp(at, vec3<f32>(0.0), last);
+    let base = floor(clamped);
+    let slice = u32(base.z);
+    if slice < params.owned_first || slice >= params.owned_end { return; }
+    let t = clamped - base;
+    var hu = params.outside_hu;
+    if all(at >= vec3<f32>(-EDGE_VOXELS)) && all(at <= last + EDGE_VOXELS) {
+        if params.cubic == 1u {
+            hu = cubic(vec3<i32>(base), t);
+        } else {
+            hu = trilinear(vec3<i32>(base), t);
+        }
+    }
+    output_hu[index_of(params.output_grid, id)] = hu;
+}

@@ -1,0 +1,405 @@
+//! Kernels: WGSL with its signature, compiled once a GPU, and passes that record their dispatches.
+
+use super::profile::Timer;
+use super::{Binding, Error, Gpu, lock};
+use bytemuck::{Pod, Zeroable};
+use std::sync::Arc;
+
+/// One entry point of a shader, and what its host file promises about it; `tests/shaders.rs` holds both together.
+#[derive(Debug)]
+pub struct Kernel {
+    /// Unique name, for errors, timings and the pipeline cache.
+    pub label: &'static str,
+    /// WGSL, shared files first.
+    pub source: &'static str,
+    /// Name of the `@compute` function.
+    pub entry_point: &'static str,
+    /// Invocations a group, x y z.
+    pub workgroup_size: [u32; 3],
+    /// Layout of `Params`, the uniform at binding 0.
+    pub params: ParamsLayout,
+    /// Storage buffers from binding 1 on: inputs, then outputs.
+    pub buffers: &'static [Access],
+}
+
+/// How a kernel uses a storage buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`
+    ReadWrite,
+}
+
+/// Size of a Rust parameter struct and where its members lie, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParamsLayout {
+    /// Size.
+    pub size: usize,
+    /// Name and offset, in order.
+    pub members: &'static [(&'static str, usize)],
+}
+
+/// Defines a kernel's parameter struct as `#[repr(C)]` plain data with its `LAYOUT`.
+macro_rules! params {
+    ($(#[$meta:meta])* $visibility:vis struct $name:ident { $($field:ident: $type:ty),+ $(,)? }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+        $visibility struct $name { $($field: $type),+ }
+
+        impl $name {
+            const LAYOUT: $crate::gpu::ParamsLayout = $crate::gpu::ParamsLayout {
+                size: size_of::<Self>(),
+                members: &[$((stringify!($field), std::mem::offset_of!(Self, $field))),+],
+            };
+        }
+    };
+}
+pub(crate) use params;
+
+/// Size of a grid as shaders see it; mirrors `Grid` in `shaders/shared/grid.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct Grid {
+    /// Voxels along x, y, z.
+    size: [u32; 3],
+    _pad0: u32,
+}
+
+impl Grid {
+    /// From a size in `[z, y, x]`.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooLarge`] when the voxels cannot be numbered in 32 bits.
+    pub fn new(size: [usize; 3]) -> Result<Self, Error> {
+        let voxels = size.iter().try_fold(1_usize, |n, &s| n.checked_mul(s));
+        let fits = voxels.and_then(|n| u32::try_from(n).ok());
+        let [z, y, x] = size.map(|n| u32::try_from(n).ok());
+        match (fits, x, y, z) {
+            (Some(_), Some(x), Some(y), Some(z)) => Ok(Self {
+                size: [x, y, z],
+                _pad0: 0,
+            }),
+            _ => Err(Error::BufferTooLarge {
+                what: format!("a grid of {size:?} voxels"),
+                bytes: voxels.map_or(u64::MAX, |n| n as u64),
+                limit_bytes: u64::from(u32::MAX),
+            }),
+        }
+    }
+}
+
+/// How many invocations a dispatch needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// One a voxel of a `[z, y, x]` grid, by `global_invocation_id`.
+    Voxels([usize; 3]),
+    /// One an element, folded over two dimensions; the shader counts with `linear_id` of `shared/grid.wgsl`.
+    Linear(usize),
+}
+
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+/// Kernels recorded one after another into one command encoder; nothing runs before [`Pass::submit`].
+#[derive(Debug)]
+pub struct Pass<'a> {
+    gpu: &'a Gpu,
+    encoder: wgpu::CommandEncoder,
+    timer: Option<Timer>,
+}
+
+impl<'a> Pass<'a> {
+    /// An empty pass.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], [`Error::Rejected`].
+    pub fn new(gpu: &'a Gpu) -> Result<Self, Error> {
+        let encoder = gpu.scoped("a pass", |device| {
+            device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+        })?;
+        let timer = Timer::new(gpu)?;
+        Ok(Self {
+            gpu,
+            encoder,
+            timer,
+        })
+    }
+
+    /// The GPU it records for.
+    pub fn gpu(&self) -> &'a Gpu {
+        self.gpu
+    }
+
+    /// Records one kernel. `buffers` are bindings 1, 2, … in order.
+    ///
+    /// # Errors
+    /// [`Error::Signature`] when parameters or buffers do not fit the kernel; [`Error::DispatchTooLarge`];
+    /// [`Error::Rejected`] when the kernel does not compile or a binding is out of bounds.
+    pub fn dispatch<P: Pod>(
+        &mut self,
+        kernel: &'static Kernel,
+        params: &P,
+        buffers: &[Binding<'_>],
+        extent: Extent,
+    ) -> Result<(), Error> {
+        let gpu = self.gpu;
+        check_signature(gpu, kernel, size_of::<P>(), buffers)?;
+        let [x, y, z] = groups(kernel, extent, gpu.max_groups())?;
+        if x * y * z == 0 {
+            return Ok(());
+        }
+        let pipeline = gpu.pipeline(kernel)?;
+        let uniform = gpu.filled(
+            kernel.label,
+            wgpu::BufferUsages::UNIFORM,
+            bytemuck::bytes_of(params),
+        )?;
+        let group = gpu.bind(kernel.label, &pipeline.layout, &uniform, buffers)?;
+        let timestamps = self.timer.as_mut().and_then(|t| t.next(kernel.label));
+        let mut pass = self
+            .encoder
+            .begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some(kernel.label),
+                timestamp_writes: timestamps,
+            });
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, &group, &[]);
+        pass.dispatch_workgroups(x, y, z);
+        Ok(())
+    }
+
+    /// Records filling a binding with zero bytes.
+    pub fn clear(&mut self, target: Binding<'_>) {
+        let Binding {
+            buffer,
+            offset_bytes,
+            size_bytes,
+        } = target;
+        self.encoder
+            .clear_buffer(buffer, offset_bytes, Some(size_bytes));
+    }
+
+    /// Sends everything recorded to the GPU, after burn's work; returns before it is done.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`], [`Error::OutOfMemory`], [`Error::Lost`].
+    pub fn submit(mut self) -> Result<(), Error> {
+        let gpu = self.gpu;
+        if let Some(timer) = &self.timer {
+            timer.resolve(&mut self.encoder);
+        }
+        gpu.flush_burn()?;
+        gpu.scoped("submitting a pass", |_| {
+            gpu.shared.queue.submit([self.encoder.finish()]);
+        })?;
+        match self.timer {
+            Some(timer) => timer.collect(gpu),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Gpu {
+    fn max_groups(&self) -> u32 {
+        self.shared
+            .device
+            .limits()
+            .max_compute_workgroups_per_dimension
+    }
+
+    fn pipeline(&self, kernel: &'static Kernel) -> Result<Arc<Pipeline>, Error> {
+        if let Some(known) = lock(&self.shared.pipelines).get(kernel.label) {
+            return Ok(Arc::clone(known));
+        }
+        let compiled = Arc::new(self.scoped(kernel.label, |device| compile(device, kernel))?);
+        lock(&self.shared.pipelines).insert(kernel.label, Arc::clone(&compiled));
+        Ok(compiled)
+    }
+
+    fn bind(
+        &self,
+        label: &str,
+        layout: &wgpu::BindGroupLayout,
+        uniform: &wgpu::Buffer,
+        buffers: &[Binding<'_>],
+    ) -> Result<wgpu::BindGroup, Error> {
+        let storage = buffers.iter().map(|b| {
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: b.buffer,
+                offset: b.offset_bytes,
+                size: std::num::NonZeroU64::new(b.size_bytes),
+            })
+        });
+        let entries: Vec<_> = std::iter::once(uniform.as_entire_binding())
+            .chain(storage)
+            .zip(0..)
+            .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
+            .collect();
+        self.scoped(label, |device| {
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(label),
+                layout,
+                entries: &entries,
+            })
+        })
+    }
+}
+
+/// The layout is spelled out, not derived: an entry point may leave buffers of its file unused.
+fn compile(device: &wgpu::Device, kernel: &Kernel) -> Pipeline {
+    let label = Some(kernel.label);
+    let storage = |access: &Access| wgpu::BufferBindingType::Storage {
+        read_only: *access == Access::Read,
+    };
+    let entries: Vec<_> = std::iter::once(wgpu::BufferBindingType::Uniform)
+        .chain(kernel.buffers.iter().map(storage))
+        .zip(0..)
+        .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        })
+        .collect();
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label,
+        entries: &entries,
+    });
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label,
+        bind_group_layouts: &[Some(&layout)],
+        ..Default::default()
+    });
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label,
+        source: wgpu::ShaderSource::Wgsl(kernel.source.into()),
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label,
+        layout: Some(&pipeline_layout),
+        module: &module,
+        entry_point: Some(kernel.entry_point),
+        compilation_options: wgpu::PipelineCompilationOptions::default(),
+        cache: None,
+    });
+    Pipeline { pipeline, layout }
+}
+
+fn check_signature(
+    gpu: &Gpu,
+    kernel: &'static Kernel,
+    params_size: usize,
+    buffers: &[Binding<'_>],
+) -> Result<(), Error> {
+    let wrong = |reason: String| {
+        Err(Error::Signature {
+            kernel: kernel.label,
+            reason,
+        })
+    };
+    if params_size != kernel.params.size {
+        let wanted = kernel.params.size;
+        return wrong(format!(
+            "{params_size} bytes of parameters, {wanted} wanted"
+        ));
+    }
+    if buffers.len() != kernel.buffers.len() {
+        let (found, wanted) = (buffers.len(), kernel.buffers.len());
+        return wrong(format!("{found} buffers, {wanted} wanted"));
+    }
+    let alignment = gpu
+        .shared
+        .device
+        .limits()
+        .min_storage_buffer_offset_alignment;
+    for (b, i) in buffers.iter().zip(1..) {
+        if b.offset_bytes % u64::from(alignment) != 0 {
+            let offset = b.offset_bytes;
+            return wrong(format!(
+                "binding {i} starts at byte {offset}, not at a multiple of {alignment}"
+            ));
+        }
+        if b.size_bytes > gpu.binding_limit_bytes() {
+            return Err(Error::BufferTooLarge {
+                what: format!("binding {i} of {}", kernel.label),
+                bytes: b.size_bytes,
+                limit_bytes: gpu.binding_limit_bytes(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Workgroups along x, y, z.
+fn groups(kernel: &Kernel, extent: Extent, limit: u32) -> Result<[u32; 3], Error> {
+    let limit_u64 = u64::from(limit);
+    let size = kernel.workgroup_size.map(u64::from);
+    let wanted = match extent {
+        Extent::Voxels([z, y, x]) => [
+            (x as u64).div_ceil(size[0]),
+            (y as u64).div_ceil(size[1]),
+            (z as u64).div_ceil(size[2]),
+        ],
+        Extent::Linear(n) => {
+            let groups = (n as u64).div_ceil(size.iter().product());
+            let x = groups.min(limit_u64);
+            [x, groups.div_ceil(x.max(1)), 1]
+        }
+    };
+    match wanted.map(|n| u32::try_from(n).ok().filter(|&n| n <= limit)) {
+        [Some(x), Some(y), Some(z)] => Ok([x, y, z]),
+        _ => Err(Error::DispatchTooLarge {
+            what: kernel.label.to_string(),
+            groups: wanted,
+            limit,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINEAR: Kernel = Kernel {
+        label: "test",
+        source: "",
+        entry_point: "main",
+        workgroup_size: [256, 1, 1],
+        params: ParamsLayout {
+            size: 0,
+            members: &[],
+        },
+        buffers: &[],
+    };
+
+    #[test]
+    fn linear_work_beyond_one_dimension_is_folded_into_the_second() {
+        let groups = |n| groups(&LINEAR, Extent::Linear(n), 65_535);
+        assert_eq!(groups(0).expect("fits"), [0, 0, 1]);
+        assert_eq!(groups(257).expect("fits"), [2, 1, 1]);
+        assert_eq!(groups(65_535 * 256).expect("fits"), [65_535, 1, 1]);
+        assert_eq!(groups(65_535 * 256 + 1).expect("fits"), [65_535, 2, 1]);
+    }
+
+    #[test]
+    fn a_grid_beyond_the_limit_of_a_dimension_is_refused() {
+        let error = groups(&LINEAR, Extent::Voxels([65_536, 1, 1]), 65_535).expect_err("z");
+        assert_eq!(error.code(), "gpu-dispatch-too-large");
+    }
+
+    #[test]
+    fn a_grid_whose_voxels_exceed_32_bits_is_refused() {
+        assert!(Grid::new([1 << 11, 1 << 11, 1 << 10]).is_err());
+        assert!(Grid::new([usize::MAX, 2, 1]).is_err());
+        assert!(Grid::new([1 << 11, 1 << 11, 1 << 9]).is_ok());
+    }
+}

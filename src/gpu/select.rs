@@ -1,0 +1,193 @@
+//! Which adapter to open, and opening it for wgpu and burn together.
+
+use super::{Compute, Error, Faults, Gpu, Shared, burn, lock};
+use crate::config::{DeviceConfig, DeviceKind};
+use crate::warning::Warning;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+/// One instance for the life of the process: the Vulkan loader crashes when instances come and go on several threads.
+static INSTANCE: LazyLock<wgpu::Instance> = LazyLock::new(|| {
+    wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::PRIMARY,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    })
+});
+
+/// The process's wgpu instance.
+pub(super) fn instance() -> &'static wgpu::Instance {
+    &INSTANCE
+}
+
+/// An adapter as the driver describes it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct AdapterInfo {
+    /// Name, as `device.adapter` may quote a part of it.
+    pub name: String,
+    /// What it is.
+    pub kind: AdapterKind,
+    /// Graphics API: `vulkan`, `metal` or `dx12`.
+    pub api: String,
+    /// Driver name and version.
+    pub driver: String,
+    /// The most bytes that one storage binding may hold.
+    pub binding_limit_bytes: u64,
+    /// Whether kernels can be timed on the device.
+    pub timestamps: bool,
+}
+
+/// What an adapter is; in the order of preference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdapterKind {
+    /// A GPU with its own memory.
+    Discrete,
+    /// A GPU that shares the CPU's memory.
+    Integrated,
+    /// A part of a GPU handed to a virtual machine.
+    Virtual,
+    /// The driver does not say.
+    Other,
+    /// A software rasteriser: right results, slow.
+    Software,
+}
+
+/// Every adapter of this machine, the preferred first.
+pub fn adapters() -> Vec<AdapterInfo> {
+    found().iter().map(describe).collect()
+}
+
+impl Compute {
+    /// Opens the device that the configuration asks for.
+    ///
+    /// `auto` takes a hardware GPU or, with [`Warning::CpuFallback`], the CPU; `gpu` takes any adapter, and names a
+    /// software one in [`Warning::SoftwareAdapter`]. Among several, the first whose name contains `adapter`.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] or [`Error::Open`], for `gpu` alone: it never falls back.
+    pub fn select(config: &DeviceConfig) -> Result<(Self, Vec<Warning>), Error> {
+        match config.kind {
+            DeviceKind::Cpu => Ok((Self::Cpu, Vec::new())),
+            DeviceKind::Gpu => {
+                let gpu = open_first(&config.adapter, |_| true)?;
+                let adapter = gpu.info().name.clone();
+                let software = gpu.is_software();
+                let warning = software.then_some(Warning::SoftwareAdapter { adapter });
+                Ok((Self::Gpu(gpu), warning.into_iter().collect()))
+            }
+            DeviceKind::Auto => {
+                match open_first(&config.adapter, |a| a.kind != AdapterKind::Software) {
+                    Ok(gpu) => Ok((Self::Gpu(gpu), Vec::new())),
+                    Err(error) => {
+                        tracing::warn!(code = error.code(), %error, "Running on the CPU.");
+                        Ok((Self::Cpu, vec![Warning::CpuFallback]))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn found() -> Vec<wgpu::Adapter> {
+    let mut found = burn::block_on(INSTANCE.enumerate_adapters(wgpu::Backends::PRIMARY));
+    found.sort_by_key(|adapter| describe(adapter).kind);
+    found
+}
+
+fn describe(adapter: &wgpu::Adapter) -> AdapterInfo {
+    let info = adapter.get_info();
+    let limits = adapter.limits();
+    AdapterInfo {
+        name: info.name,
+        kind: match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
+            wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+            wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
+            wgpu::DeviceType::Cpu => AdapterKind::Software,
+            wgpu::DeviceType::Other => AdapterKind::Other,
+        },
+        api: info.backend.to_string(),
+        driver: format!("{} {}", info.driver, info.driver_info)
+            .trim()
+            .to_string(),
+        binding_limit_bytes: binding_limit_bytes(&limits),
+        timestamps: adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY),
+    }
+}
+
+fn binding_limit_bytes(limits: &wgpu::Limits) -> u64 {
+    limits
+        .max_storage_buffer_binding_size
+        .min(limits.max_buffer_size)
+}
+
+fn open_first(wanted: &str, accept: impl Fn(&AdapterInfo) -> bool) -> Result<Gpu, Error> {
+    let adapters = found();
+    let names: Vec<String> = adapters.iter().map(|a| a.get_info().name).collect();
+    let chosen = adapters.into_iter().find(|adapter| {
+        let info = describe(adapter);
+        info.name.contains(wanted) && accept(&info)
+    });
+    let no_adapter = || Error::NoAdapter {
+        wanted: wanted.to_string(),
+        found: names,
+    };
+    open(chosen.ok_or_else(no_adapter)?)
+}
+
+fn open(adapter: wgpu::Adapter) -> Result<Gpu, Error> {
+    let info = describe(&adapter);
+    let failed = |reason: String| Error::Open {
+        adapter: info.name.clone(),
+        reason,
+    };
+    // burn picks its kernels by what the adapter can do, so the device must offer all of that.
+    let features = adapter
+        .features()
+        .difference(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS)
+        .difference(wgpu::Features::all_experimental_mask());
+    let request = adapter.request_device(&wgpu::DeviceDescriptor {
+        label: Some("hilum"),
+        required_features: features,
+        required_limits: adapter.limits(),
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
+        ..Default::default()
+    });
+    let (device, queue) = burn::block_on(request).map_err(|e| failed(e.to_string()))?;
+    let burn = burn::register(adapter, &device, &queue).map_err(failed)?;
+    let faults = watch(&device);
+    Ok(Gpu {
+        binding_limit_bytes: info.binding_limit_bytes,
+        poisons_outputs: false,
+        shared: Arc::new(Shared {
+            info,
+            device,
+            queue,
+            burn,
+            pipelines: Mutex::new(HashMap::new()),
+            profile: Mutex::new(None),
+            faults,
+        }),
+    })
+}
+
+/// Replaces burn's handlers by ours, which keep what happened for [`Gpu::check`].
+fn watch(device: &wgpu::Device) -> Arc<Faults> {
+    let faults = Arc::new(Faults::default());
+    let known = Arc::clone(&faults);
+    device.set_device_lost_callback(move |reason, message| {
+        known.lost.get_or_init(|| format!("{reason:?}: {message}"));
+    });
+    let known = Arc::clone(&faults);
+    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+        if known.lost.get().is_some() {
+            return;
+        }
+        let first = Error::from_wgpu("a burn operation", &error);
+        let message = first.to_string();
+        lock(&known.first).get_or_insert(first);
+        // burn's thread must not go on with an invalid buffer. Unwinding without the panic hook keeps stderr clean.
+        std::panic::resume_unwind(Box::new(message));
+    }));
+    faults
+}

@@ -1,0 +1,145 @@
+//! Cuts a patch from HU on the model's grid, clips it to the model's window and scales it.
+
+use super::slab::Slab;
+use super::{Error, Normalization};
+use crate::gpu::{Access, Binding, Extent, Grid, Kernel, Pass, params};
+use crate::volume::{Geometry, PADDING_HU};
+use rayon::prelude::*;
+
+params! {
+    /// Mirrors `Params` in `shaders/normalize.wgsl`.
+    struct Params {
+        patch_grid: Grid,
+        source_grid: Grid,
+        origin: [i32; 3],
+        slab_first: u32,
+        slab_end: u32,
+        lower_hu: f32,
+        upper_hu: f32,
+        subtract_hu: f32,
+        divide_hu: f32,
+        outside_hu: f32,
+        _pad0: u32,
+        _pad1: u32,
+    }
+}
+
+/// `shaders/normalize.wgsl`
+pub static KERNEL: Kernel = Kernel {
+    label: "normalize",
+    source: concat!(
+        include_str!("../../shaders/shared/grid.wgsl"),
+        include_str!("../../shaders/shared/sample.wgsl"),
+        include_str!("../../shaders/normalize.wgsl"),
+    ),
+    entry_point: "main",
+    workgroup_size: [8, 8, 4],
+    params: Params::LAYOUT,
+    // The output lies in burn's memory, where several tensors share a buffer.
+    buffers: &[Access::Read, Access::ReadWrite],
+};
+
+/// Where a patch lies on the model's grid, `[z, y, x]`; it may hang over the border, where PADDING_HU is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patch {
+    /// Grid index of its first voxel.
+    pub origin: [i64; 3],
+    /// Voxels.
+    pub size: [usize; 3],
+}
+
+impl Patch {
+    /// Origin as x, y, z; first and last index of each axis must fit 32 bits.
+    fn shader_origin(self) -> Result<[i32; 3], Error> {
+        let mut origin = [0; 3];
+        for (axis, to) in origin.iter_mut().rev().enumerate() {
+            let first = i32::try_from(self.origin[axis]);
+            let last = self.origin[axis].checked_add_unsigned(self.size[axis] as u64);
+            match (first, last.map(i32::try_from)) {
+                (Ok(first), Some(Ok(_))) => *to = first,
+                _ => return Err(Error::PatchOutOfRange { patch: self }),
+            }
+        }
+        Ok(origin)
+    }
+}
+
+/// Records filling `output`, `[z, y, x]`, with the normalised patch; `slabs` are all of the grid's.
+///
+/// # Errors
+/// [`Error::PatchOutOfRange`]; [`Error::Gpu`] when a buffer exceeds the device's limits.
+pub fn record(
+    pass: &mut Pass<'_>,
+    (slabs, size): (&[Slab], [usize; 3]),
+    patch: Patch,
+    normalization: &Normalization,
+    output: Binding<'_>,
+) -> Result<(), Error> {
+    let origin = patch.shader_origin()?;
+    for slab in slabs.iter().filter(|slab| owns(slab, patch, size)) {
+        // Slice numbers are below the voxel counts that Grid::new proved to fit 32 bits.
+        let slice = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let params = Params {
+            patch_grid: Grid::new(patch.size)?,
+            source_grid: Grid::new(size)?,
+            origin,
+            slab_first: slice(slab.slices.start),
+            slab_end: slice(slab.slices.end),
+            lower_hu: normalization.lower_hu,
+            upper_hu: normalization.upper_hu,
+            subtract_hu: normalization.subtract_hu,
+            divide_hu: normalization.divide_hu,
+            outside_hu: PADDING_HU,
+            _pad0: 0,
+            _pad1: 0,
+        };
+        let extent = Extent::Voxels(patch.size);
+        pass.dispatch(&KERNEL, &params, &[slab.hu.binding(), output], extent)?;
+    }
+    Ok(())
+}
+
+/// Whether some patch voxel's nearest slice of the grid lies in the slab.
+fn owns(slab: &Slab, patch: Patch, size: [usize; 3]) -> bool {
+    let clamp = |z: i64| z.clamp(0, size[0] as i64 - 1) as usize;
+    let first = clamp(patch.origin[0]);
+    let last = clamp(patch.origin[0] + patch.size[0] as i64 - 1);
+    slab.slices.start <= last && first < slab.slices.end
+}
+
+/// The definition. The shader's division may differ in the last bits.
+pub fn reference(
+    hu: &[f32],
+    geometry: &Geometry,
+    origin: [i64; 3],
+    size: [usize; 3],
+    normalization: &Normalization,
+) -> Vec<f32> {
+    let outside = normalization.apply(PADDING_HU);
+    let mut output = vec![outside; size.iter().product()];
+    let inside = |axis: usize, i: usize| {
+        let at = origin[axis].checked_add_unsigned(i as u64)?;
+        usize::try_from(at)
+            .ok()
+            .filter(|&at| at < geometry.size[axis])
+    };
+    let lines = output.par_chunks_mut(size[2].max(1)).enumerate();
+    lines.for_each(|(line, output)| {
+        let (Some(z), Some(y)) = (inside(0, line / size[1]), inside(1, line % size[1])) else {
+            return;
+        };
+        for (x, output) in output.iter_mut().enumerate() {
+            if let Some(x) = inside(2, x) {
+                *output = normalization.apply(hu[geometry.linear([z, y, x])]);
+            }
+        }
+    });
+    output
+}
+
+impl Normalization {
+    fn apply(&self, hu: f32) -> f32 {
+        let clipped = hu.max(self.lower_hu).min(self.upper_hu);
+        (clipped - self.subtract_hu) / self.divide_hu
+    }
+}

@@ -1,0 +1,368 @@
+//! Reads a source volume at the voxel centres of a target grid, through a full affine.
+//!
+//! Beyond half a voxel outside the source lies background; up to there its edge voxels are repeated.
+
+use super::slab::{Slab, SourceSlices};
+use super::{Error, Interpolation};
+use crate::gpu::{Access, Buffer, Extent, Grid, Kernel, Pass, params};
+use crate::volume::{Geometry, PADDING_HU, StoredVolume};
+use rayon::prelude::*;
+
+params! {
+    /// Mirrors `Params` in `shaders/resample.wgsl`.
+    struct Params {
+        output_grid: Grid,
+        source_grid: Grid,
+        to_source_x: [f32; 4],
+        to_source_y: [f32; 4],
+        to_source_z: [f32; 4],
+        output_first: u32,
+        loaded_first: u32,
+        owned_first: u32,
+        owned_end: u32,
+        cubic: u32,
+        outside_hu: f32,
+        _pad0: u32,
+        _pad1: u32,
+    }
+}
+
+/// `shaders/resample.wgsl`
+pub static KERNEL: Kernel = Kernel {
+    label: "resample",
+    source: concat!(
+        include_str!("../../shaders/shared/grid.wgsl"),
+        include_str!("../../shaders/shared/sample.wgsl"),
+        include_str!("../../shaders/resample.wgsl"),
+    ),
+    entry_point: "main",
+    workgroup_size: [8, 8, 4],
+    params: Params::LAYOUT,
+    buffers: &[Access::Read, Access::ReadWrite],
+};
+
+/// A voxel reaches half its size beyond its centre; the rest is slack for rounding.
+const EDGE_VOXELS: f32 = 0.501;
+
+/// Which source position each target voxel reads, and how.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mapping {
+    /// Rows of the affine from target index (x, y, z, 1) to source index x, y, z.
+    to_source: [[f32; 4]; 3],
+    source_size: [usize; 3],
+    target_size: [usize; 3],
+    interpolation: Interpolation,
+}
+
+impl Mapping {
+    /// From one grid to another in the same patient coordinates.
+    pub fn new(source: &Geometry, target: &Geometry, interpolation: Interpolation) -> Self {
+        let affine = source.lps_to_index() * target.index_to_lps;
+        // Drops the rounding noise of the inverse, so that equal grids are copied bit for bit.
+        let snap = |v: f64| ((v * SNAP).round() / SNAP) as f32;
+        let row = |r: usize| {
+            let m = affine.matrix3;
+            [m.x_axis[r], m.y_axis[r], m.z_axis[r], affine.translation[r]].map(snap)
+        };
+        Self {
+            to_source: [row(0), row(1), row(2)],
+            source_size: source.size,
+            target_size: target.size,
+            interpolation,
+        }
+    }
+
+    /// Source position x, y, z of a target voxel; none in the background.
+    fn position(&self, [z, y, x]: [usize; 3]) -> Option<[f32; 3]> {
+        let p = [x as f32, y as f32, z as f32];
+        let [nz, ny, nx] = self.source_size;
+        let mut at = [0.0; 3];
+        for ((at, row), n) in at.iter_mut().zip(self.to_source).zip([nx, ny, nz]) {
+            let v = row[0] * p[0] + row[1] * p[1] + row[2] * p[2] + row[3];
+            let last = (n - 1) as f32;
+            if v < -EDGE_VOXELS || v > last + EDGE_VOXELS {
+                return None;
+            }
+            *at = v.clamp(0.0, last);
+        }
+        Some(at)
+    }
+}
+
+/// Finer than an `f32` source index can tell.
+const SNAP: f64 = (1_u64 << 30) as f64;
+
+/// Records the part of a target slab that `source` owns; all source slabs together fill it.
+///
+/// # Errors
+/// [`Error::Gpu`] when a buffer exceeds the device's limits.
+pub fn record(
+    pass: &mut Pass<'_>,
+    mapping: &Mapping,
+    (source, source_hu): (&SourceSlices, &Buffer<f32>),
+    target: &Slab,
+) -> Result<(), Error> {
+    let [_, rows, columns] = mapping.target_size;
+    let size = [target.slices.len(), rows, columns];
+    let [to_source_x, to_source_y, to_source_z] = mapping.to_source;
+    // Slice numbers are below the voxel counts that Grid::new proved to fit 32 bits.
+    let slice = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let params = Params {
+        output_grid: Grid::new(size)?,
+        source_grid: Grid::new(mapping.source_size)?,
+        to_source_x,
+        to_source_y,
+        to_source_z,
+        output_first: slice(target.slices.start),
+        loaded_first: slice(source.loaded.start),
+        owned_first: slice(source.owned.start),
+        owned_end: slice(source.owned.end),
+        cubic: u32::from(mapping.interpolation == Interpolation::Cubic),
+        outside_hu: PADDING_HU,
+        _pad0: 0,
+        _pad1: 0,
+    };
+    let buffers = [source_hu.binding(), target.hu.binding()];
+    pass.dispatch(&KERNEL, &params, &buffers, Extent::Voxels(size))?;
+    Ok(())
+}
+
+/// The definition: `source_hu` on the mapping's source grid, read at every target voxel.
+pub fn reference(mapping: &Mapping, source_hu: &[f32]) -> Vec<f32> {
+    let [_, rows, columns] = mapping.source_size;
+    resample(mapping, |z, y, x| source_hu[(z * rows + y) * columns + x])
+}
+
+/// The fast path for the CPU: rescales each sample as it is read, so that the source is never copied to `f32`.
+///
+/// Equal to [`reference`] of [`super::rescale::reference`], to the bit.
+pub fn from_stored(mapping: &Mapping, stored: &StoredVolume) -> Vec<f32> {
+    resample(mapping, |z, y, x| stored.hu([z, y, x]))
+}
+
+fn resample(mapping: &Mapping, hu_at: impl Fn(usize, usize, usize) -> f32 + Sync) -> Vec<f32> {
+    let [slices, rows, columns] = mapping.target_size;
+    let mut output = vec![PADDING_HU; slices * rows * columns];
+    let lines = output.par_chunks_mut(columns.max(1)).enumerate();
+    lines.for_each(|(line, output)| {
+        for (x, output) in output.iter_mut().enumerate() {
+            if let Some(at) = mapping.position([line / rows, line % rows, x]) {
+                *output = match mapping.interpolation {
+                    Interpolation::Trilinear => trilinear(at, mapping.source_size, &hu_at),
+                    Interpolation::Cubic => cubic(at, mapping.source_size, &hu_at),
+                };
+            }
+        }
+    });
+    output
+}
+
+fn blend(a: f32, b: f32, t: f32) -> f32 {
+    a + t * (b - a)
+}
+
+fn trilinear(
+    at: [f32; 3],
+    [nz, ny, nx]: [usize; 3],
+    hu_at: impl Fn(usize, usize, usize) -> f32,
+) -> f32 {
+    let [x, y, z] = at.map(|v| v as usize);
+    let [tx, ty, tz] = at.map(f32::fract);
+    let (x1, y1, z1) = (
+        (x + 1).min(nx - 1),
+        (y + 1).min(ny - 1),
+        (z + 1).min(nz - 1),
+    );
+    let line = |z, y| blend(hu_at(z, y, x), hu_at(z, y, x1), tx);
+    let lower = blend(line(z, y), line(z, y1), ty);
+    let upper = blend(line(z1, y), line(z1, y1), ty);
+    blend(lower, upper, tz)
+}
+
+fn cubic(
+    at: [f32; 3],
+    [nz, ny, nx]: [usize; 3],
+    hu_at: impl Fn(usize, usize, usize) -> f32,
+) -> f32 {
+    let [xs, ys, zs] = [(at[0], nx), (at[1], ny), (at[2], nz)].map(|(v, n)| taps(v as usize, n));
+    let [wx, wy, wz] = at.map(|v| cubic_weights(v.fract()));
+    let dot = |w: [f32; 4], v: [f32; 4]| w[0] * v[0] + w[1] * v[1] + w[2] * v[2] + w[3] * v[3];
+    let line = |z, y| dot(wx, xs.map(|x| hu_at(z, y, x)));
+    let plane = |z| dot(wy, ys.map(|y| line(z, y)));
+    dot(wz, zs.map(plane))
+}
+
+/// The voxels at -1, 0, 1, 2 from `base`, edges repeated.
+fn taps(base: usize, n: usize) -> [usize; 4] {
+    [
+        base.saturating_sub(1),
+        base,
+        (base + 1).min(n - 1),
+        (base + 2).min(n - 1),
+    ]
+}
+
+/// Weights of the voxels at -1, 0, 1, 2 for a point at `t` in [0, 1).
+fn cubic_weights(t: f32) -> [f32; 4] {
+    [
+        ((-0.5 * t + 1.0) * t - 0.5) * t,
+        (1.5 * t - 2.5) * t * t + 1.0,
+        ((-1.5 * t + 2.0) * t + 0.5) * t,
+        (0.5 * t - 0.5) * t * t,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glam::{DAffine3, DMat3, DVec3};
+    use proptest::prelude::*;
+
+    const BOTH: [Interpolation; 2] = [Interpolation::Trilinear, Interpolation::Cubic];
+
+    fn source() -> Geometry {
+        Geometry::axis_aligned([9, 10, 11], [2.5, 0.7, 0.9], DVec3::new(-30.0, 12.0, 100.0))
+    }
+
+    fn sampled(geometry: &Geometry, hu: impl Fn(DVec3) -> f64) -> Vec<f32> {
+        let [nz, ny, nx] = geometry.size;
+        let at = |x, y, z| hu(geometry.to_lps_mm(DVec3::new(x as f64, y as f64, z as f64))) as f32;
+        (0..nz)
+            .flat_map(|z| (0..ny).flat_map(move |y| (0..nx).map(move |x| (x, y, z))))
+            .map(|(x, y, z)| at(x, y, z))
+            .collect()
+    }
+
+    #[test]
+    fn midway_between_two_voxels_lies_their_mean_and_beyond_half_a_voxel_the_background() {
+        let source = Geometry::axis_aligned([1, 1, 2], [1.0; 3], DVec3::ZERO);
+        let target = Geometry::axis_aligned([1, 1, 8], [0.5; 3], DVec3::new(-1.0, 0.0, 0.0));
+        let mapping = Mapping::new(&source, &target, Interpolation::Trilinear);
+        let outside = PADDING_HU;
+        let wanted = [outside, 10.0, 10.0, 15.0, 20.0, 20.0, outside, outside];
+        assert_eq!(reference(&mapping, &[10.0, 20.0]), wanted);
+    }
+
+    #[test]
+    fn cubic_midway_is_catmull_rom() {
+        let source = Geometry::axis_aligned([1, 1, 4], [1.0; 3], DVec3::ZERO);
+        let target = Geometry::axis_aligned([1, 1, 1], [1.0; 3], DVec3::new(1.5, 0.0, 0.0));
+        let mapping = Mapping::new(&source, &target, Interpolation::Cubic);
+        assert_eq!(reference(&mapping, &[16.0, 32.0, 64.0, 0.0]), [53.0]);
+    }
+
+    #[test]
+    fn the_same_grid_is_copied_bit_for_bit() {
+        let hu = sampled(&source(), |p| (p.x * 37.0).sin() * 1000.0 + p.y + p.z);
+        for interpolation in BOTH {
+            let mapping = Mapping::new(&source(), &source(), interpolation);
+            assert_eq!(reference(&mapping, &hu), hu);
+        }
+    }
+
+    #[test]
+    fn each_of_the_48_orientations_is_undone_exactly() {
+        let axes = [DVec3::X, DVec3::Y, DVec3::Z];
+        let orders = [
+            [0, 1, 2],
+            [0, 2, 1],
+            [1, 0, 2],
+            [1, 2, 0],
+            [2, 0, 1],
+            [2, 1, 0],
+        ];
+        let upright = source();
+        let hu = sampled(&upright, |p| {
+            p.x * 3.0 + (p.y * 5.0).cos() * 40.0 + p.z * p.z * 0.01
+        });
+        for (order, flips) in orders.iter().flat_map(|o| (0..8_u32).map(move |f| (o, f))) {
+            let [nz, ny, nx] = upright.size;
+            let lengths = order.map(|axis: usize| [nx, ny, nz][axis]);
+            let mut origin = DVec3::ZERO;
+            let mut columns = order.map(|axis| axes[axis]);
+            for (k, column) in columns.iter_mut().enumerate() {
+                if flips >> k & 1 == 1 {
+                    origin += *column * (lengths[k] - 1) as f64;
+                    *column = -*column;
+                }
+            }
+            let turn = DAffine3::from_mat3_translation(
+                DMat3::from_cols_array_2d(&columns.map(|c| c.to_array())),
+                origin,
+            );
+            let turned = Geometry {
+                size: [lengths[2], lengths[1], lengths[0]],
+                index_to_lps: upright.index_to_lps * turn,
+            };
+            let there = reference(
+                &Mapping::new(&upright, &turned, Interpolation::Trilinear),
+                &hu,
+            );
+            let back = reference(
+                &Mapping::new(&turned, &upright, Interpolation::Cubic),
+                &there,
+            );
+            assert_eq!(back, hu, "order {order:?}, flips {flips:03b}");
+        }
+    }
+
+    /// Source indices are f32 and below 16: positions are exact to 2^-20 voxels, and the ramp rises 200 HU a voxel.
+    const RAMP_TOLERANCE_HU: f32 = 0.01;
+
+    proptest! {
+        #[test]
+        fn a_linear_ramp_stays_a_linear_ramp_through_any_affine(
+            columns in prop::array::uniform9(-1.5_f64..1.5),
+            slope in prop::array::uniform3(-80.0_f64..80.0),
+        ) {
+            let matrix = DMat3::from_cols_array(&columns);
+            prop_assume!(matrix.determinant().abs() > 0.05);
+            let middle_lps_mm = source().to_lps_mm(DVec3::new(5.0, 4.5, 4.0));
+            let target = Geometry {
+                size: [6, 5, 7],
+                index_to_lps: DAffine3::from_mat3_translation(matrix, middle_lps_mm - matrix * DVec3::new(3.0, 2.0, 2.5)),
+            };
+            let ramp = |p: DVec3| DVec3::from_array(slope).dot(p - middle_lps_mm);
+            let hu = sampled(&source(), ramp);
+            let wanted = sampled(&target, ramp);
+            for interpolation in BOTH {
+                let mapping = Mapping::new(&source(), &target, interpolation);
+                let found = reference(&mapping, &hu);
+                for (i, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                    let [_, rows, columns] = target.size;
+                    let index = [i / columns / rows, i / columns % rows, i % columns];
+                    let at = mapping.position(index);
+                    let last = [10.0, 9.0, 8.0];
+                    // Repeated edge voxels bend the ramp within one voxel of the border.
+                    let inner = at.is_some_and(|at| (0..3).all(|k| at[k] >= 1.0 && at[k] <= last[k] - 1.0));
+                    if inner {
+                        prop_assert!((found - wanted).abs() < RAMP_TOLERANCE_HU, "{found}, not {wanted}, at {index:?}");
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn the_fast_path_equals_the_references_to_the_bit(
+            samples in prop::collection::vec(any::<u16>(), 3 * 4 * 5),
+            signed: bool,
+            shift in -2.0_f64..2.0,
+        ) {
+            let geometry = Geometry::axis_aligned([3, 4, 5], [2.0, 1.0, 1.0], DVec3::ZERO);
+            let line = |slice| crate::volume::Rescale { slope: 1.5 + slice as f32, intercept: -1000.0 };
+            let stored = StoredVolume {
+                geometry,
+                samples,
+                signed,
+                rescale: (0..3).map(line).collect(),
+                padding: Some((-100, 2000)),
+            };
+            let target = Geometry::axis_aligned([4, 5, 6], [1.3, 0.7, 0.8], DVec3::splat(shift));
+            for interpolation in BOTH {
+                let mapping = Mapping::new(&geometry, &target, interpolation);
+                let wanted = reference(&mapping, &crate::preprocess::rescale::reference(&stored));
+                prop_assert_eq!(from_stored(&mapping, &stored), wanted);
+            }
+        }
+    }
+}
