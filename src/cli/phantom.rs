@@ -1,6 +1,8 @@
 //! `hilum phantom`: writes a synthetic chest CT with known lesions.
 
-use crate::phantom::{Dose, Kernel, Lesions, Orientation, Params, Phantom, WriteOptions, write_series};
+use crate::phantom::{
+    Dose, Kernel, Lesions, Orientation, Params, Phantom, WriteOptions, write_series,
+};
 use anyhow::Context;
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -31,7 +33,12 @@ pub struct PhantomArgs {
     #[arg(long, value_name = "Z,Y,X", value_delimiter = ',')]
     pub spacing_mm: Option<Vec<f64>>,
     /// Put the middle of the grid here, mm to the left, back and head of the carina.
-    #[arg(long, value_name = "X,Y,Z", value_delimiter = ',', allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "X,Y,Z",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
     pub centre_lps_mm: Option<Vec<f64>>,
     /// Choose the noise: none, 12 HU (standard), 25 HU (low) or 45 HU (ultra-low); the lung kernel doubles it.
     #[arg(long, value_parser = named::<Dose>, value_name = "none|standard|low|ultra-low")]
@@ -102,8 +109,14 @@ impl PhantomArgs {
         let mut params = self.base()?;
         set(&mut params.seed, self.seed);
         set(&mut params.size, three("--size", self.size.as_deref())?);
-        set(&mut params.spacing_mm, three("--spacing-mm", self.spacing_mm.as_deref())?);
-        set(&mut params.centre_lps_mm, three("--centre-lps-mm", self.centre_lps_mm.as_deref())?);
+        set(
+            &mut params.spacing_mm,
+            three("--spacing-mm", self.spacing_mm.as_deref())?,
+        );
+        set(
+            &mut params.centre_lps_mm,
+            three("--centre-lps-mm", self.centre_lps_mm.as_deref())?,
+        );
         set(&mut params.dose, self.dose);
         set(&mut params.kernel, self.kernel);
         set(&mut params.lesions, self.lesions.map(Lesions::Count));
@@ -122,8 +135,10 @@ impl PhantomArgs {
                 Preset::Tiny => Params::tiny(),
             });
         };
-        let json = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        serde_json::from_str(&json).with_context(|| format!("{} is not a set of phantom parameters", file.display()))
+        let json = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        serde_json::from_str(&json)
+            .with_context(|| format!("{} is not a set of phantom parameters", file.display()))
     }
 }
 
@@ -135,7 +150,10 @@ fn set<T>(field: &mut T, value: Option<T>) {
 
 fn three<T: Copy>(option: &str, values: Option<&[T]>) -> anyhow::Result<Option<[T; 3]>> {
     values
-        .map(|v| v.try_into().with_context(|| format!("{option} needs three numbers, separated by commas")))
+        .map(|v| {
+            v.try_into()
+                .with_context(|| format!("{option} needs three numbers, separated by commas"))
+        })
         .transpose()
 }
 
@@ -146,13 +164,22 @@ mod tests {
 
     fn params(options: &[&str]) -> anyhow::Result<Params> {
         let command = PhantomArgs::augment_args(clap::Command::new("phantom"));
-        let matches = command.try_get_matches_from([&["phantom", "--out", "x"], options].concat())?;
+        let matches =
+            command.try_get_matches_from([&["phantom", "--out", "x"], options].concat())?;
         PhantomArgs::from_arg_matches(&matches)?.params()
     }
 
     #[test]
     fn options_change_the_preset() {
-        let options = ["--preset", "tiny", "--dose", "ultra-low", "--centre-lps-mm=-70,1,2", "--orientation", "PIR"];
+        let options = [
+            "--preset",
+            "tiny",
+            "--dose",
+            "ultra-low",
+            "--centre-lps-mm=-70,1,2",
+            "--orientation",
+            "PIR",
+        ];
         let changed = params(&options).unwrap();
         assert_eq!(changed.dose, Dose::UltraLow);
         assert_eq!(changed.centre_lps_mm, [-70.0, 1.0, 2.0]);

@@ -159,7 +159,11 @@ impl Chest {
         let [a, b] = section.half_mm;
         let reach = 1.0 / rounded_box(sin / a, cos / b) + offset_mm;
         let x = section.centre_x_mm * sin + reach * sin;
-        DVec3::new(if right { -x } else { x }, section.centre_y_mm + reach * cos, z)
+        DVec3::new(
+            if right { -x } else { x },
+            section.centre_y_mm + reach * cos,
+            z,
+        )
     }
 
     /// Depth below the diaphragm, mm, negative above it.
@@ -199,8 +203,18 @@ impl Chest {
             ellipsoid_distance(p - DVec3::new(x, 8.0, z), DVec3::new(17.0, 16.0, 24.0))
         };
         let heart = self.heart.distance(p) - 5.0;
-        let parts = [upper, lower, spine, aorta, sheet, hilum(-34.0, -14.0), hilum(36.0, -8.0)];
-        parts.into_iter().fold(heart, |a, b| -smooth_max(-a, -b, 5.0))
+        let parts = [
+            upper,
+            lower,
+            spine,
+            aorta,
+            sheet,
+            hilum(-34.0, -14.0),
+            hilum(36.0, -8.0),
+        ];
+        parts
+            .into_iter()
+            .fold(heart, |a, b| -smooth_max(-a, -b, 5.0))
     }
 
     /// Distance to the pleura, mm, negative inside a lung.
@@ -242,7 +256,11 @@ impl Chest {
             return table(p, width_mm);
         }
         let cavity = self.cavity_distance(p);
-        let mut hu = if cavity < -width_mm { 0.0 } else { self.wall(p, -body, width_mm) };
+        let mut hu = if cavity < -width_mm {
+            0.0
+        } else {
+            self.wall(p, -body, width_mm)
+        };
         if cavity < width_mm {
             let below = self.below_diaphragm(p);
             let lung = self.lung_within(p, cavity, below);
@@ -251,7 +269,11 @@ impl Chest {
                 false => {
                     let soft = self.between_lungs(p, below, width_mm);
                     let inside = ramp(lung, width_mm);
-                    if inside > 0.0 { lerp(soft, self.parenchyma(p, width_mm), inside) } else { soft }
+                    if inside > 0.0 {
+                        lerp(soft, self.parenchyma(p, width_mm), inside)
+                    } else {
+                        soft
+                    }
                 }
             };
             hu = lerp(hu, within, ramp(cavity, width_mm));
@@ -280,7 +302,11 @@ impl Chest {
             Detail::Plain => 0.0,
         };
         let inner = lerp(muscle, grained, streak);
-        lerp(lerp(inner, grained, ramp(depth_mm - fat_end, width_mm.max(1.5))), SKIN_HU, skin)
+        lerp(
+            lerp(inner, grained, ramp(depth_mm - fat_end, width_mm.max(1.5))),
+            SKIN_HU,
+            skin,
+        )
     }
 
     /// Mediastinal fat above the diaphragm, upper abdominal organs below it.
@@ -290,7 +316,10 @@ impl Chest {
             return fat;
         }
         let organ = |centre: [f64; 3], semi: [f64; 3]| {
-            ramp(ellipsoid_distance(p - DVec3::from(centre), semi.into()), width_mm)
+            ramp(
+                ellipsoid_distance(p - DVec3::from(centre), semi.into()),
+                width_mm,
+            )
         };
         let liver = LIVER_HU + 5.0 * self.grain(p, 8.0, 6);
         let right_of = p.x - 20.0 - 0.3 * (p.z + 100.0);
@@ -301,7 +330,11 @@ impl Chest {
             false => STOMACH_HU,
         };
         abdomen = lerp(abdomen, content, stomach);
-        abdomen = lerp(abdomen, SPLEEN_HU, organ([100.0, 38.0, -140.0], [30.0, 42.0, 44.0]));
+        abdomen = lerp(
+            abdomen,
+            SPLEEN_HU,
+            organ([100.0, 38.0, -140.0], [30.0, 42.0, 44.0]),
+        );
         abdomen = lerp(abdomen, MUSCLE_HU, ramp(below_mm - DIAPHRAGM_MM, width_mm));
         lerp(fat, abdomen, ramp(-below_mm, width_mm))
     }
@@ -321,7 +354,8 @@ impl Chest {
 /// The part of a cell that a fissure fills: one oblique plane a side and the horizontal one on the right.
 fn fissures(p: DVec3, width_mm: f64) -> f64 {
     const SHEET_MM: f64 = 0.8;
-    let sheet = |d: f64| (1.0 - d.abs() / width_mm.max(SHEET_MM)).max(0.0) * (SHEET_MM / width_mm).min(1.0);
+    let sheet =
+        |d: f64| (1.0 - d.abs() / width_mm.max(SHEET_MM)).max(0.0) * (SHEET_MM / width_mm).min(1.0);
     let bend = 0.0006 * p.x * p.x;
     let oblique = 0.79 * (p.y - 8.0) - 0.61 * (p.z + 32.0) + bend;
     let horizontal = p.z + 6.0 + 0.15 * p.y + bend * 2.0;

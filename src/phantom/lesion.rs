@@ -54,8 +54,17 @@ pub(super) fn specs(lesions: &Lesions, rng: &mut ChaCha8Rng) -> Vec<LesionSpec> 
         Lesions::List(specs) => return specs.clone(),
         Lesions::Count(n) => *n,
     };
-    let shapes = [LesionShape::Sphere, LesionShape::Lobulated, LesionShape::Ellipsoid];
-    let densities = [Density::Solid, Density::Solid, Density::PartSolid, Density::GroundGlass];
+    let shapes = [
+        LesionShape::Sphere,
+        LesionShape::Lobulated,
+        LesionShape::Ellipsoid,
+    ];
+    let densities = [
+        Density::Solid,
+        Density::Solid,
+        Density::PartSolid,
+        Density::GroundGlass,
+    ];
     let places = [Place::Parenchyma, Place::Juxtapleural, Place::Juxtavascular];
     (0..count)
         .map(|i| {
@@ -63,7 +72,12 @@ pub(super) fn specs(lesions: &Lesions, rng: &mut ChaCha8Rng) -> Vec<LesionSpec> 
             let part = (i as f64 + rng.random_range(0.0..1.0)) / count as f64;
             let diameter_mm = 4.0 * (30.0_f64 / 4.0).powf(1.0 - part);
             let place = places[i % places.len()];
-            LesionSpec::new(diameter_mm, shapes[(i + i / 3) % 3], densities[i % densities.len()], place)
+            LesionSpec::new(
+                diameter_mm,
+                shapes[(i + i / 3) % 3],
+                densities[i % densities.len()],
+                place,
+            )
         })
         .collect()
 }
@@ -89,7 +103,9 @@ impl Site<'_> {
         let mut placed: Vec<Placed> = Vec::new();
         for (i, spec) in specs.into_iter().enumerate() {
             let lesion = match spec.centre_lps_mm {
-                Some(centre) => self.outline(&spec, DVec3::from(centre) / self.params.chest_scale, rng),
+                Some(centre) => {
+                    self.outline(&spec, DVec3::from(centre) / self.params.chest_scale, rng)
+                }
                 None => self.find(&spec, &placed, rng).ok_or(Error::NoRoom {
                     label: i + 1,
                     diameter_mm: spec.diameter_mm,
@@ -117,8 +133,19 @@ impl Site<'_> {
     }
 
     /// Moves a point of the lung to where a lesion of this place would have its middle.
-    fn nudge(&self, place: Place, lesion: &Placed, start: DVec3, rng: &mut ChaCha8Rng) -> Option<DVec3> {
+    fn nudge(
+        &self,
+        place: Place,
+        lesion: &Placed,
+        start: DVec3,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<DVec3> {
         let radius_mm = lesion.form.bounds().1.max_element();
+        let place = if self.vessels.is_empty() && place == Place::Juxtavascular {
+            Place::Parenchyma
+        } else {
+            place
+        };
         match place {
             Place::Parenchyma => {
                 let lonely = self.nearest_vessel_mm(start) > radius_mm + 1.0;
@@ -133,16 +160,22 @@ impl Site<'_> {
                 }
                 let reach = lesion.form.reach_mm(self.chest.lung_normal(centre));
                 let touches = (self.chest.lung_distance(centre) + reach).abs() < 0.3;
-                (touches && self.chest.mediastinal_distance(centre) > radius_mm + 6.0).then_some(centre)
+                (touches && self.chest.mediastinal_distance(centre) > radius_mm + 6.0)
+                    .then_some(centre)
             }
             Place::Juxtavascular => {
-                let vessel = self.vessels.get(rng.random_range(0..self.vessels.len().max(1)))?;
+                let vessel = self
+                    .vessels
+                    .get(rng.random_range(0..self.vessels.len().max(1)))?;
                 let along = (vessel.to - vessel.from).normalize_or(DVec3::Z);
-                let aside = along.cross(start - vessel.from).normalize_or(along.any_orthonormal_vector());
+                let aside = along
+                    .cross(start - vessel.from)
+                    .normalize_or(along.any_orthonormal_vector());
                 let centre = vessel.from.midpoint(vessel.to)
                     + aside * (lesion.form.reach_mm(aside) + 0.5 * vessel.radii_mm[1]);
                 let plain_size = (0.9..3.0).contains(&vessel.radii_mm[1]);
-                (plain_size && self.chest.lung_distance(centre) < -(radius_mm + 3.0)).then_some(centre)
+                (plain_size && self.chest.lung_distance(centre) < -(radius_mm + 3.0))
+                    .then_some(centre)
             }
         }
     }
@@ -182,7 +215,8 @@ impl Site<'_> {
             LesionShape::Ellipsoid => (ellipsoid(centre, radius_mm, rng), DVec3::ZERO),
             LesionShape::Lobulated => lobulated(centre, radius_mm, rng),
         };
-        let core = (spec.density == Density::PartSolid).then(|| Form::ball(centre, radius_mm * CORE_PART));
+        let core =
+            (spec.density == Density::PartSolid).then(|| Form::ball(centre, radius_mm * CORE_PART));
         Placed {
             spec: spec.clone(),
             form,
@@ -195,7 +229,10 @@ impl Site<'_> {
 
 impl Placed {
     fn moved(mut self, to: DVec3) -> Self {
-        for form in [Some(&mut self.form), self.core.as_mut()].into_iter().flatten() {
+        for form in [Some(&mut self.form), self.core.as_mut()]
+            .into_iter()
+            .flatten()
+        {
             if let Form::Ellipsoid { centre, .. } | Form::Lobulated { centre, .. } = form {
                 *centre += to;
             }
@@ -208,14 +245,21 @@ impl Placed {
 fn apart(lesion: &Placed, others: &[Placed]) -> bool {
     let ball = |l: &Placed| (l.form.bounds().0, l.form.bounds().1.max_element());
     let (centre, radius_mm) = ball(lesion);
-    others.iter().map(ball).all(|(c, r)| centre.distance(c) > radius_mm + r + APART_MM)
+    others
+        .iter()
+        .map(ball)
+        .all(|(c, r)| centre.distance(c) > radius_mm + r + APART_MM)
 }
 
 /// A random turn.
 fn turn(rng: &mut ChaCha8Rng) -> DMat3 {
     let mut part = || rng.random_range(-1.0..1.0);
     let q = DQuat::from_xyzw(part(), part(), part(), part());
-    DMat3::from_quat(if q.length() < 1e-3 { DQuat::IDENTITY } else { q.normalize() })
+    DMat3::from_quat(if q.length() < 1e-3 {
+        DQuat::IDENTITY
+    } else {
+        q.normalize()
+    })
 }
 
 /// Axes of 1.25 : 1 : 0.8 of the radius.
@@ -232,7 +276,12 @@ fn ellipsoid(centre: DVec3, radius_mm: f64, rng: &mut ChaCha8Rng) -> Form {
 /// Four bulges; also gives the centroid's offset from `centre`.
 fn lobulated(centre: DVec3, radius_mm: f64, rng: &mut ChaCha8Rng) -> (Form, DVec3) {
     let axes = turn(rng);
-    let lobes = vec![axes.x_axis, axes.y_axis, -(axes.x_axis + axes.y_axis).normalize(), axes.z_axis];
+    let lobes = vec![
+        axes.x_axis,
+        axes.y_axis,
+        -(axes.x_axis + axes.y_axis).normalize(),
+        axes.z_axis,
+    ];
     let (volume, offset) = unit_moments(&lobes);
     // The ball under the bulges shrinks, so that the whole has the volume asked for.
     let radius_mm = radius_mm * (4.0 / 3.0 * PI / volume).cbrt();
@@ -254,7 +303,10 @@ fn unit_moments(lobes: &[DVec3]) -> (f64, DVec3) {
         volume += r.powi(3) / 3.0;
         moment += u * (r.powi(4) / 4.0);
     }
-    (volume * 4.0 * PI / f64::from(DIRECTIONS), moment * (4.0 * PI / f64::from(DIRECTIONS)) / (volume * 4.0 * PI / f64::from(DIRECTIONS)))
+    (
+        volume * 4.0 * PI / f64::from(DIRECTIONS),
+        moment * (4.0 * PI / f64::from(DIRECTIONS)) / (volume * 4.0 * PI / f64::from(DIRECTIONS)),
+    )
 }
 
 /// Unit vectors spread evenly over the sphere (Fibonacci lattice).
@@ -279,13 +331,24 @@ mod tests {
         let (form, offset) = lobulated(DVec3::ZERO, 10.0, &mut rng);
         let (mut volume, mut moment) = (0.0, DVec3::ZERO);
         for i in 0..64_i32.pow(3) {
-            let index = DVec3::new(f64::from(i % 64), f64::from(i / 64 % 64), f64::from(i / 4096));
+            let index = DVec3::new(
+                f64::from(i % 64),
+                f64::from(i / 64 % 64),
+                f64::from(i / 4096),
+            );
             let p = (index - 31.5) * 0.5;
             let part = form.coverage(p, 0.5) * 0.125;
             volume += part;
             moment += p * part;
         }
-        assert!((volume / (4000.0 / 3.0 * PI) - 1.0).abs() < 0.01, "{volume}");
-        assert!((moment / volume).distance(offset) < 0.05, "{} {offset}", moment / volume);
+        assert!(
+            (volume / (4000.0 / 3.0 * PI) - 1.0).abs() < 0.01,
+            "{volume}"
+        );
+        assert!(
+            (moment / volume).distance(offset) < 0.05,
+            "{} {offset}",
+            moment / volume
+        );
     }
 }

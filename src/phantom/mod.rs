@@ -16,7 +16,9 @@ mod tree;
 mod truth;
 mod write;
 
-pub use params::{Density, Detail, Dose, Kernel, LesionShape, LesionSpec, Lesions, Orientation, Params, Place};
+pub use params::{
+    Density, Detail, Dose, Kernel, LesionShape, LesionSpec, Lesions, Orientation, Params, Place,
+};
 pub use truth::{Core, Nodule, PATIENT_ID, Truth};
 pub use write::{SERIES_FOLDER, TRUTH_FILE, WriteOptions, Written, write_series};
 
@@ -143,7 +145,13 @@ impl Phantom {
         };
         let lesions = site.place(specs, &mut rng)?;
         shapes.extend(lesions.iter().flat_map(lesion::Placed::shapes));
-        let stored = scan::scan(params, &scan::Subject { chest: &chest, shapes });
+        let stored = scan::scan(
+            params,
+            &scan::Subject {
+                chest: &chest,
+                shapes,
+            },
+        );
         let truth = Truth::new(params, &geometry, uids(params).uid("series"), &lesions);
         Ok(Self { stored, truth })
     }

@@ -12,11 +12,19 @@ pub(super) fn texture(p: DVec3, grain_mm: f64, seed: u32) -> f32 {
     let cell = q.floor();
     let t = q - cell;
     let t = t * t * (3.0 - 2.0 * t);
-    let [x, y, z] = cell.as_ivec3().to_array();
+    let [x, y, z] = cell.to_array().map(lattice_index);
     let corner = |dx, dy, dz| lattice([x + dx, y + dy, z + dz], seed);
     let edge = |dy, dz| mix(corner(0, dy, dz), corner(1, dy, dz), t.x);
     let face = |dz| mix(edge(0, dz), edge(1, dz), t.y);
     mix(face(0), face(1), t.z)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "already whole, and patients are smaller than 2^31 mm"
+)]
+fn lattice_index(coordinate: f32) -> i32 {
+    coordinate as i32
 }
 
 fn mix(a: f32, b: f32, t: f32) -> f32 {
@@ -26,7 +34,10 @@ fn mix(a: f32, b: f32, t: f32) -> f32 {
 /// Random value of a lattice point, -1 to 1, by an integer hash (multiply and shift).
 fn lattice(cell: [i32; 3], seed: u32) -> f32 {
     let mut h = seed.wrapping_mul(0x9E37_79B9);
-    for (axis, prime) in cell.into_iter().zip([0x85EB_CA6B_u32, 0xC2B2_AE35, 0x27D4_EB2F]) {
+    for (axis, prime) in cell
+        .into_iter()
+        .zip([0x85EB_CA6B_u32, 0xC2B2_AE35, 0x27D4_EB2F])
+    {
         h = (h ^ axis.cast_unsigned().wrapping_mul(prime)).rotate_left(13);
         h = h.wrapping_mul(0x1656_67B1);
     }
@@ -71,13 +82,19 @@ impl ScannerNoise {
         }
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(z as u64 + 1);
-        let white: Vec<f32> = slice_hu.iter().map(|_| StandardNormal.sample(&mut rng)).collect();
+        let white: Vec<f32> = slice_hu
+            .iter()
+            .map(|_| StandardNormal.sample(&mut rng))
+            .collect();
         let smooth = self.smoothed(&white, width);
         let (peak, power) = (self.taps[0].powi(2), self.power().powi(2));
         match self.kernel {
             Kernel::Soft => {
                 let gain = self.sigma_hu / power.sqrt();
-                slice_hu.iter_mut().zip(&smooth).for_each(|(hu, n)| *hu += gain * n);
+                slice_hu
+                    .iter_mut()
+                    .zip(&smooth)
+                    .for_each(|(hu, n)| *hu += gain * n);
             }
             Kernel::Lung => {
                 let variance = 1.0 - 2.0 * SHARPEN * peak + SHARPEN * SHARPEN * power;
@@ -145,8 +162,16 @@ mod tests {
 
     #[test]
     fn noise_has_the_stated_sigma_with_either_kernel() {
-        assert!((sigma(Kernel::Soft) - 20.0).abs() < 0.5, "{}", sigma(Kernel::Soft));
-        assert!((sigma(Kernel::Lung) - 20.0).abs() < 0.5, "{}", sigma(Kernel::Lung));
+        assert!(
+            (sigma(Kernel::Soft) - 20.0).abs() < 0.5,
+            "{}",
+            sigma(Kernel::Soft)
+        );
+        assert!(
+            (sigma(Kernel::Lung) - 20.0).abs() < 0.5,
+            "{}",
+            sigma(Kernel::Lung)
+        );
     }
 
     #[test]

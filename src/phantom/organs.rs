@@ -17,7 +17,8 @@ const CARINA: DVec3 = DVec3::new(0.0, 14.0, 0.0);
 /// Where arteries and bronchi enter the right and the left lung.
 pub(super) const HILA: [DVec3; 2] = [DVec3::new(-36.0, 6.0, -14.0), DVec3::new(38.0, 8.0, -6.0)];
 /// Where the veins enter the left atrium from either side.
-pub(super) const VEIN_HILA: [DVec3; 2] = [DVec3::new(-32.0, 6.0, -32.0), DVec3::new(36.0, 10.0, -26.0)];
+pub(super) const VEIN_HILA: [DVec3; 2] =
+    [DVec3::new(-32.0, 6.0, -32.0), DVec3::new(36.0, 10.0, -26.0)];
 
 /// All organs but the trees within the lungs.
 pub(super) fn organs(chest: &Chest) -> Vec<Shape> {
@@ -49,7 +50,11 @@ fn chain(points: &[[f64; 4]], hu: f32, shapes: &mut Vec<Shape>) {
 fn circulation(chest: &Chest, shapes: &mut Vec<Shape>) {
     let Heart { centre, semi_mm } = *chest.heart();
     let axes = Heart::axes();
-    let muscle = Form::Ellipsoid { centre, axes, semi_mm };
+    let muscle = Form::Ellipsoid {
+        centre,
+        axes,
+        semi_mm,
+    };
     shapes.push(Shape::solid(muscle, BLOOD_HU + 4.0));
     let atrium = Form::Ellipsoid {
         centre: DVec3::new(2.0, 10.0, -36.0),
@@ -69,18 +74,42 @@ fn circulation(chest: &Chest, shapes: &mut Vec<Shape>) {
         [12.0, 44.0, -200.0, 11.0],
     ];
     chain(&aorta, BLOOD_HU, shapes);
-    let trunk = [[18.0, -32.0, -40.0, 14.0], [20.0, -20.0, -14.0, 13.5], [22.0, -4.0, -4.0, 12.0]];
+    let trunk = [
+        [18.0, -32.0, -40.0, 14.0],
+        [20.0, -20.0, -14.0, 13.5],
+        [22.0, -4.0, -4.0, 12.0],
+    ];
     chain(&trunk, BLOOD_HU, shapes);
     let [right, left] = HILA.map(|h| [h.x, h.y, h.z, 8.5]);
-    chain(&[[20.0, -14.0, -12.0, 11.5], [-12.0, -4.0, -14.0, 10.5], right], BLOOD_HU, shapes);
+    chain(
+        &[
+            [20.0, -14.0, -12.0, 11.5],
+            [-12.0, -4.0, -14.0, 10.5],
+            right,
+        ],
+        BLOOD_HU,
+        shapes,
+    );
     chain(&[[22.0, -4.0, -4.0, 11.5], left], BLOOD_HU, shapes);
     for hilum in VEIN_HILA {
         let atrium = [hilum.x * 0.4, 10.0, -36.0, 9.0];
-        chain(&[atrium, [hilum.x, hilum.y, hilum.z, 7.5]], BLOOD_HU, shapes);
+        chain(
+            &[atrium, [hilum.x, hilum.y, hilum.z, 7.5]],
+            BLOOD_HU,
+            shapes,
+        );
     }
-    let caval = [[-24.0, -12.0, 40.0, 8.5], [-26.0, -14.0, 0.0, 9.5], [-24.0, -12.0, -40.0, 11.0]];
+    let caval = [
+        [-24.0, -12.0, 40.0, 8.5],
+        [-26.0, -14.0, 0.0, 9.5],
+        [-24.0, -12.0, -40.0, 11.0],
+    ];
     chain(&caval, BLOOD_HU, shapes);
-    chain(&[[-22.0, -2.0, -90.0, 12.0], [-20.0, 10.0, -200.0, 12.0]], BLOOD_HU, shapes);
+    chain(
+        &[[-22.0, -2.0, -90.0, 12.0], [-20.0, 10.0, -200.0, 12.0]],
+        BLOOD_HU,
+        shapes,
+    );
     let neck = [
         [[-24.0, -12.0, 40.0, 7.5], [-34.0, -20.0, 110.0, 7.0]],
         [[-24.0, -14.0, 42.0, 7.0], [34.0, -18.0, 108.0, 7.0]],
@@ -88,11 +117,16 @@ fn circulation(chest: &Chest, shapes: &mut Vec<Shape>) {
         [[6.0, -2.0, 32.0, 4.5], [20.0, -2.0, 120.0, 4.5]],
         [[16.0, 10.0, 32.0, 5.5], [34.0, 6.0, 110.0, 5.5]],
     ];
-    neck.iter().for_each(|vessel| chain(vessel, BLOOD_HU, shapes));
+    neck.iter()
+        .for_each(|vessel| chain(vessel, BLOOD_HU, shapes));
 }
 
 fn airway_and_gullet(shapes: &mut Vec<Shape>) {
-    let gullet = [[2.0, 36.0, 140.0, 7.0], [6.0, 38.0, 0.0, 7.5], [14.0, 30.0, -200.0, 8.0]];
+    let gullet = [
+        [2.0, 36.0, 140.0, 7.0],
+        [6.0, 38.0, 0.0, 7.5],
+        [14.0, 30.0, -200.0, 8.0],
+    ];
     chain(&gullet, MUSCLE_HU - 12.0, shapes);
     let trachea = [[0.0, 6.0, 150.0, 8.5], [CARINA.x, CARINA.y, CARINA.z, 8.5]];
     let [right, left] = [main_bronchus(0), main_bronchus(1)];
@@ -103,15 +137,22 @@ fn airway_and_gullet(shapes: &mut Vec<Shape>) {
             .map(|p| [p[0], p[1], p[2], p[3] + AIRWAY_WALL_MM])
             .collect::<Vec<_>>()
     });
-    walls.iter().for_each(|points| chain(points, MUSCLE_HU - 10.0, shapes));
-    airways.iter().for_each(|points| chain(points, AIR_HU, shapes));
+    walls
+        .iter()
+        .for_each(|points| chain(points, MUSCLE_HU - 10.0, shapes));
+    airways
+        .iter()
+        .for_each(|points| chain(points, AIR_HU, shapes));
 }
 
 /// From the carina to behind the artery at the hilum.
 fn main_bronchus(side: usize) -> [[f64; 4]; 2] {
     let end = bronchus_entry(side);
     let radius = [7.0, 6.0][side];
-    [[CARINA.x, CARINA.y, CARINA.z, radius + 0.5], [end.x, end.y, end.z, radius - 0.5]]
+    [
+        [CARINA.x, CARINA.y, CARINA.z, radius + 0.5],
+        [end.x, end.y, end.z, radius - 0.5],
+    ]
 }
 
 /// Where the bronchi of the right (0) and left (1) lung begin to branch.
@@ -162,9 +203,15 @@ fn ribs(chest: &Chest, right: bool, shapes: &mut Vec<Shape>) {
             let z = back_z - fall_mm * (1.0 - angle.cos()) / 2.0;
             (angle, chest.wall_point(right, angle, z, 6.5))
         };
-        let tubes: Vec<_> = (0..STEPS).map(|s| (place(s).0, place(s).1, place(s + 1).1)).collect();
+        let tubes: Vec<_> = (0..STEPS)
+            .map(|s| (place(s).0, place(s).1, place(s + 1).1))
+            .collect();
         for &(angle, from, to) in &tubes {
-            let hu = if angle < BONE_END { CORTICAL_HU } else { CARTILAGE_HU };
+            let hu = if angle < BONE_END {
+                CORTICAL_HU
+            } else {
+                CARTILAGE_HU
+            };
             for dz in [-2.0, 2.0] {
                 let lift = DVec3::Z * dz;
                 shapes.push(Shape::solid(Form::tube(from + lift, to + lift, 4.6), hu));
@@ -181,14 +228,24 @@ fn ribs(chest: &Chest, right: bool, shapes: &mut Vec<Shape>) {
 }
 
 fn sternum(chest: &Chest, shapes: &mut Vec<Shape>) {
-    for (shrink, hu) in [(0.0, CORTICAL_HU - 180.0), (CORTEX_MM, CANCELLOUS_HU - 60.0)] {
+    for (shrink, hu) in [
+        (0.0, CORTICAL_HU - 180.0),
+        (CORTEX_MM, CANCELLOUS_HU - 60.0),
+    ] {
         for step in 0..14 {
             let z = -64.0 + 10.0 * f64::from(step);
             let centre = DVec3::new(0.0, 13.5 - chest.body_half_depth_mm(z), z);
             let width = if z > 40.0 { 25.0 } else { 16.0 };
             let semi_mm = DVec3::new(width, 5.6, 12.0) - shrink;
             let axes = DMat3::IDENTITY;
-            shapes.push(Shape::solid(Form::Ellipsoid { centre, axes, semi_mm }, hu));
+            shapes.push(Shape::solid(
+                Form::Ellipsoid {
+                    centre,
+                    axes,
+                    semi_mm,
+                },
+                hu,
+            ));
         }
     }
 }

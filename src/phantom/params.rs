@@ -75,9 +75,24 @@ impl Params {
             dose: Dose::Low,
             lesions: Lesions::List(vec![
                 LesionSpec::solid_sphere(22.0),
-                LesionSpec::new(16.0, LesionShape::Lobulated, Density::Solid, Place::Juxtapleural),
-                LesionSpec::new(13.0, LesionShape::Sphere, Density::PartSolid, Place::Parenchyma),
-                LesionSpec::new(9.0, LesionShape::Sphere, Density::Solid, Place::Juxtavascular),
+                LesionSpec::new(
+                    16.0,
+                    LesionShape::Lobulated,
+                    Density::Solid,
+                    Place::Juxtapleural,
+                ),
+                LesionSpec::new(
+                    13.0,
+                    LesionShape::Sphere,
+                    Density::PartSolid,
+                    Place::Parenchyma,
+                ),
+                LesionSpec::new(
+                    9.0,
+                    LesionShape::Sphere,
+                    Density::Solid,
+                    Place::Juxtavascular,
+                ),
             ]),
             ..Self::default()
         }
@@ -91,8 +106,18 @@ impl Params {
             centre_lps_mm: [-75.0, 0.0, -25.0],
             lesions: Lesions::List(vec![
                 LesionSpec::solid_sphere(20.0),
-                LesionSpec::new(13.0, LesionShape::Ellipsoid, Density::Solid, Place::Parenchyma),
-                LesionSpec::new(9.0, LesionShape::Sphere, Density::Solid, Place::Juxtavascular),
+                LesionSpec::new(
+                    13.0,
+                    LesionShape::Ellipsoid,
+                    Density::Solid,
+                    Place::Parenchyma,
+                ),
+                LesionSpec::new(
+                    9.0,
+                    LesionShape::Sphere,
+                    Density::Solid,
+                    Place::Juxtavascular,
+                ),
             ]),
             ..Self::default()
         }
@@ -124,7 +149,11 @@ impl Params {
             self.centre_lps_mm.iter().all(|c| c.abs() <= 2000.0),
             "-2000 to 2000 mm",
         )?;
-        check("chest_scale", (0.4..=1.5).contains(&self.chest_scale), "0.4 to 1.5")?;
+        check(
+            "chest_scale",
+            (0.4..=1.5).contains(&self.chest_scale),
+            "0.4 to 1.5",
+        )?;
         check("tilt_deg", self.tilt_deg.abs() <= 45.0, "-45 to 45 degrees")?;
         check(
             "lesions",
@@ -340,7 +369,14 @@ impl Orientation {
     /// All 48.
     pub fn all() -> Vec<Self> {
         let letters = ["LR", "PA", "SI"];
-        let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+        let orders = [
+            [0, 1, 2],
+            [0, 2, 1],
+            [1, 0, 2],
+            [1, 2, 0],
+            [2, 0, 1],
+            [2, 1, 0],
+        ];
         let mut all = Vec::new();
         for order in orders {
             for signs in 0..8_usize {
@@ -406,7 +442,13 @@ mod tests {
     #[test]
     fn there_are_48_distinct_orientations_that_read_back() {
         let all = Orientation::all();
-        assert_eq!(all.iter().map(ToString::to_string).collect::<HashSet<_>>().len(), 48);
+        assert_eq!(
+            all.iter()
+                .map(ToString::to_string)
+                .collect::<HashSet<_>>()
+                .len(),
+            48
+        );
         for o in all {
             assert_eq!(o.to_string().parse::<Orientation>().unwrap(), o);
         }
@@ -428,12 +470,36 @@ mod tests {
     fn absurd_parameters_are_refused_by_name() {
         let refused = |params: Params| params.validate().unwrap_err().to_string();
         let size = [usize::MAX, 2, 2];
-        assert!(refused(Params { size, ..Params::default() }).contains("size"));
+        assert!(
+            refused(Params {
+                size,
+                ..Params::default()
+            })
+            .contains("size")
+        );
         let spacing_mm = [f64::NAN, 1.0, 1.0];
-        assert!(refused(Params { spacing_mm, ..Params::default() }).contains("spacing_mm"));
+        assert!(
+            refused(Params {
+                spacing_mm,
+                ..Params::default()
+            })
+            .contains("spacing_mm")
+        );
         let tilt_deg = f64::INFINITY;
-        assert!(refused(Params { tilt_deg, ..Params::default() }).contains("tilt_deg"));
+        assert!(
+            refused(Params {
+                tilt_deg,
+                ..Params::default()
+            })
+            .contains("tilt_deg")
+        );
         let lesions = Lesions::List(vec![LesionSpec::solid_sphere(-3.0)]);
-        assert!(refused(Params { lesions, ..Params::default() }).contains("lesions"));
+        assert!(
+            refused(Params {
+                lesions,
+                ..Params::default()
+            })
+            .contains("lesions")
+        );
     }
 }

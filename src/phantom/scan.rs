@@ -52,14 +52,21 @@ pub(super) fn scan(params: &Params, subject: &Subject) -> StoredVolume {
     let sigma_hu = params.noise_sigma_hu();
     let noise = ScannerNoise::new(params.seed, sigma_hu, params.kernel, params.spacing_mm[2]);
     let mut samples = vec![0_u16; params.size.iter().product()];
-    samples.par_chunks_mut(ny * nx).enumerate().for_each(|(z, stored)| {
-        let mut slice_hu = scan.slice_hu(z);
-        noise.add(&mut slice_hu, z, nx);
-        for (i, (sample, hu)) in stored.iter_mut().zip(slice_hu).enumerate() {
-            let outside = params.circular_fov && !in_circle([i / nx, i % nx], [ny, nx]);
-            *sample = if outside { padding(params).1 } else { quantise(hu, params) };
-        }
-    });
+    samples
+        .par_chunks_mut(ny * nx)
+        .enumerate()
+        .for_each(|(z, stored)| {
+            let mut slice_hu = scan.slice_hu(z);
+            noise.add(&mut slice_hu, z, nx);
+            for (i, (sample, hu)) in stored.iter_mut().zip(slice_hu).enumerate() {
+                let outside = params.circular_fov && !in_circle([i / nx, i % nx], [ny, nx]);
+                *sample = if outside {
+                    padding(params).1
+                } else {
+                    quantise(hu, params)
+                };
+            }
+        });
     let rescale = Rescale {
         slope: 1.0,
         intercept: INTERCEPT_HU,
@@ -69,7 +76,9 @@ pub(super) fn scan(params: &Params, subject: &Subject) -> StoredVolume {
         samples,
         signed: params.signed,
         rescale: vec![rescale; nz],
-        padding: params.circular_fov.then(|| (padding(params).0, padding(params).0)),
+        padding: params
+            .circular_fov
+            .then(|| (padding(params).0, padding(params).0)),
     }
 }
 
@@ -88,7 +97,11 @@ fn padding(params: &Params) -> (i32, u16) {
 )]
 fn quantise(hu: f32, params: &Params) -> u16 {
     // Unsigned padding is 0, so there no tissue may be.
-    let least = if params.circular_fov && !params.signed { 1.0 } else { 0.0 };
+    let least = if params.circular_fov && !params.signed {
+        1.0
+    } else {
+        0.0
+    };
     (hu - INTERCEPT_HU).round().clamp(least, MAX_STORED) as u16
 }
 
@@ -108,7 +121,8 @@ impl<'a> Scan<'a> {
             Kernel::Soft => SOFT_EDGE_MM,
             Kernel::Lung => 0.0,
         };
-        let to_anatomy = DAffine3::from_mat3(DMat3::from_diagonal(DVec3::splat(1.0 / params.chest_scale)));
+        let to_anatomy =
+            DAffine3::from_mat3(DMat3::from_diagonal(DVec3::splat(1.0 / params.chest_scale)));
         let index_to_anatomy = to_anatomy * geometry.index_to_lps;
         let width_mm = cell_mm.hypot(blur_mm) / params.chest_scale;
         Self {
@@ -146,11 +160,16 @@ impl<'a> Scan<'a> {
         for (i, hu) in plane.iter_mut().enumerate() {
             *hu = self.chest.hu(self.place(i % nx, i / nx, z), self.width_mm);
         }
-        for item in self.shapes.iter().filter(|s| s.lower.z <= z && z <= s.upper.z) {
+        for item in self
+            .shapes
+            .iter()
+            .filter(|s| s.lower.z <= z && z <= s.upper.z)
+        {
             let rows = whole(item.lower.y, item.upper.y, ny);
             for y in rows {
                 for x in whole(item.lower.x, item.upper.x, nx) {
-                    item.shape.draw(&mut plane[y * nx + x], self.place(x, y, z), self.width_mm);
+                    item.shape
+                        .draw(&mut plane[y * nx + x], self.place(x, y, z), self.width_mm);
                 }
             }
         }
@@ -187,7 +206,11 @@ fn boxed<'a>(
             let centre = to_index.transform_point3(centre);
             let reach = magnitude * (half + 2.0 * width_mm);
             let (lower, upper) = (centre - reach, centre + reach);
-            Boxed { shape, lower, upper }
+            Boxed {
+                shape,
+                lower,
+                upper,
+            }
         })
         .filter(|b| b.upper.cmpge(DVec3::NEG_ONE).all() && b.lower.cmple(last).all())
         .collect()

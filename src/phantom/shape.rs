@@ -96,7 +96,10 @@ impl Form {
             Self::Lobulated {
                 radius_mm, lobes, ..
             } => {
-                let highest = lobes.iter().map(|&l| lobed_radius(l, lobes)).fold(1.0, f64::max);
+                let highest = lobes
+                    .iter()
+                    .map(|&l| lobed_radius(l, lobes))
+                    .fold(1.0, f64::max);
                 // Between two close lobes the sum may exceed the value at either.
                 radius_mm * highest * 1.08
             }
@@ -192,11 +195,18 @@ mod tests {
         let form = Form::ball(DVec3::new(0.3, -0.2, 0.1), 2.5);
         let mut covered = 0.0;
         for i in 0..10_i32.pow(3) {
-            let index = DVec3::new(f64::from(i % 10), f64::from(i / 10 % 10), f64::from(i / 100));
+            let index = DVec3::new(
+                f64::from(i % 10),
+                f64::from(i / 10 % 10),
+                f64::from(i / 100),
+            );
             covered += form.coverage(index - 4.5, 1.0);
         }
         let analytic = 4.0 / 3.0 * std::f64::consts::PI * 2.5_f64.powi(3);
-        assert!((covered / analytic - 1.0).abs() < 0.02, "{covered} {analytic}");
+        assert!(
+            (covered / analytic - 1.0).abs() < 0.02,
+            "{covered} {analytic}"
+        );
     }
 
     #[test]
@@ -208,14 +218,22 @@ mod tests {
             covered += form.coverage(p, 1.0);
         }
         let analytic = std::f64::consts::PI * 0.09;
-        assert!((covered / analytic - 1.0).abs() < 0.1, "{covered} {analytic}");
+        assert!(
+            (covered / analytic - 1.0).abs() < 0.1,
+            "{covered} {analytic}"
+        );
     }
 
     #[test]
     fn bounds_hold_a_turned_ellipsoid() {
         let axes = DMat3::from_rotation_z(0.5) * DMat3::from_rotation_x(0.3);
         let semi_mm = DVec3::new(9.0, 4.0, 2.0);
-        let (centre, half) = Form::Ellipsoid { centre: DVec3::ONE, axes, semi_mm }.bounds();
+        let (centre, half) = Form::Ellipsoid {
+            centre: DVec3::ONE,
+            axes,
+            semi_mm,
+        }
+        .bounds();
         let tip = DVec3::ONE + axes.x_axis * 9.0;
         assert!((tip - centre).abs().cmple(half + 1e-9).all());
     }

@@ -40,9 +40,16 @@ const LAST_BRONCHUS_MM: f64 = 1.15;
 /// Vessels and bronchi of both lungs, in drawing order, and the vessels' branches.
 pub(super) fn trees(chest: &Chest, rng: &mut ChaCha8Rng) -> (Vec<Shape>, Vec<Branch>) {
     let (mut vessels, mut bronchi) = (Vec::new(), Vec::new());
-    let root = |at, radius_mm, count| Root { at, radius_mm, count };
+    let root = |at, radius_mm, count| Root {
+        at,
+        radius_mm,
+        count,
+    };
     for side in 0..2 {
-        let (artery, vein) = (root(HILA[side], 7.6, 2600), root(VEIN_HILA[side], 6.6, 1800));
+        let (artery, vein) = (
+            root(HILA[side], 7.6, 2600),
+            root(VEIN_HILA[side], 6.6, 1800),
+        );
         let arteries = grow(&artery, chest, rng);
         let first = (HILA[side], bronchus_entry(side));
         bronchi.extend(arteries.iter().filter_map(|artery| beside(artery, first)));
@@ -55,8 +62,15 @@ pub(super) fn trees(chest: &Chest, rng: &mut ChaCha8Rng) -> (Vec<Shape>, Vec<Bra
         radii_mm: b.radii_mm.map(|r| r + extra_mm),
     };
     let wall_mm = |b: &Branch| 0.35 + 0.2 * b.radii_mm[1];
-    let mut shapes: Vec<Shape> = vessels.iter().map(|b| Shape::solid(tube(b, 0.0), BLOOD_HU)).collect();
-    shapes.extend(bronchi.iter().map(|b| Shape::solid(tube(b, wall_mm(b)), MUSCLE_HU - 20.0)));
+    let mut shapes: Vec<Shape> = vessels
+        .iter()
+        .map(|b| Shape::solid(tube(b, 0.0), BLOOD_HU))
+        .collect();
+    shapes.extend(
+        bronchi
+            .iter()
+            .map(|b| Shape::solid(tube(b, wall_mm(b)), MUSCLE_HU - 20.0)),
+    );
     shapes.extend(bronchi.iter().map(|b| Shape::solid(tube(b, 0.0), AIR_HU)));
     (shapes, vessels)
 }
@@ -96,7 +110,12 @@ fn grow(root: &Root, chest: &Chest, rng: &mut ChaCha8Rng) -> Vec<Branch> {
                 + DVec3::from_array(std::array::from_fn(|_| rng.random_range(-bend..=bend)));
             let thin = radius(half.len()).min(thick);
             let mut piece = |from: DVec3, to: DVec3, radii_mm, arriving| {
-                branches.push(Branch { from, to, radii_mm, arriving });
+                branches.push(Branch {
+                    from,
+                    to,
+                    radii_mm,
+                    arriving,
+                });
                 (to - from).normalize_or(arriving)
             };
             let start = thick.min(thin * 1.3);

@@ -74,7 +74,12 @@ pub struct Core {
 }
 
 impl Truth {
-    pub(super) fn new(params: &Params, geometry: &Geometry, series_instance_uid: String, lesions: &[Placed]) -> Self {
+    pub(super) fn new(
+        params: &Params,
+        geometry: &Geometry,
+        series_instance_uid: String,
+        lesions: &[Placed],
+    ) -> Self {
         Self {
             patient: PATIENT_ID.into(),
             series_instance_uid,
@@ -82,7 +87,10 @@ impl Truth {
             spacing_zyx_mm: params.spacing_mm,
             source: "hilum phantom: analytic forms".into(),
             noise_sigma_hu: params.noise_sigma_hu(),
-            nodules: (1..).zip(lesions).map(|(i, l)| Nodule::new(i, l, params, geometry)).collect(),
+            nodules: (1..)
+                .zip(lesions)
+                .map(|(i, l)| Nodule::new(i, l, params, geometry))
+                .collect(),
             params: params.clone(),
         }
     }
@@ -114,7 +122,12 @@ impl Nodule {
                 diameter_mm: thousandth(2.0 * radius_mm * part),
                 density_hu,
             }),
-            laterality: if centroid_lps_mm.x < 0.0 { "right" } else { "left" }.into(),
+            laterality: if centroid_lps_mm.x < 0.0 {
+                "right"
+            } else {
+                "left"
+            }
+            .into(),
         }
     }
 }

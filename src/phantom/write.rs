@@ -47,7 +47,11 @@ pub struct Written {
 /// # Errors
 /// [`Error::NotEmpty`] when `dir` holds anything and `overwrite` is not set (then only a former phantom is replaced);
 /// [`Error::Write`] when the disk refuses.
-pub fn write_series(phantom: &Phantom, dir: &Path, options: WriteOptions) -> Result<Written, Error> {
+pub fn write_series(
+    phantom: &Phantom,
+    dir: &Path,
+    options: WriteOptions,
+) -> Result<Written, Error> {
     let at = |path: &Path| {
         let path = path.to_path_buf();
         move |source| Error::Write { path, source }
@@ -61,13 +65,18 @@ pub fn write_series(phantom: &Phantom, dir: &Path, options: WriteOptions) -> Res
         series: dir.join(SERIES_FOLDER),
         truth: dir.join(TRUTH_FILE),
     };
-    let fresh = tempfile::Builder::new().prefix(".phantom-").tempdir_in(dir).map_err(at(dir))?;
+    let fresh = tempfile::Builder::new()
+        .prefix(".phantom-")
+        .tempdir_in(dir)
+        .map_err(at(dir))?;
     let series = fresh.path().join(SERIES_FOLDER);
     fs::create_dir(&series).map_err(at(&series))?;
     write_slices(phantom, &series, options.shuffle)?;
     let truth = fresh.path().join(TRUTH_FILE);
-    let mut json = serde_json::to_vec_pretty(&phantom.truth)
-        .map_err(|e| Error::Write { path: truth.clone(), source: e.into() })?;
+    let mut json = serde_json::to_vec_pretty(&phantom.truth).map_err(|e| Error::Write {
+        path: truth.clone(),
+        source: e.into(),
+    })?;
     json.push(b'\n');
     write_synced(&truth, &json).map_err(at(&truth))?;
     if written.series.exists() {
@@ -91,11 +100,14 @@ fn write_slices(phantom: &Phantom, folder: &Path, shuffle: bool) -> Result<(), E
         numbers.shuffle(&mut ChaCha8Rng::seed_from_u64(phantom.truth.params.seed));
     }
     let series = SeriesHeader::new(phantom);
-    numbers.par_iter().enumerate().try_for_each(|(slice, &number)| {
-        let path = folder.join(format!("{number:06}.dcm"));
-        let bytes = series.encode(slice, number)?;
-        write_synced(&path, &bytes).map_err(|source| Error::Write { path, source })
-    })
+    numbers
+        .par_iter()
+        .enumerate()
+        .try_for_each(|(slice, &number)| {
+            let path = folder.join(format!("{number:06}.dcm"));
+            let bytes = series.encode(slice, number)?;
+            write_synced(&path, &bytes).map_err(|source| Error::Write { path, source })
+        })
 }
 
 /// What all slices share.
@@ -124,7 +136,13 @@ fn decimal(value: f64) -> String {
         .rev()
         .map(|digits| format!("{value:.digits$}"))
         .find(|s| s.len() <= LONGEST)
-        .map(|s| if s.contains('.') { s.trim_end_matches('0').trim_end_matches('.').into() } else { s })
+        .map(|s| {
+            if s.contains('.') {
+                s.trim_end_matches('0').trim_end_matches('.').into()
+            } else {
+                s
+            }
+        })
         .unwrap_or_else(|| format!("{value:.8e}"))
 }
 
@@ -149,9 +167,19 @@ impl<'a> SeriesHeader<'a> {
         let mut object = InMemDicomObject::new_empty();
         self.patient_and_study(&mut object);
         self.series_and_equipment(&mut object);
-        text(&mut object, tags::SOP_CLASS_UID, VR::UI, sop::CT_IMAGE_STORAGE);
+        text(
+            &mut object,
+            tags::SOP_CLASS_UID,
+            VR::UI,
+            sop::CT_IMAGE_STORAGE,
+        );
         text(&mut object, tags::SOP_INSTANCE_UID, VR::UI, &instance_uid);
-        text(&mut object, tags::INSTANCE_NUMBER, VR::IS, &number.to_string());
+        text(
+            &mut object,
+            tags::INSTANCE_NUMBER,
+            VR::IS,
+            &number.to_string(),
+        );
         self.plane(&mut object, slice);
         self.pixels(&mut object, slice);
         let meta = FileMetaTableBuilder::new()
@@ -160,7 +188,8 @@ impl<'a> SeriesHeader<'a> {
             .media_storage_sop_instance_uid(instance_uid);
         let file = object.with_meta(meta).map_err(|e| refuse(e.to_string()))?;
         let mut bytes = Vec::new();
-        file.write_all(&mut bytes).map_err(|e| refuse(e.to_string()))?;
+        file.write_all(&mut bytes)
+            .map_err(|e| refuse(e.to_string()))?;
         Ok(bytes)
     }
 
@@ -180,7 +209,9 @@ impl<'a> SeriesHeader<'a> {
             (tags::ACCESSION_NUMBER, VR::SH, ""),
             (tags::REFERRING_PHYSICIAN_NAME, VR::PN, ""),
         ];
-        entries.iter().for_each(|(tag, vr, value)| text(object, *tag, *vr, value));
+        entries
+            .iter()
+            .for_each(|(tag, vr, value)| text(object, *tag, *vr, value));
     }
 
     fn series_and_equipment(&self, object: &mut InMemDicomObject) {
@@ -211,7 +242,9 @@ impl<'a> SeriesHeader<'a> {
             (tags::CONVOLUTION_KERNEL, VR::SH, kernel),
             (tags::KVP, VR::DS, "120"),
         ];
-        entries.iter().for_each(|(tag, vr, value)| text(object, *tag, *vr, value));
+        entries
+            .iter()
+            .for_each(|(tag, vr, value)| text(object, *tag, *vr, value));
     }
 
     fn plane(&self, object: &mut InMemDicomObject, slice: usize) {
@@ -224,10 +257,22 @@ impl<'a> SeriesHeader<'a> {
         let orientation = [row.to_array(), column.to_array()].concat();
         decimals(object, tags::IMAGE_ORIENTATION_PATIENT, &orientation);
         decimals(object, tags::PIXEL_SPACING, &[sy, sx]);
-        decimals(object, tags::SLICE_THICKNESS, &[sz * self.params.tilt_deg.to_radians().cos()]);
-        decimals(object, tags::SLICE_LOCATION, &[position.dot(row.cross(column))]);
+        decimals(
+            object,
+            tags::SLICE_THICKNESS,
+            &[sz * self.params.tilt_deg.to_radians().cos()],
+        );
+        decimals(
+            object,
+            tags::SLICE_LOCATION,
+            &[position.dot(row.cross(column))],
+        );
         decimals(object, tags::GANTRY_DETECTOR_TILT, &[self.params.tilt_deg]);
-        decimals(object, tags::X_RAY_TUBE_CURRENT, &[tube_current_ma(self.params.dose)]);
+        decimals(
+            object,
+            tags::X_RAY_TUBE_CURRENT,
+            &[tube_current_ma(self.params.dose)],
+        );
     }
 
     fn pixels(&self, object: &mut InMemDicomObject, slice: usize) {
@@ -236,7 +281,12 @@ impl<'a> SeriesHeader<'a> {
         // Signed padding lies below what 12 bits hold.
         let bits: u16 = if stored.signed { 16 } else { 12 };
         short(object, tags::SAMPLES_PER_PIXEL, 1);
-        text(object, tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME2");
+        text(
+            object,
+            tags::PHOTOMETRIC_INTERPRETATION,
+            VR::CS,
+            "MONOCHROME2",
+        );
         short(object, tags::ROWS, u16::try_from(ny).unwrap_or(u16::MAX));
         short(object, tags::COLUMNS, u16::try_from(nx).unwrap_or(u16::MAX));
         short(object, tags::BITS_ALLOCATED, 16);
@@ -251,7 +301,10 @@ impl<'a> SeriesHeader<'a> {
         if let Some((value, _)) = stored.padding {
             let (vr, value) = match i16::try_from(value) {
                 Ok(signed) if stored.signed => (VR::SS, PrimitiveValue::from(signed)),
-                _ => (VR::US, PrimitiveValue::from(u16::try_from(value).unwrap_or_default())),
+                _ => (
+                    VR::US,
+                    PrimitiveValue::from(u16::try_from(value).unwrap_or_default()),
+                ),
             };
             object.put(DataElement::new(tags::PIXEL_PADDING_VALUE, vr, value));
         }
