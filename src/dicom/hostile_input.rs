@@ -199,7 +199,7 @@ fn samples_are_the_same_in_every_uncompressed_syntax() {
         let volume = load(&only_series(folder.path()), MAX_VOXELS, None).unwrap();
         let expected: Vec<u16> = (0..24).chain(100..124).collect();
         assert_eq!(volume.samples, expected, "{syntax}");
-        assert_eq!(volume.hu([1, 0, 2]), 102.0 - 1024.0);
+        assert!((volume.hu([1, 0, 2]) - (102.0 - 1024.0)).abs() < 1e-3);
     }
 }
 
@@ -390,11 +390,7 @@ fn a_file_cut_off_anywhere_never_panics() {
     for end in 1..whole.len() {
         fs::write(folder.path().join("1.dcm"), &whole[..end]).unwrap();
         let inventory = read(folder.path());
-        assert_eq!(
-            inventory.unreadable.len() + inventory.studies[0].left_out.len(),
-            2,
-            "{end}"
-        );
+        assert!(inventory.studies[0].series.is_empty(), "{end} bytes");
     }
 }
 

@@ -379,6 +379,7 @@ mod tests {
     use super::super::fixture::{instances, slice, with, without};
     use super::*;
     use dicom_core::{PrimitiveValue, VR};
+    use glam::DVec2;
 
     fn read(object: &InMemDicomObject) -> Result<Instance, Error> {
         Instance::from_object(Path::new("a.dcm"), uids::EXPLICIT_VR_LITTLE_ENDIAN, object)
@@ -393,7 +394,7 @@ mod tests {
         let slice = &instances([slice(3)])[0];
         assert_eq!(slice.position_lps_mm, DVec3::new(-10.0, 20.0, 6.0));
         assert_eq!(slice.orientation, [DVec3::X, DVec3::Y]);
-        assert_eq!(slice.pixel_spacing_mm, [0.5, 0.75]);
+        assert_eq!(DVec2::from(slice.pixel_spacing_mm), DVec2::new(0.5, 0.75));
         assert_eq!(slice.rows_columns, [4, 6]);
         assert_eq!(
             (slice.bits_allocated, slice.bits_stored, slice.signed),

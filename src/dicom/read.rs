@@ -3,7 +3,7 @@
 //! In: paths. Out: an [`Inventory`] of studies and their series, with everything that is no series and why.
 //! Refused, file by file: what cannot be read or is no DICOM object; the rest of the batch goes on.
 
-use super::file::{PixelElement, guarded, read_header};
+use super::file::{DicomFile, PixelElement, guarded};
 use super::instance::Identity;
 use super::{Attribute, Error, Instance, Series};
 use crate::warning::Warning;
@@ -109,7 +109,7 @@ pub fn read_paths(paths: &[PathBuf], on_file: &(dyn Fn(usize) + Sync)) -> Invent
 /// As for reading the file the first time; [`Error::Missing`] where the file now holds another object.
 pub fn header(instance: &Instance) -> Result<InMemDicomObject, Error> {
     guarded(&instance.sop_instance_uid, || {
-        let object = read_header(&instance.path)?.object.into_inner();
+        let object = DicomFile::open(&instance.path)?.object()?;
         let identity = Identity::from_object(&object)?;
         if identity.sop_instance_uid == instance.sop_instance_uid {
             return Ok(object);
@@ -196,14 +196,15 @@ fn read_file(path: &Path, named: bool) -> Entry {
 }
 
 fn read_entry(path: &Path) -> Result<Entry, Error> {
-    let header = read_header(path)?;
-    let meta = header.object.meta();
-    if meta.media_storage_sop_class_uid() == uids::MEDIA_STORAGE_DIRECTORY_STORAGE {
+    let mut file = DicomFile::open(path)?;
+    if file.media_class_uid == uids::MEDIA_STORAGE_DIRECTORY_STORAGE {
         return Ok(Entry::Skipped(Error::Dicomdir));
     }
-    let identity = Identity::from_object(&header.object)?;
-    let slice = Instance::from_object(path, meta.transfer_syntax(), &header.object)
-        .and_then(|instance| check_pixel_element(&instance, header.pixel).map(|()| instance));
+    file.expect_complete()?;
+    let object = file.object()?;
+    let identity = Identity::from_object(&object)?;
+    let slice = Instance::from_object(path, file.syntax.uid(), &object)
+        .and_then(|instance| check_pixel_element(&instance, file.pixel).map(|()| instance));
     Ok(match slice {
         Ok(instance) => Entry::Slice(Box::new(instance)),
         Err(error) => Entry::Refused(Box::new(identity), error),

@@ -222,7 +222,10 @@ mod tests {
             .collect();
         assert_eq!(heights, [0.0, 2.0, 4.0, 6.0]);
         assert_eq!(series.geometry.size, [4, 4, 6]);
-        assert_eq!(series.geometry.spacing_mm(), [2.0, 0.5, 0.75]);
+        assert_eq!(
+            DVec3::from(series.geometry.spacing_mm()),
+            DVec3::new(2.0, 0.5, 0.75)
+        );
         assert_eq!(series.warnings, []);
     }
 
