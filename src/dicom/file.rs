@@ -3,6 +3,7 @@
 //! In: a path. Out: the attributes before the pixel data, and a reader that stands at the pixel data.
 //! Refused: what is not DICOM, is cut off, or asks for more memory than an image's header needs.
 
+use super::attribute::Attributes;
 use super::{Attribute, Error};
 use dicom_core::Tag;
 use dicom_core::header::{HasLength, Header};
@@ -100,6 +101,17 @@ impl DicomFile {
         };
         InMemDicomObject::read_dataset_with_ts(&self.header[..], syntax)
             .map_err(|e| broken(&e, tags::FILE_META_INFORMATION_GROUP_LENGTH))
+    }
+
+    /// The attributes before the pixel data of the object `uid`, if the file still holds that one.
+    pub(crate) fn object_of(&self, uid: &str) -> Result<InMemDicomObject, Error> {
+        let object = self.object()?;
+        let found = Attributes::new(&object, uid).text(tags::SOP_INSTANCE_UID);
+        if found.as_deref() == Some(uid) {
+            return Ok(object);
+        }
+        let uid = uid.to_owned();
+        Err(Error::FileChanged { uid })
     }
 
     /// Samples of two bytes are stored most significant first.

@@ -10,7 +10,7 @@ use super::instance::Instance;
 use dicom_core::value::PixelFragmentSequence;
 use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::FileMetaTableBuilder;
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
 
 /// Reads the samples of one slice into `samples`, one a pixel, row by row.
@@ -19,14 +19,25 @@ use dicom_pixeldata::PixelDecoder;
 pub(crate) fn read_slice(instance: &Instance, samples: &mut [u16]) -> Result<(), Error> {
     guarded(&instance.sop_instance_uid, || {
         let mut file = DicomFile::open(&instance.path)?;
+        let object = file.object_of(&instance.sop_instance_uid)?;
         match file.pixel {
             Some(PixelElement::Native(bytes)) => read_native(instance, &mut file, bytes, samples)?,
-            Some(PixelElement::Encapsulated) => read_encapsulated(instance, &mut file, samples)?,
+            Some(PixelElement::Encapsulated) => {
+                read_encapsulated(instance, &mut file, object, samples)?;
+            }
             None => return Err(length_error(instance, 0)),
         }
         extend_stored_bits(samples, instance.bits_stored, instance.signed);
         Ok(())
     })
+}
+
+/// Native pixel data must have the declared length; a byte of padding to an even length is allowed (PS3.5 8.1.1).
+pub(crate) fn check_native_length(instance: &Instance, found_bytes: u64) -> Result<(), Error> {
+    if found_bytes == instance.frame_bytes().next_multiple_of(2) {
+        return Ok(());
+    }
+    Err(length_error(instance, found_bytes))
 }
 
 fn read_native(
@@ -35,9 +46,7 @@ fn read_native(
     found_bytes: u64,
     samples: &mut [u16],
 ) -> Result<(), Error> {
-    if found_bytes != instance.frame_bytes().next_multiple_of(2) {
-        return Err(length_error(instance, found_bytes));
-    }
+    check_native_length(instance, found_bytes)?;
     if instance.bits_allocated == 8 {
         let mut bytes = vec![0; samples.len().next_multiple_of(2)];
         file.read_native(&mut bytes)?;
@@ -57,13 +66,13 @@ fn read_native(
 fn read_encapsulated(
     instance: &Instance,
     file: &mut DicomFile,
+    mut object: InMemDicomObject,
     samples: &mut [u16],
 ) -> Result<(), Error> {
     let fragments = file.read_fragments()?;
     if instance.transfer_syntax_uid != uids::RLE_LOSSLESS {
         check_codestream(instance, &fragments)?;
     }
-    let mut object = file.object()?;
     let fragments = PixelFragmentSequence::new(Vec::new(), fragments);
     object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, fragments));
     let undecodable = || Error::Decode {
