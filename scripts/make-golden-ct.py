@@ -29,6 +29,8 @@ def golden(folder: Path) -> dict:
         digest.update(stored.astype("<i2").tobytes())
         lowest, highest = min(lowest, int(stored.min())), max(highest, int(stored.max()))
     first = slices[0]
+    rescale = {(float(s.RescaleSlope), float(s.RescaleIntercept)) for s in slices}
+    assert len(rescale) == 1, rescale
     return {
         "series_instance_uid": str(first.SeriesInstanceUID),
         "transfer_syntax_uid": str(first.file_meta.TransferSyntaxUID),
@@ -38,7 +40,7 @@ def golden(folder: Path) -> dict:
         "z_step_mm": ((positions[-1] - positions[0]) / (len(slices) - 1)).tolist(),
         "origin_lps_mm": positions[0].tolist(),
         "stored_range": [lowest, highest],
-        "rescale": [[float(s.RescaleSlope), float(s.RescaleIntercept)] for s in slices[:1]][0],
+        "rescale": rescale.pop(),
         "samples_sha256": digest.hexdigest(),
     }
 

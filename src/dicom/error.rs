@@ -225,6 +225,12 @@ pub enum Error {
         /// SOP Instance UID.
         uid: String,
     },
+    /// The file holds another object than when it was read first.
+    #[error("the file was changed while this program ran; run it again (object {uid})")]
+    FileChanged {
+        /// SOP Instance UID that it had.
+        uid: String,
+    },
     /// A parser or decoder met damage that it did not foresee.
     #[error("damaged beyond what the decoder foresees; send the object again (object {uid})")]
     DecoderPanicked {
@@ -240,7 +246,10 @@ impl Error {
     /// Whose fault it is.
     pub fn class(&self) -> Class {
         match self {
-            Self::Io { .. } | Self::OutOfMemory { .. } | Self::Cancelled => Class::Environment,
+            Self::Io { .. }
+            | Self::OutOfMemory { .. }
+            | Self::FileChanged { .. }
+            | Self::Cancelled => Class::Environment,
             Self::Dicomdir
             | Self::TransferSyntax { .. }
             | Self::Unsupported { .. }
@@ -303,6 +312,7 @@ impl Error {
             Self::PixelDataLength { .. } => "pixel-data-length",
             Self::Codestream { .. } => "codestream",
             Self::Decode { .. } => "decode",
+            Self::FileChanged { .. } => "file-changed",
             Self::DecoderPanicked { .. } => "decoder-panicked",
             Self::Cancelled => "cancelled",
         }

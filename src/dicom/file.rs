@@ -3,26 +3,29 @@
 //! In: a path. Out: the attributes before the pixel data, and a reader that stands at the pixel data.
 //! Refused: what is not DICOM, is cut off, or asks for more memory than an image's header needs.
 
+use super::attribute::Attributes;
 use super::{Attribute, Error};
 use dicom_core::Tag;
 use dicom_core::header::{HasLength, Header};
 use dicom_dictionary_std::{tags, uids};
 use dicom_encoding::transfer_syntax::{Codec, TransferSyntax};
 use dicom_encoding::{Endianness, TransferSyntaxIndex};
-use dicom_object::{DefaultDicomObject, FileMetaTable, OpenFileOptions};
+use dicom_object::InMemDicomObject;
 use dicom_parser::dataset::LazyDataToken;
 use dicom_parser::dataset::lazy_read::LazyDataSetReader;
 use dicom_parser::{DynStatefulDecoder, StatefulDecode};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::rc::Rc;
 
 /// Most bytes before the pixel data; CT headers have some kilobytes, private elements some megabytes.
-pub(crate) const MAX_HEADER_BYTES: u64 = 16 << 20;
+const MAX_HEADER_BYTES: u64 = 16 << 20;
 
-/// Most bytes of File Meta Information (PS3.10 7.1).
+/// Most bytes up to the end of the File Meta Information (PS3.10 7.1).
 const MAX_META_BYTES: usize = 64 << 10;
 
 /// Most sequences inside sequences; parsing recurses.
@@ -42,98 +45,93 @@ pub(crate) enum PixelElement {
     Encapsulated,
 }
 
-/// The attributes before the pixel data.
-pub(crate) struct FileHeader {
-    pub(crate) object: DefaultDicomObject,
+/// A DICOM file, read up to its pixel data.
+pub(crate) struct DicomFile {
+    /// How the data set is encoded.
+    pub(crate) syntax: &'static TransferSyntax,
+    /// Media Storage SOP Class UID (0002,0002), empty where absent.
+    pub(crate) media_class_uid: String,
+    /// The pixel data that come next; none where the data set ends without any.
     pub(crate) pixel: Option<PixelElement>,
-}
-
-/// Reads the attributes before the pixel data; native pixel data must be there to the end.
-pub(crate) fn read_header(path: &Path) -> Result<FileHeader, Error> {
-    let mut data = DataSet::open(path)?;
-    let pixel = data.skip_to_pixel_data()?;
-    if let Some(PixelElement::Native(bytes)) = pixel {
-        data.expect_complete(bytes)?;
-    }
-    let object = OpenFileOptions::new()
-        .read_until(tags::PIXEL_DATA)
-        .open_file(path)
-        .map_err(|_| malformed(tags::FILE_META_INFORMATION_VERSION))?;
-    Ok(FileHeader { object, pixel })
-}
-
-/// Reads the whole object; every value was measured against the file before it is allocated.
-pub(crate) fn read_object(path: &Path) -> Result<DefaultDicomObject, Error> {
-    let mut data = DataSet::open(path)?;
-    data.skip_to_pixel_data()?;
-    let mut walk = Walk::new(data.file_bytes);
-    while let Some(token) = data.tokens.advance() {
-        walk.pass(token.map_err(|e| broken(&e, tags::PIXEL_DATA))?)?;
-    }
-    OpenFileOptions::new()
-        .open_file(path)
-        .map_err(|_| malformed(tags::PIXEL_DATA))
-}
-
-/// Runs a parser or decoder; where damage makes it panic, that is an error of the object `uid`.
-pub(crate) fn guarded<T>(uid: &str, run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-        Err(Error::DecoderPanicked {
-            uid: uid.to_owned(),
-        })
-    })
-}
-
-/// A data set behind its File Meta Information, inflated where it was deflated.
-pub(crate) struct DataSet {
+    header: Vec<u8>,
     tokens: Tokens,
     file_bytes: u64,
-    deflated: bool,
-    /// Bytes are stored most significant first.
-    pub(crate) big_endian: bool,
 }
 
-impl DataSet {
-    /// Opens a file and reads its File Meta Information.
+impl DicomFile {
+    /// Opens a file and passes over everything before its pixel data, measuring each value.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let mut file = File::open(path).map_err(|e| io_error(&e))?;
         let file_bytes = file.metadata().map_err(|e| io_error(&e))?.len();
         let (meta, start) = read_meta(&mut file)?;
-        let syntax = transfer_syntax(meta.transfer_syntax())?;
+        let text = |tag| {
+            let value = meta.get(tag).and_then(|element| element.to_str().ok());
+            value.map_or(String::new(), |v| v.trim_end_matches(['\0', ' ']).into())
+        };
+        let syntax = transfer_syntax(&text(tags::TRANSFER_SYNTAX_UID))?;
         file.seek(SeekFrom::Start(start))
             .map_err(|e| io_error(&e))?;
-        let file = Box::new(BufReader::with_capacity(1 << 16, file));
-        let (reader, deflated): (Box<dyn Read>, bool) = match syntax.codec() {
-            Codec::Dataset(Some(adapter)) => (adapter.adapt_reader(file), true),
-            _ => (file, false),
+        let buffered = Box::new(BufReader::with_capacity(1 << 16, file));
+        let reader: Box<dyn Read> = match syntax.codec() {
+            Codec::Dataset(Some(adapter)) => adapter.adapt_reader(buffered),
+            _ => buffered,
         };
+        let record: Record = Rc::new(RefCell::new(Some(Vec::new())));
+        let recorder = Recorder(reader, Rc::clone(&record));
+        let mut tokens = tokens(Box::new(recorder), syntax, start)?;
+        let (pixel, header_bytes) = skip_to_pixel_data(&mut tokens, &record)?;
+        let mut header = record.take().unwrap_or_default();
+        header.truncate(header_bytes);
         Ok(Self {
-            tokens: tokens(reader, syntax, start)?,
+            syntax,
+            media_class_uid: text(tags::MEDIA_STORAGE_SOP_CLASS_UID),
+            pixel,
+            header,
+            tokens,
             file_bytes,
-            deflated,
-            big_endian: syntax.endianness() == Endianness::Big,
         })
     }
 
-    /// Passes over the attributes before the pixel data; none where the data set ends without any.
-    pub(crate) fn skip_to_pixel_data(&mut self) -> Result<Option<PixelElement>, Error> {
-        let mut walk = Walk::new(MAX_HEADER_BYTES);
-        while let Some(token) = self.tokens.advance() {
-            match token.map_err(|_| malformed(walk.last))? {
-                LazyDataToken::PixelSequenceStart if walk.depth == 0 => {
-                    return Ok(Some(PixelElement::Encapsulated));
-                }
-                LazyDataToken::ElementHeader(header)
-                    if walk.depth == 0 && header.tag() >= tags::PIXEL_DATA =>
-                {
-                    let len = header.length().get().ok_or(malformed(walk.last))?;
-                    return Ok((header.tag() == tags::PIXEL_DATA)
-                        .then_some(PixelElement::Native(len.into())));
-                }
-                token => walk.pass(token)?,
-            }
+    /// The attributes before the pixel data.
+    pub(crate) fn object(&self) -> Result<InMemDicomObject, Error> {
+        // The recorded bytes are inflated already, and a deflated data set is explicit little endian (PS3.5 A.5).
+        let syntax = match self.syntax.codec() {
+            Codec::Dataset(_) => transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)?,
+            _ => self.syntax,
+        };
+        InMemDicomObject::read_dataset_with_ts(&self.header[..], syntax)
+            .map_err(|e| broken(&e, tags::FILE_META_INFORMATION_GROUP_LENGTH))
+    }
+
+    /// The attributes before the pixel data of the object `uid`, if the file still holds that one.
+    pub(crate) fn object_of(&self, uid: &str) -> Result<InMemDicomObject, Error> {
+        let object = self.object()?;
+        let found = Attributes::new(&object, uid).text(tags::SOP_INSTANCE_UID);
+        if found.as_deref() == Some(uid) {
+            return Ok(object);
         }
-        Ok(None)
+        let uid = uid.to_owned();
+        Err(Error::FileChanged { uid })
+    }
+
+    /// Samples of two bytes are stored most significant first.
+    pub(crate) fn big_endian(&self) -> bool {
+        self.syntax.endianness() == Endianness::Big
+    }
+
+    /// Refuses a file that ends within its native pixel data; deflated ones show that only when they are read.
+    pub(crate) fn expect_complete(&mut self) -> Result<(), Error> {
+        let Some(PixelElement::Native(bytes)) = self.pixel else {
+            return Ok(());
+        };
+        let Some(Ok(LazyDataToken::LazyValue { decoder, .. })) = self.tokens.advance() else {
+            return Err(truncated(tags::PIXEL_DATA));
+        };
+        let left = self.file_bytes.saturating_sub(decoder.position());
+        if matches!(self.syntax.codec(), Codec::Dataset(_)) || left >= bytes {
+            return Ok(());
+        }
+        Err(truncated(tags::PIXEL_DATA))
     }
 
     /// Reads the value of native pixel data into `out`, whose length is the declared one.
@@ -149,16 +147,82 @@ impl DataSet {
         Err(truncated(tags::PIXEL_DATA))
     }
 
-    /// Whether the file holds native pixel data of so many bytes; deflated ones show that only when inflated.
-    fn expect_complete(&mut self, bytes: u64) -> Result<(), Error> {
-        let Some(Ok(LazyDataToken::LazyValue { decoder, .. })) = self.tokens.advance() else {
-            return Err(truncated(tags::PIXEL_DATA));
-        };
-        let left = self.file_bytes.saturating_sub(decoder.position());
-        if self.deflated || left >= bytes {
-            return Ok(());
+    /// Reads the fragments of encapsulated pixel data, without the offset table before them.
+    pub(crate) fn read_fragments(&mut self) -> Result<Vec<Vec<u8>>, Error> {
+        let mut items: Vec<Vec<u8>> = Vec::new();
+        while let Some(token) = self.tokens.advance() {
+            match token.map_err(|e| broken(&e, tags::PIXEL_DATA))? {
+                LazyDataToken::ItemStart { .. } => items.push(Vec::new()),
+                LazyDataToken::SequenceEnd => {
+                    items.drain(..1.min(items.len()));
+                    return Ok(items);
+                }
+                LazyDataToken::LazyItemValue { len, decoder } => {
+                    let item = items.last_mut().ok_or(malformed(tags::PIXEL_DATA))?;
+                    let value = LazyDataToken::LazyItemValue { len, decoder };
+                    value
+                        .read_value_into(&mut *item)
+                        .map_err(|e| broken(&e, tags::PIXEL_DATA))?;
+                    if item.len() as u64 != u64::from(len) {
+                        return Err(truncated(tags::PIXEL_DATA));
+                    }
+                }
+                _ => {}
+            }
         }
         Err(truncated(tags::PIXEL_DATA))
+    }
+}
+
+/// Runs a parser or decoder; where damage makes it panic, that is an error of the object `uid`.
+pub(crate) fn guarded<T>(uid: &str, run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        Err(Error::DecoderPanicked {
+            uid: uid.to_owned(),
+        })
+    })
+}
+
+/// Passes over the attributes before the pixel data; also says how many bytes they take.
+fn skip_to_pixel_data(
+    tokens: &mut Tokens,
+    record: &Record,
+) -> Result<(Option<PixelElement>, usize), Error> {
+    let mut walk = Walk::new(MAX_HEADER_BYTES);
+    loop {
+        let passed = record.borrow().as_ref().map_or(0, Vec::len);
+        let Some(token) = tokens.advance() else {
+            return Ok((None, passed));
+        };
+        match token.map_err(|e| broken(&e, walk.last))? {
+            LazyDataToken::PixelSequenceStart if walk.depth == 0 => {
+                return Ok((Some(PixelElement::Encapsulated), passed));
+            }
+            LazyDataToken::ElementHeader(header)
+                if walk.depth == 0 && header.tag() >= tags::PIXEL_DATA =>
+            {
+                let len = header.length().get().ok_or(malformed(walk.last))?;
+                let native = PixelElement::Native(len.into());
+                return Ok(((header.tag() == tags::PIXEL_DATA).then_some(native), passed));
+            }
+            token => walk.pass(token)?,
+        }
+    }
+}
+
+/// Bytes read so far, until somebody takes them.
+type Record = Rc<RefCell<Option<Vec<u8>>>>;
+
+/// Reads and remembers.
+struct Recorder(Box<dyn Read>, Record);
+
+impl Read for Recorder {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(bytes)?;
+        if let Some(seen) = self.1.borrow_mut().as_mut() {
+            seen.extend_from_slice(&bytes[..count]);
+        }
+        Ok(count)
     }
 }
 
@@ -255,7 +319,7 @@ impl Write for Counter {
 }
 
 /// Reads the File Meta Information; also says where the data set starts.
-fn read_meta(file: &mut File) -> Result<(FileMetaTable, u64), Error> {
+fn read_meta(file: &mut File) -> Result<(InMemDicomObject, u64), Error> {
     let mut prefix = Vec::new();
     file.take(MAX_META_BYTES as u64)
         .read_to_end(&mut prefix)
@@ -269,9 +333,7 @@ fn read_meta(file: &mut File) -> Result<(FileMetaTable, u64), Error> {
         .find(|at| prefix.get(*at..at + 4) == Some(b"DICM"))
         .ok_or(Error::NotDicom)?;
     let end = mark + 4 + group_bytes(&prefix[mark + 4..])?;
-    check_group(&prefix[mark + 4..end])?;
-    let meta = FileMetaTable::from_reader(&prefix[mark..end])
-        .map_err(|_| malformed(tags::FILE_META_INFORMATION_GROUP_LENGTH))?;
+    let meta = parse_group(&prefix[mark + 4..end])?;
     Ok((meta, end as u64))
 }
 
@@ -296,15 +358,15 @@ fn group_bytes(bytes: &[u8]) -> Result<usize, Error> {
     }
 }
 
-/// Measures the File Meta Information, which is always explicit little endian (PS3.10 7.1).
-fn check_group(bytes: &[u8]) -> Result<(), Error> {
+/// Parses the File Meta Information, which is always explicit little endian (PS3.10 7.1), after measuring it.
+fn parse_group(bytes: &[u8]) -> Result<InMemDicomObject, Error> {
     let syntax = transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)?;
     let mut tokens = tokens(Box::new(io::Cursor::new(bytes.to_vec())), syntax, 0)?;
     let mut walk = Walk::new(MAX_META_BYTES as u64);
     while let Some(token) = tokens.advance() {
         walk.pass(token.map_err(|e| broken(&e, walk.last))?)?;
     }
-    Ok(())
+    InMemDicomObject::read_dataset_with_ts(bytes, syntax).map_err(|e| broken(&e, walk.last))
 }
 
 fn tokens(reader: Box<dyn Read>, syntax: &TransferSyntax, start: u64) -> Result<Tokens, Error> {

@@ -3,10 +3,10 @@
 //! In: a parsed header. Out: an [`Instance`] whose numbers are finite and consistent.
 //! Refused: other SOP classes, localizers, derived images, missing or impossible geometry and pixel formats.
 
+use super::Error;
 use super::attribute::Attributes;
-use super::{Attribute, Error};
+use super::image::{Pixels, orientation, padding, pixel_spacing, position, rescale};
 use crate::volume::Rescale;
-use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use glam::DVec3;
@@ -74,18 +74,6 @@ pub(crate) struct Identity {
     pub(crate) series_instance_uid: String,
     pub(crate) modality: String,
 }
-
-/// Furthest patient coordinate that is believed, mm.
-const MAX_COORDINATE_MM: f64 = 1e5;
-
-/// Pixel spacings that are believed, mm.
-const SPACING_RANGE_MM: std::ops::RangeInclusive<f64> = 1e-3..=100.0;
-
-/// How far direction cosines may be from unit length and a right angle; some writers round to three digits.
-const ORTHONORMAL_TOLERANCE: f64 = 2e-3;
-
-/// Largest rescale slope and intercept that are believed, HU.
-const MAX_RESCALE: f64 = 1e6;
 
 impl Identity {
     /// Reads the UIDs, which must be valid since they name folders and references.
@@ -204,181 +192,12 @@ fn check_kind(identity: &Identity, attributes: &Attributes) -> Result<Vec<String
     }
 }
 
-/// Image Pixel attributes (PS3.3 C.7.6.3).
-struct Pixels {
-    rows_columns: [usize; 2],
-    signed: bool,
-    bits_allocated: u32,
-    bits_stored: u32,
-}
-
-impl Pixels {
-    fn read(attributes: &Attributes) -> Result<Self, Error> {
-        let side = |tag: Tag| match attributes.count(tag)? {
-            0 => Err(attributes.bad(tag, "a positive number is")),
-            n => Ok(usize::from(n)),
-        };
-        let rows_columns = [side(tags::ROWS)?, side(tags::COLUMNS)?];
-        if attributes.count(tags::SAMPLES_PER_PIXEL)? != 1 {
-            return Err(attributes.unsupported(tags::SAMPLES_PER_PIXEL, "1 is"));
-        }
-        let frames = attributes.optional_number(tags::NUMBER_OF_FRAMES)?;
-        if frames.is_some_and(|n| n.total_cmp(&1.0).is_ne()) {
-            return Err(attributes.unsupported(tags::NUMBER_OF_FRAMES, "1 is"));
-        }
-        let signed = match attributes.count(tags::PIXEL_REPRESENTATION)? {
-            0 => false,
-            1 => true,
-            _ => return Err(attributes.bad(tags::PIXEL_REPRESENTATION, "0 or 1 is")),
-        };
-        let bits_allocated = attributes.count(tags::BITS_ALLOCATED)?;
-        if ![8, 16].contains(&bits_allocated) {
-            return Err(attributes.unsupported(tags::BITS_ALLOCATED, "8 and 16 are"));
-        }
-        let bits_stored = attributes.count(tags::BITS_STORED)?;
-        if !(1..=bits_allocated).contains(&bits_stored) {
-            return Err(attributes.bad(tags::BITS_STORED, "1 to Bits Allocated is"));
-        }
-        if attributes.count(tags::HIGH_BIT)? + 1 != bits_stored {
-            return Err(attributes.unsupported(tags::HIGH_BIT, "Bits Stored - 1 is"));
-        }
-        Ok(Self {
-            rows_columns,
-            signed,
-            bits_allocated: bits_allocated.into(),
-            bits_stored: bits_stored.into(),
-        })
-    }
-}
-
-fn position(attributes: &Attributes) -> Result<DVec3, Error> {
-    let tag = tags::IMAGE_POSITION_PATIENT;
-    let position = DVec3::from(attributes.vector::<3>(tag)?);
-    if position.abs().max_element() > MAX_COORDINATE_MM {
-        return Err(attributes.bad(tag, "coordinates within 100 m are"));
-    }
-    Ok(position)
-}
-
-fn orientation(attributes: &Attributes) -> Result<[DVec3; 2], Error> {
-    let tag = tags::IMAGE_ORIENTATION_PATIENT;
-    let [rx, ry, rz, cx, cy, cz] = attributes.vector::<6>(tag)?;
-    let (row, column) = (DVec3::new(rx, ry, rz), DVec3::new(cx, cy, cz));
-    let unit = |v: DVec3| (v.length() - 1.0).abs() <= ORTHONORMAL_TOLERANCE;
-    if !unit(row) || !unit(column) || row.dot(column).abs() > ORTHONORMAL_TOLERANCE {
-        return Err(attributes.bad(tag, "two perpendicular unit vectors are"));
-    }
-    let row = row.normalize();
-    Ok([row, column.reject_from_normalized(row).normalize()])
-}
-
-fn pixel_spacing(attributes: &Attributes) -> Result<[f64; 2], Error> {
-    let spacing = attributes.vector::<2>(tags::PIXEL_SPACING)?;
-    if spacing.iter().all(|mm| SPACING_RANGE_MM.contains(mm)) {
-        return Ok(spacing);
-    }
-    Err(attributes.bad(tags::PIXEL_SPACING, "two numbers from 0.001 to 100 mm are"))
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "bounded by MAX_RESCALE; single precision is the pipeline's"
-)]
-fn rescale(attributes: &Attributes) -> Result<Rescale, Error> {
-    let slope = attributes.number(tags::RESCALE_SLOPE)?;
-    let intercept = attributes.number(tags::RESCALE_INTERCEPT)?;
-    if !(1.0 / MAX_RESCALE..=MAX_RESCALE).contains(&slope.abs()) {
-        return Err(attributes.bad(tags::RESCALE_SLOPE, "1e-6 to 1e6, but not zero, is"));
-    }
-    if intercept.abs() > MAX_RESCALE {
-        return Err(attributes.bad(tags::RESCALE_INTERCEPT, "-1e6 to 1e6 is"));
-    }
-    Ok(Rescale {
-        slope: slope as f32,
-        intercept: intercept as f32,
-    })
-}
-
-/// Pixel Padding Value (0028,0120) and Range Limit (0028,0121), PS3.3 C.7.5.1.1.2.
-fn padding(attributes: &Attributes, signed: bool) -> Result<Option<(i32, i32)>, Error> {
-    let stored = |tag| match attributes.optional_number(tag)? {
-        None => Ok(None),
-        Some(value) => stored_value(value, signed)
-            .map(Some)
-            .ok_or_else(|| attributes.bad(tag, "a stored value of 16 bits is")),
-    };
-    let Some(value) = stored(tags::PIXEL_PADDING_VALUE)? else {
-        return Ok(None);
-    };
-    let limit = stored(tags::PIXEL_PADDING_RANGE_LIMIT)?.unwrap_or(value);
-    Ok(Some((value.min(limit), value.max(limit))))
-}
-
-/// A 16-bit stored value; writers give it as US and as SS whatever the pixels are, so only its bits count.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "checked to be whole and in range"
-)]
-fn stored_value(value: f64, signed: bool) -> Option<i32> {
-    if value.fract() != 0.0 || !(-32_768.0..=65_535.0).contains(&value) {
-        return None;
-    }
-    let value = value as i32;
-    Some(match signed {
-        true if value > 32_767 => value - 65_536,
-        false if value < 0 => value + 65_536,
-        _ => value,
-    })
-}
-
-/// What must be equal in all slices of a volume, each with how to compare it.
-pub(crate) fn first_difference(a: &Instance, b: &Instance) -> Option<Attribute> {
-    // At 500 mm from the corner these move a voxel by 0.05 mm.
-    const COSINE_TOLERANCE: f64 = 1e-4;
-    const SPACING_TOLERANCE_MM: f64 = 1e-4;
-    let close = |a: DVec3, b: DVec3| (a - b).abs().max_element() <= COSINE_TOLERANCE;
-    let near = |a: f64, b: f64| (a - b).abs() <= SPACING_TOLERANCE_MM;
-    let [row, column] = a.orientation;
-    let [between_rows, between_columns] = a.pixel_spacing_mm;
-    let equal = [
-        (
-            tags::STUDY_INSTANCE_UID,
-            a.study_instance_uid == b.study_instance_uid,
-        ),
-        (
-            tags::SERIES_INSTANCE_UID,
-            a.series_instance_uid == b.series_instance_uid,
-        ),
-        (
-            tags::FRAME_OF_REFERENCE_UID,
-            a.frame_of_reference_uid == b.frame_of_reference_uid,
-        ),
-        (tags::MODALITY, a.modality == b.modality),
-        (tags::ROWS, a.rows_columns[0] == b.rows_columns[0]),
-        (tags::COLUMNS, a.rows_columns[1] == b.rows_columns[1]),
-        (tags::PIXEL_REPRESENTATION, a.signed == b.signed),
-        (tags::PIXEL_PADDING_VALUE, a.padding == b.padding),
-        (
-            tags::IMAGE_ORIENTATION_PATIENT,
-            close(row, b.orientation[0]) && close(column, b.orientation[1]),
-        ),
-        (
-            tags::PIXEL_SPACING,
-            near(between_rows, b.pixel_spacing_mm[0])
-                && near(between_columns, b.pixel_spacing_mm[1]),
-        ),
-    ];
-    equal
-        .into_iter()
-        .find(|(_, same)| !same)
-        .map(|(tag, _)| Attribute(tag))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{instances, slice, with, without};
     use super::*;
-    use dicom_core::{PrimitiveValue, VR};
+    use dicom_core::{PrimitiveValue, Tag, VR};
+    use glam::DVec2;
 
     fn read(object: &InMemDicomObject) -> Result<Instance, Error> {
         Instance::from_object(Path::new("a.dcm"), uids::EXPLICIT_VR_LITTLE_ENDIAN, object)
@@ -393,7 +212,7 @@ mod tests {
         let slice = &instances([slice(3)])[0];
         assert_eq!(slice.position_lps_mm, DVec3::new(-10.0, 20.0, 6.0));
         assert_eq!(slice.orientation, [DVec3::X, DVec3::Y]);
-        assert_eq!(slice.pixel_spacing_mm, [0.5, 0.75]);
+        assert_eq!(DVec2::from(slice.pixel_spacing_mm), DVec2::new(0.5, 0.75));
         assert_eq!(slice.rows_columns, [4, 6]);
         assert_eq!(
             (slice.bits_allocated, slice.bits_stored, slice.signed),

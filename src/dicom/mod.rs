@@ -7,6 +7,7 @@ mod attribute;
 mod codestream;
 mod error;
 mod file;
+mod image;
 mod instance;
 mod pixel;
 mod read;

@@ -5,10 +5,12 @@
 
 use super::Error;
 use super::codestream::{ImageSize, image_size};
-use super::file::{DataSet, PixelElement, guarded, read_object};
+use super::file::{DicomFile, PixelElement, guarded};
 use super::instance::Instance;
+use dicom_core::value::PixelFragmentSequence;
+use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::DefaultDicomObject;
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
 
 /// Reads the samples of one slice into `samples`, one a pixel, row by row.
@@ -16,10 +18,13 @@ use dicom_pixeldata::PixelDecoder;
 /// Bits above Bits Stored (overlays of old) are masked: sign-extended for signed data, else zero.
 pub(crate) fn read_slice(instance: &Instance, samples: &mut [u16]) -> Result<(), Error> {
     guarded(&instance.sop_instance_uid, || {
-        let mut data = DataSet::open(&instance.path)?;
-        match data.skip_to_pixel_data()? {
-            Some(PixelElement::Native(bytes)) => read_native(instance, &mut data, bytes, samples)?,
-            Some(PixelElement::Encapsulated) => read_encapsulated(instance, samples)?,
+        let mut file = DicomFile::open(&instance.path)?;
+        let object = file.object_of(&instance.sop_instance_uid)?;
+        match file.pixel {
+            Some(PixelElement::Native(bytes)) => read_native(instance, &mut file, bytes, samples)?,
+            Some(PixelElement::Encapsulated) => {
+                read_encapsulated(instance, &mut file, object, samples)?;
+            }
             None => return Err(length_error(instance, 0)),
         }
         extend_stored_bits(samples, instance.bits_stored, instance.signed);
@@ -27,23 +32,29 @@ pub(crate) fn read_slice(instance: &Instance, samples: &mut [u16]) -> Result<(),
     })
 }
 
+/// Native pixel data must have the declared length; a byte of padding to an even length is allowed (PS3.5 8.1.1).
+pub(crate) fn check_native_length(instance: &Instance, found_bytes: u64) -> Result<(), Error> {
+    if found_bytes == instance.frame_bytes().next_multiple_of(2) {
+        return Ok(());
+    }
+    Err(length_error(instance, found_bytes))
+}
+
 fn read_native(
     instance: &Instance,
-    data: &mut DataSet,
+    file: &mut DicomFile,
     found_bytes: u64,
     samples: &mut [u16],
 ) -> Result<(), Error> {
-    if found_bytes != instance.frame_bytes().next_multiple_of(2) {
-        return Err(length_error(instance, found_bytes));
-    }
+    check_native_length(instance, found_bytes)?;
     if instance.bits_allocated == 8 {
         let mut bytes = vec![0; samples.len().next_multiple_of(2)];
-        data.read_native(&mut bytes)?;
+        file.read_native(&mut bytes)?;
         widen(&bytes, samples);
         return Ok(());
     }
-    data.read_native(bytemuck::cast_slice_mut(samples))?;
-    let from_file = if data.big_endian {
+    file.read_native(bytemuck::cast_slice_mut(samples))?;
+    let from_file = if file.big_endian() {
         u16::from_be
     } else {
         u16::from_le
@@ -52,15 +63,25 @@ fn read_native(
     Ok(())
 }
 
-fn read_encapsulated(instance: &Instance, samples: &mut [u16]) -> Result<(), Error> {
-    let object = read_object(&instance.path)?;
+fn read_encapsulated(
+    instance: &Instance,
+    file: &mut DicomFile,
+    mut object: InMemDicomObject,
+    samples: &mut [u16],
+) -> Result<(), Error> {
+    let fragments = file.read_fragments()?;
     if instance.transfer_syntax_uid != uids::RLE_LOSSLESS {
-        check_codestream(instance, &object)?;
+        check_codestream(instance, &fragments)?;
     }
-    let decoded = object.decode_pixel_data().map_err(|_| Error::Decode {
+    let fragments = PixelFragmentSequence::new(Vec::new(), fragments);
+    object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, fragments));
+    let undecodable = || Error::Decode {
         transfer_syntax_uid: instance.transfer_syntax_uid.clone(),
         uid: instance.sop_instance_uid.clone(),
-    })?;
+    };
+    let meta = FileMetaTableBuilder::new().transfer_syntax(file.syntax.uid());
+    let object = object.with_meta(meta).map_err(|_| undecodable())?;
+    let decoded = object.decode_pixel_data().map_err(|_| undecodable())?;
     let bytes = decoded.data();
     if bytes.len() as u64 != instance.frame_bytes() {
         return Err(length_error(instance, bytes.len() as u64));
@@ -76,12 +97,8 @@ fn read_encapsulated(instance: &Instance, samples: &mut [u16]) -> Result<(), Err
 }
 
 /// The codestream must be the image that the header describes: decoders trust it and allocate what it asks for.
-fn check_codestream(instance: &Instance, object: &DefaultDicomObject) -> Result<(), Error> {
+fn check_codestream(instance: &Instance, fragments: &[Vec<u8>]) -> Result<(), Error> {
     let [rows, columns] = instance.rows_columns;
-    let fragments = object
-        .get(tags::PIXEL_DATA)
-        .and_then(|element| element.value().fragments())
-        .unwrap_or_default();
     let size = fragments.first().and_then(|bytes| image_size(bytes));
     let fits = |size: &ImageSize| {
         [size.rows as usize, size.columns as usize] == [rows, columns]

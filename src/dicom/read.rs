@@ -3,11 +3,13 @@
 //! In: paths. Out: an [`Inventory`] of studies and their series, with everything that is no series and why.
 //! Refused, file by file: what cannot be read or is no DICOM object; the rest of the batch goes on.
 
-use super::file::{PixelElement, guarded, read_header};
+use super::file::{DicomFile, PixelElement, guarded};
 use super::instance::Identity;
+use super::pixel::check_native_length;
 use super::{Attribute, Error, Instance, Series};
+use crate::error::Class;
 use crate::warning::Warning;
-use dicom_dictionary_std::{tags, uids};
+use dicom_dictionary_std::uids;
 use dicom_object::InMemDicomObject;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -106,18 +108,10 @@ pub fn read_paths(paths: &[PathBuf], on_file: &(dyn Fn(usize) + Sync)) -> Invent
 /// All attributes of an instance but the pixel data and what follows them, as its file holds them now.
 ///
 /// # Errors
-/// As for reading the file the first time; [`Error::Missing`] where the file now holds another object.
+/// As for reading the file the first time; [`Error::FileChanged`] where it now holds another object.
 pub fn header(instance: &Instance) -> Result<InMemDicomObject, Error> {
     guarded(&instance.sop_instance_uid, || {
-        let object = read_header(&instance.path)?.object.into_inner();
-        let identity = Identity::from_object(&object)?;
-        if identity.sop_instance_uid == instance.sop_instance_uid {
-            return Ok(object);
-        }
-        Err(Error::Missing {
-            attribute: Attribute::SOP_INSTANCE_UID,
-            uid: instance.sop_instance_uid.clone(),
-        })
+        DicomFile::open(&instance.path)?.object_of(&instance.sop_instance_uid)
     })
 }
 
@@ -196,39 +190,34 @@ fn read_file(path: &Path, named: bool) -> Entry {
 }
 
 fn read_entry(path: &Path) -> Result<Entry, Error> {
-    let header = read_header(path)?;
-    let meta = header.object.meta();
-    if meta.media_storage_sop_class_uid() == uids::MEDIA_STORAGE_DIRECTORY_STORAGE {
+    let mut file = DicomFile::open(path)?;
+    if file.media_class_uid == uids::MEDIA_STORAGE_DIRECTORY_STORAGE {
         return Ok(Entry::Skipped(Error::Dicomdir));
     }
-    let identity = Identity::from_object(&header.object)?;
-    let slice = Instance::from_object(path, meta.transfer_syntax(), &header.object)
-        .and_then(|instance| check_pixel_element(&instance, header.pixel).map(|()| instance));
+    file.expect_complete()?;
+    let object = file.object()?;
+    let identity = Identity::from_object(&object)?;
+    let slice = Instance::from_object(path, file.syntax.uid(), &object)
+        .and_then(|instance| check_pixel_element(&instance, &file).map(|()| instance));
     Ok(match slice {
         Ok(instance) => Entry::Slice(Box::new(instance)),
         Err(error) => Entry::Refused(Box::new(identity), error),
     })
 }
 
-/// Native pixel data must have the declared length; one byte of padding to an even length is allowed (PS3.5 8.1.1).
-fn check_pixel_element(instance: &Instance, pixel: Option<PixelElement>) -> Result<(), Error> {
-    let uid = instance.sop_instance_uid.clone();
-    let needed_bytes = instance.frame_bytes();
-    match pixel {
+/// The transfer syntax must be one that is decoded, and native pixel data must have the declared length.
+fn check_pixel_element(instance: &Instance, file: &DicomFile) -> Result<(), Error> {
+    if !file.syntax.can_decode_all() {
+        let found = file.syntax.uid().to_owned();
+        return Err(Error::TransferSyntax { found });
+    }
+    match file.pixel {
         None => Err(Error::Missing {
-            attribute: Attribute(tags::PIXEL_DATA),
-            uid,
+            attribute: Attribute::PIXEL_DATA,
+            uid: instance.sop_instance_uid.clone(),
         }),
-        Some(PixelElement::Native(found_bytes))
-            if found_bytes != needed_bytes.next_multiple_of(2) =>
-        {
-            Err(Error::PixelDataLength {
-                found_bytes,
-                needed_bytes,
-                uid,
-            })
-        }
-        Some(_) => Ok(()),
+        Some(PixelElement::Native(bytes)) => check_native_length(instance, bytes),
+        Some(PixelElement::Encapsulated) => Ok(()),
     }
 }
 
@@ -273,7 +262,11 @@ impl Group {
         {
             return Err(error.clone());
         }
-        let mut series = Series::from_instances(self.slices)?;
+        // A damaged slice explains better than the gap that it leaves.
+        let damaged = |e: &&Error| e.class() == Class::Input;
+        let mut refused = self.refused.iter().map(|(_, error)| error);
+        let mut series = Series::from_instances(self.slices)
+            .map_err(|error| refused.find(damaged).cloned().unwrap_or(error))?;
         let mut reasons = BTreeMap::<&str, (usize, String)>::new();
         for (_, error) in &self.refused {
             let (count, _) = reasons

@@ -173,11 +173,11 @@ fn sharpness(kernel: &str) -> Option<Sharpness> {
     /// Siemens kernels from this number on are for lung and bone.
     const SIEMENS_SHARP: u32 = 55;
     let kernel = kernel.to_ascii_uppercase();
-    let has = |word: &&str| kernel.contains(*word);
-    if SHARP.iter().any(|word| has(&word)) {
+    let has = |word: &str| kernel.contains(word);
+    if SHARP.iter().any(|word| has(word)) {
         return Some(Sharpness::Sharp);
     }
-    if SOFT.iter().any(|word| has(&word)) {
+    if SOFT.iter().any(|word| has(word)) {
         return Some(Sharpness::Soft);
     }
     let letters = kernel.trim_start_matches(|c: char| c.is_ascii_alphabetic());

@@ -3,10 +3,10 @@
 //! In: the instances of one series, in any order. Out: a [`Series`], ordered along the normal, with its affine.
 //! Refused: mixed geometry, two slices at one place, gaps, uneven increments, a single slice.
 
-use super::instance::first_difference;
-use super::{Error, Instance};
+use super::{Attribute, Error, Instance};
 use crate::volume::Geometry;
 use crate::warning::Warning;
+use dicom_dictionary_std::tags;
 use glam::{DAffine3, DVec3};
 use std::path::Path;
 
@@ -180,12 +180,54 @@ fn geometry(slices: &[Instance], step_mm: DVec3) -> Geometry {
     }
 }
 
+/// What must be equal in all slices of a volume, each with how to compare it.
+fn first_difference(a: &Instance, b: &Instance) -> Option<Attribute> {
+    // At 500 mm from the corner these move a voxel by 0.05 mm.
+    const COSINE_TOLERANCE: f64 = 1e-4;
+    const SPACING_TOLERANCE_MM: f64 = 1e-4;
+    let close = |a: DVec3, b: DVec3| (a - b).abs().max_element() <= COSINE_TOLERANCE;
+    let near = |a: f64, b: f64| (a - b).abs() <= SPACING_TOLERANCE_MM;
+    let [row, column] = a.orientation;
+    let [between_rows, between_columns] = a.pixel_spacing_mm;
+    let equal = [
+        (
+            tags::STUDY_INSTANCE_UID,
+            a.study_instance_uid == b.study_instance_uid,
+        ),
+        (
+            tags::SERIES_INSTANCE_UID,
+            a.series_instance_uid == b.series_instance_uid,
+        ),
+        (
+            tags::FRAME_OF_REFERENCE_UID,
+            a.frame_of_reference_uid == b.frame_of_reference_uid,
+        ),
+        (tags::MODALITY, a.modality == b.modality),
+        (tags::ROWS, a.rows_columns[0] == b.rows_columns[0]),
+        (tags::COLUMNS, a.rows_columns[1] == b.rows_columns[1]),
+        (tags::PIXEL_REPRESENTATION, a.signed == b.signed),
+        (tags::PIXEL_PADDING_VALUE, a.padding == b.padding),
+        (
+            tags::IMAGE_ORIENTATION_PATIENT,
+            close(row, b.orientation[0]) && close(column, b.orientation[1]),
+        ),
+        (
+            tags::PIXEL_SPACING,
+            near(between_rows, b.pixel_spacing_mm[0])
+                && near(between_columns, b.pixel_spacing_mm[1]),
+        ),
+    ];
+    equal
+        .into_iter()
+        .find(|(_, same)| !same)
+        .map(|(tag, _)| Attribute(tag))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{COLUMNS, ROWS, at, instances, slice, with};
     use super::*;
     use dicom_core::VR;
-    use dicom_dictionary_std::tags;
     use dicom_object::InMemDicomObject;
     use proptest::prelude::*;
     use proptest::sample::Index;
@@ -222,7 +264,10 @@ mod tests {
             .collect();
         assert_eq!(heights, [0.0, 2.0, 4.0, 6.0]);
         assert_eq!(series.geometry.size, [4, 4, 6]);
-        assert_eq!(series.geometry.spacing_mm(), [2.0, 0.5, 0.75]);
+        assert_eq!(
+            DVec3::from(series.geometry.spacing_mm()),
+            DVec3::new(2.0, 0.5, 0.75)
+        );
         assert_eq!(series.warnings, []);
     }
 
