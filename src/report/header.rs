@@ -173,6 +173,7 @@ fn copied(source: &InMemElement, charset: &SpecificCharacterSet) -> Result<InMem
     let bytes = match source.value().primitive() {
         None | Some(PrimitiveValue::Empty) => return Ok(empty(tag)),
         Some(PrimitiveValue::U8(raw)) => Some(raw.to_vec()),
+        Some(PrimitiveValue::Strs(values)) => source_bytes(values, vr, charset),
         Some(value) => source_bytes(&value.to_multi_str(), vr, charset),
     };
     let mut bytes = bytes.ok_or_else(|| Error::Text {
