@@ -295,10 +295,11 @@ impl Chest {
         let grained = FAT_HU + 8.0 * self.grain(p, 7.0, 2);
         let skin = ramp(depth_mm - SKIN_MM, width_mm);
         let muscle = MUSCLE_HU + 6.0 * self.grain(p, 6.0, 3);
-        // Sheets of fat between the muscles: where a smooth field crosses zero.
-        let sheet = f64::from(self.grain(p * DVec3::new(1.0, 1.0, 0.5), 17.0, 4)).abs() - 0.07;
+        // Sheets of fat between the muscles follow the skin, a little wavy and torn.
+        let layer = depth_mm / 13.0 + 0.8 * f64::from(self.grain(p, 38.0, 4));
+        let sheet = (layer - layer.round()).abs() - 0.09 * f64::from(self.grain(p, 11.0, 9));
         let streak = match self.detail {
-            Detail::Full => ramp(sheet * 20.0, 2.0),
+            Detail::Full => 0.9 * ramp(sheet * 13.0 - 0.4, 2.5),
             Detail::Plain => 0.0,
         };
         let inner = lerp(muscle, grained, streak);
@@ -322,8 +323,11 @@ impl Chest {
             )
         };
         let liver = LIVER_HU + 5.0 * self.grain(p, 8.0, 6);
-        let right_of = p.x - 20.0 - 0.3 * (p.z + 100.0);
-        let mut abdomen = lerp(fat, liver, ramp(right_of.max(p.y - 50.0), width_mm));
+        let mut abdomen = lerp(
+            fat,
+            liver,
+            organ([-78.0, 0.0, -150.0], [122.0, 84.0, 104.0]),
+        );
         let stomach = organ([62.0, -20.0, -128.0], [46.0, 42.0, 40.0]);
         let content = match p.y < -38.0 {
             true => AIR_HU + 40.0,
@@ -365,7 +369,7 @@ fn fissures(p: DVec3, width_mm: f64) -> f64 {
 
 /// Air with the curved table top under the patient.
 fn table(p: DVec3, width_mm: f64) -> f32 {
-    let depth = p.y - (122.0 - 0.0011 * p.x * p.x);
+    let depth = p.y - (114.0 - 0.0010 * p.x * p.x);
     if depth < -width_mm || p.x.abs() > 210.0 {
         return AIR_HU;
     }

@@ -103,17 +103,31 @@ impl Site<'_> {
         let mut placed: Vec<Placed> = Vec::new();
         for (i, spec) in specs.into_iter().enumerate() {
             let lesion = match spec.centre_lps_mm {
-                Some(centre) => {
-                    self.outline(&spec, DVec3::from(centre) / self.params.chest_scale, rng)
-                }
-                None => self.find(&spec, &placed, rng).ok_or(Error::NoRoom {
-                    label: i + 1,
-                    diameter_mm: spec.diameter_mm,
-                })?,
+                Some(centre) => self.given(&spec, DVec3::from(centre), &placed, rng),
+                None => self.find(&spec, &placed, rng),
             };
+            let lesion = lesion.ok_or(Error::NoRoom {
+                label: i + 1,
+                diameter_mm: spec.diameter_mm,
+            })?;
             placed.push(lesion);
         }
         Ok(placed)
+    }
+
+    /// A lesion at the centre that was asked for, if that lies in the grid and apart from the others.
+    fn given(
+        &self,
+        spec: &LesionSpec,
+        centre_lps_mm: DVec3,
+        others: &[Placed],
+        rng: &mut ChaCha8Rng,
+    ) -> Option<Placed> {
+        let lesion = self.outline(spec, centre_lps_mm / self.params.chest_scale, rng);
+        let index = self.geometry.lps_to_index().transform_point3(centre_lps_mm);
+        let [nz, ny, nx] = self.params.size.map(|n| n as f64 - 1.0);
+        let in_grid = index.cmpge(DVec3::ZERO).all() && index.cmple(DVec3::new(nx, ny, nz)).all();
+        (in_grid && apart(&lesion, others, 0.0)).then_some(lesion)
     }
 
     fn find(&self, spec: &LesionSpec, others: &[Placed], rng: &mut ChaCha8Rng) -> Option<Placed> {
@@ -128,7 +142,7 @@ impl Site<'_> {
             let lesion = self.outline(spec, DVec3::ZERO, rng);
             let centre = self.nudge(spec.place, &lesion, start, rng)?;
             let lesion = lesion.moved(centre);
-            (self.fits(&lesion) && apart(&lesion, others)).then_some(lesion)
+            (self.fits(&lesion) && apart(&lesion, others, APART_MM)).then_some(lesion)
         })
     }
 
@@ -242,13 +256,13 @@ impl Placed {
     }
 }
 
-fn apart(lesion: &Placed, others: &[Placed]) -> bool {
+fn apart(lesion: &Placed, others: &[Placed], gap_mm: f64) -> bool {
     let ball = |l: &Placed| (l.form.bounds().0, l.form.bounds().1.max_element());
     let (centre, radius_mm) = ball(lesion);
     others
         .iter()
         .map(ball)
-        .all(|(c, r)| centre.distance(c) > radius_mm + r + APART_MM)
+        .all(|(c, r)| centre.distance(c) > radius_mm + r + gap_mm)
 }
 
 /// A random turn.
@@ -303,10 +317,8 @@ fn unit_moments(lobes: &[DVec3]) -> (f64, DVec3) {
         volume += r.powi(3) / 3.0;
         moment += u * (r.powi(4) / 4.0);
     }
-    (
-        volume * 4.0 * PI / f64::from(DIRECTIONS),
-        moment * (4.0 * PI / f64::from(DIRECTIONS)) / (volume * 4.0 * PI / f64::from(DIRECTIONS)),
-    )
+    let area = 4.0 * PI / f64::from(DIRECTIONS);
+    (volume * area, moment / volume)
 }
 
 /// Unit vectors spread evenly over the sphere (Fibonacci lattice).

@@ -12,6 +12,8 @@ mod organs;
 mod params;
 mod scan;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod truth;
 mod write;
@@ -52,7 +54,7 @@ pub enum Error {
     },
     /// A lesion fits nowhere.
     #[error(
-        "lesion {label} ({diameter_mm:.1} mm) fits nowhere in the lung within the grid; give a smaller one, fewer, or a larger grid"
+        "lesion {label} ({diameter_mm:.1} mm) has no room in the lung within the grid, apart from the others; give a smaller one, fewer, or a larger grid"
     )]
     NoRoom {
         /// Number of the lesion in the list.

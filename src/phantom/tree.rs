@@ -31,11 +31,11 @@ struct Root {
 /// Part of the way to its points' middle that a branch covers before it forks.
 const REACH: f64 = 0.42;
 /// Radius of a branch that serves n of N points: root radius · (n/N)^MURRAY.
-const MURRAY: f64 = 0.35;
+const MURRAY: f64 = 0.32;
 /// Vessels end this far from the pleura, mm.
 const MARGIN_MM: f64 = 4.0;
 /// The thinnest artery that is accompanied by a visible bronchus, mm.
-const LAST_BRONCHUS_MM: f64 = 1.15;
+const LAST_BRONCHUS_MM: f64 = 1.4;
 
 /// Vessels and bronchi of both lungs, in drawing order, and the vessels' branches.
 pub(super) fn trees(chest: &Chest, rng: &mut ChaCha8Rng) -> (Vec<Shape>, Vec<Branch>) {
@@ -47,8 +47,8 @@ pub(super) fn trees(chest: &Chest, rng: &mut ChaCha8Rng) -> (Vec<Shape>, Vec<Bra
     };
     for side in 0..2 {
         let (artery, vein) = (
-            root(HILA[side], 7.6, 2600),
-            root(VEIN_HILA[side], 6.6, 1800),
+            root(HILA[side], 7.8, 4200),
+            root(VEIN_HILA[side], 7.0, 3000),
         );
         let arteries = grow(&artery, chest, rng);
         let first = (HILA[side], bronchus_entry(side));

@@ -268,11 +268,8 @@ impl<'a> SeriesHeader<'a> {
             &[position.dot(row.cross(column))],
         );
         decimals(object, tags::GANTRY_DETECTOR_TILT, &[self.params.tilt_deg]);
-        decimals(
-            object,
-            tags::X_RAY_TUBE_CURRENT,
-            &[tube_current_ma(self.params.dose)],
-        );
+        let current_ma = tube_current_ma(self.params.dose);
+        text(object, tags::X_RAY_TUBE_CURRENT, VR::IS, current_ma);
     }
 
     fn pixels(&self, object: &mut InMemDicomObject, slice: usize) {
@@ -315,10 +312,10 @@ impl<'a> SeriesHeader<'a> {
 }
 
 /// A tube current that such noise goes with, mA.
-fn tube_current_ma(dose: Dose) -> f64 {
+fn tube_current_ma(dose: Dose) -> &'static str {
     match dose {
-        Dose::None | Dose::Standard => 200.0,
-        Dose::Low => 40.0,
-        Dose::UltraLow => 12.0,
+        Dose::None | Dose::Standard => "200",
+        Dose::Low => "40",
+        Dose::UltraLow => "12",
     }
 }
