@@ -1,0 +1,310 @@
+//! Why an object was refused: what, where and what to do, never whose.
+
+use super::Attribute;
+use crate::error::Class;
+
+/// Why a file, a series or its pixel data were refused. Names the attribute and the UID, never the patient.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused the file or folder.
+    #[error("cannot be read ({kind}); check that it exists, its permissions and the disk")]
+    Io {
+        /// What the operating system said.
+        kind: std::io::ErrorKind,
+    },
+    /// A file without a byte.
+    #[error("the file is empty; copy it again from its source")]
+    Empty,
+    /// Lacks the mark of a DICOM file (PS3.10 7.1).
+    #[error("not a DICOM file: DICM is missing at byte 128")]
+    NotDicom,
+    /// A DICOMDIR, which only lists other files.
+    #[error("a DICOMDIR index; the files that it lists are read by themselves")]
+    Dicomdir,
+    /// The bytes end inside an element.
+    #[error("the file ends in or after {last}; copy it again from its source")]
+    Truncated {
+        /// The last element whose header was read.
+        last: Attribute,
+    },
+    /// The bytes do not parse as a data set.
+    #[error("no valid data set after {last}; copy it again from its source")]
+    Malformed {
+        /// The last element whose header was read.
+        last: Attribute,
+    },
+    /// More bytes before the pixel data than any image needs.
+    #[error(
+        "the attributes up to {last} exceed {limit_bytes} bytes; the file is damaged or no image"
+    )]
+    HeaderTooLarge {
+        /// The element that went beyond the limit.
+        last: Attribute,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// No reader for this transfer syntax.
+    #[error("{attribute} {found} is not supported; send the series uncompressed", attribute = Attribute::TRANSFER_SYNTAX_UID)]
+    TransferSyntax {
+        /// The UID, as found.
+        found: String,
+    },
+    /// A required attribute is absent or empty.
+    #[error("{attribute} is missing; ask the sender for complete objects (object {uid})")]
+    Missing {
+        /// Which.
+        attribute: Attribute,
+        /// SOP Instance UID, or `unknown`.
+        uid: String,
+    },
+    /// An attribute's value breaks the standard or cannot be.
+    #[error("{attribute} is {found:?}, {needed} needed (object {uid})")]
+    BadValue {
+        /// Which.
+        attribute: Attribute,
+        /// The value as text, shortened.
+        found: String,
+        /// What would be right, in words.
+        needed: &'static str,
+        /// SOP Instance UID, or `unknown`.
+        uid: String,
+    },
+    /// A valid value that this program does not handle.
+    #[error("{attribute} is {found:?}, only {supported} supported (object {uid})")]
+    Unsupported {
+        /// Which.
+        attribute: Attribute,
+        /// The value as text.
+        found: String,
+        /// What is supported, in words.
+        supported: &'static str,
+        /// SOP Instance UID.
+        uid: String,
+    },
+    /// Not an image of a kind that is read.
+    #[error("{attribute} is {found}, only CT Image Storage is read (object {uid})", attribute = Attribute::SOP_CLASS_UID)]
+    SopClass {
+        /// SOP Class UID.
+        found: String,
+        /// SOP Instance UID.
+        uid: String,
+    },
+    /// Enhanced CT: one object with many frames.
+    #[error("an Enhanced CT object; export it as classic CT Image Storage (object {uid})")]
+    EnhancedCt {
+        /// SOP Instance UID.
+        uid: String,
+    },
+    /// A scout view.
+    #[error("a localizer, not a volume (object {uid})")]
+    Localizer {
+        /// SOP Instance UID.
+        uid: String,
+    },
+    /// A secondary capture, such as a screenshot or a dose page.
+    #[error("a secondary capture, not an acquired image (object {uid})")]
+    SecondaryCapture {
+        /// SOP Instance UID.
+        uid: String,
+    },
+    /// Made from other images: reformats, projections, colour maps.
+    #[error(
+        "an image derived from others (Image Type DERIVED, SECONDARY); send the original series (object {uid})"
+    )]
+    Derived {
+        /// SOP Instance UID.
+        uid: String,
+    },
+    /// Stored values that do not mean HU.
+    #[error("{attribute} is {found:?}: the values are no Hounsfield units (object {uid})", attribute = Attribute::RESCALE_TYPE)]
+    NotHounsfield {
+        /// Rescale Type, as found.
+        found: String,
+        /// SOP Instance UID.
+        uid: String,
+    },
+    /// A volume needs two slices at least.
+    #[error("{count} slice(s) make no volume (series {uid})")]
+    TooFewSlices {
+        /// How many there are.
+        count: usize,
+        /// Series Instance UID.
+        uid: String,
+    },
+    /// Slices of one series differ in what must be equal.
+    #[error("{attribute} differs between the slices; split the series (series {uid})")]
+    Mixed {
+        /// What differs.
+        attribute: Attribute,
+        /// Series Instance UID.
+        uid: String,
+    },
+    /// One SOP Instance UID, two different headers.
+    #[error("{attribute} names two different objects; remove the wrong one (object {uid})", attribute = Attribute::SOP_INSTANCE_UID)]
+    ConflictingDuplicates {
+        /// SOP Instance UID.
+        uid: String,
+    },
+    /// Two slices at one place: several phases or reconstructions in one series.
+    #[error("{count} slice(s) lie where another one lies, by {attribute}; split the series (series {uid})", attribute = Attribute::IMAGE_POSITION_PATIENT)]
+    SamePosition {
+        /// How many are too many.
+        count: usize,
+        /// Series Instance UID.
+        uid: String,
+    },
+    /// The positions leave gaps of whole slices.
+    #[error("{count} slice(s) are missing, by {attribute}; send the whole series (series {uid})", attribute = Attribute::IMAGE_POSITION_PATIENT)]
+    MissingSlices {
+        /// How many.
+        count: usize,
+        /// Series Instance UID.
+        uid: String,
+    },
+    /// The slices are not equally spaced.
+    #[error("a slice lies {deviation_mm:.2} mm off equal spacing, by {attribute}; send a reconstruction of equal increments (series {uid})", attribute = Attribute::IMAGE_POSITION_PATIENT)]
+    UnevenSpacing {
+        /// Largest distance of a slice from its place on the regular grid, mm.
+        deviation_mm: f64,
+        /// Series Instance UID.
+        uid: String,
+    },
+    /// The stacking direction is too far from the slices' normal.
+    #[error("the slices are stacked {tilt_deg:.0} degrees off their normal, by {attribute}; 45 are allowed (series {uid})", attribute = Attribute::IMAGE_POSITION_PATIENT)]
+    Tilt {
+        /// Angle between stacking direction and normal, degrees.
+        tilt_deg: f64,
+        /// Series Instance UID.
+        uid: String,
+    },
+    /// The series is larger than allowed.
+    #[error(
+        "{voxels} voxels, the limit is {limit}; raise input.max_voxels if there is memory (series {uid})"
+    )]
+    TooManyVoxels {
+        /// Slices × rows × columns.
+        voxels: u64,
+        /// The limit.
+        limit: u64,
+        /// Series Instance UID.
+        uid: String,
+    },
+    /// The machine has not enough memory for the series.
+    #[error("no memory for {bytes} bytes of samples; close other programs (series {uid})")]
+    OutOfMemory {
+        /// Bytes asked for.
+        bytes: u64,
+        /// Series Instance UID.
+        uid: String,
+    },
+    /// Pixel data shorter or longer than rows, columns and bits say.
+    #[error("{attribute} holds {found_bytes} bytes, {needed_bytes} are declared; copy the file again (object {uid})", attribute = Attribute::PIXEL_DATA)]
+    PixelDataLength {
+        /// Bytes found.
+        found_bytes: u64,
+        /// Bytes that rows, columns and Bits Allocated ask for.
+        needed_bytes: u64,
+        /// SOP Instance UID.
+        uid: String,
+    },
+    /// The compressed image is not the one that the header describes.
+    #[error("the compressed image in {attribute} has {found}, the header says {needed} (object {uid})", attribute = Attribute::PIXEL_DATA)]
+    Codestream {
+        /// What the codestream declares.
+        found: String,
+        /// What the attributes declare.
+        needed: String,
+        /// SOP Instance UID.
+        uid: String,
+    },
+    /// The compressed image cannot be decoded.
+    #[error("{attribute} cannot be decoded, transfer syntax {transfer_syntax_uid}; send it uncompressed (object {uid})", attribute = Attribute::PIXEL_DATA)]
+    Decode {
+        /// Transfer Syntax UID.
+        transfer_syntax_uid: String,
+        /// SOP Instance UID.
+        uid: String,
+    },
+    /// A parser or decoder met damage that it did not foresee.
+    #[error("damaged beyond what the decoder foresees; send the object again (object {uid})")]
+    DecoderPanicked {
+        /// SOP Instance UID, or `unknown`.
+        uid: String,
+    },
+    /// Somebody asked to stop.
+    #[error("stopped on request")]
+    Cancelled,
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Io { .. } | Self::OutOfMemory { .. } | Self::Cancelled => Class::Environment,
+            Self::Dicomdir
+            | Self::TransferSyntax { .. }
+            | Self::Unsupported { .. }
+            | Self::SopClass { .. }
+            | Self::EnhancedCt { .. }
+            | Self::Localizer { .. }
+            | Self::SecondaryCapture { .. }
+            | Self::Derived { .. }
+            | Self::NotHounsfield { .. }
+            | Self::TooFewSlices { .. }
+            | Self::SamePosition { .. }
+            | Self::MissingSlices { .. }
+            | Self::UnevenSpacing { .. }
+            | Self::Mixed { .. }
+            | Self::Tilt { .. } => Class::Unsupported,
+            Self::HeaderTooLarge { .. } | Self::TooManyVoxels { .. } => Class::Limits,
+            Self::Empty
+            | Self::NotDicom
+            | Self::Truncated { .. }
+            | Self::Malformed { .. }
+            | Self::Missing { .. }
+            | Self::BadValue { .. }
+            | Self::ConflictingDuplicates { .. }
+            | Self::PixelDataLength { .. }
+            | Self::Codestream { .. }
+            | Self::Decode { .. }
+            | Self::DecoderPanicked { .. } => Class::Input,
+        }
+    }
+
+    /// A stable kebab-case code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "io",
+            Self::Empty => "empty-file",
+            Self::NotDicom => "not-dicom",
+            Self::Dicomdir => "dicomdir",
+            Self::Truncated { .. } => "truncated",
+            Self::Malformed { .. } => "malformed",
+            Self::HeaderTooLarge { .. } => "header-too-large",
+            Self::TransferSyntax { .. } => "transfer-syntax",
+            Self::Missing { .. } => "missing-attribute",
+            Self::BadValue { .. } => "bad-value",
+            Self::Unsupported { .. } => "unsupported-value",
+            Self::SopClass { .. } => "sop-class",
+            Self::EnhancedCt { .. } => "enhanced-ct",
+            Self::Localizer { .. } => "localizer",
+            Self::SecondaryCapture { .. } => "secondary-capture",
+            Self::Derived { .. } => "derived",
+            Self::NotHounsfield { .. } => "not-hounsfield",
+            Self::TooFewSlices { .. } => "too-few-slices",
+            Self::Mixed { .. } => "mixed-slices",
+            Self::ConflictingDuplicates { .. } => "conflicting-duplicates",
+            Self::SamePosition { .. } => "same-position",
+            Self::MissingSlices { .. } => "missing-slices",
+            Self::UnevenSpacing { .. } => "uneven-spacing",
+            Self::Tilt { .. } => "tilt",
+            Self::TooManyVoxels { .. } => "too-many-voxels",
+            Self::OutOfMemory { .. } => "out-of-memory",
+            Self::PixelDataLength { .. } => "pixel-data-length",
+            Self::Codestream { .. } => "codestream",
+            Self::Decode { .. } => "decode",
+            Self::DecoderPanicked { .. } => "decoder-panicked",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! What damaged, foreign and malicious files do: a coded refusal each, and the rest is read.
+
+use super::fixture::{
+    COLUMNS, ROWS, at, bytes, only_refusal, only_series, read, slice, with, without, write,
+    write_as,
+};
+use super::{Error, Inventory, header, load, read_paths};
+use dicom_core::value::PixelFragmentSequence;
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
+use glam::DVec3;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tempfile::{TempDir, tempdir};
+
+const MAX_VOXELS: u64 = 1 << 20;
+const RLE: &str = uids::RLE_LOSSLESS;
+
+fn folder_of(objects: impl IntoIterator<Item = InMemDicomObject>) -> TempDir {
+    let folder = tempdir().unwrap();
+    for (i, object) in objects.into_iter().enumerate() {
+        write(folder.path(), &format!("{i}.dcm"), object);
+    }
+    folder
+}
+
+fn unreadable_codes(inventory: &Inventory) -> Vec<&'static str> {
+    inventory
+        .unreadable
+        .iter()
+        .map(|u| u.error.code())
+        .collect()
+}
+
+fn encapsulated(object: InMemDicomObject, fragment: Vec<u8>) -> InMemDicomObject {
+    let mut object = without(object, tags::PIXEL_DATA);
+    let fragments = PixelFragmentSequence::new(vec![], vec![fragment]);
+    object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, fragments));
+    object
+}
+
+/// A data set of explicit little endian elements behind a valid File Meta Information.
+fn file_with_data_set(data_set: &[u8]) -> Vec<u8> {
+    let mut file = bytes(InMemDicomObject::from_element_iter([
+        DataElement::new(
+            tags::SOP_CLASS_UID,
+            VR::UI,
+            PrimitiveValue::from(uids::CT_IMAGE_STORAGE),
+        ),
+        DataElement::new(
+            tags::SOP_INSTANCE_UID,
+            VR::UI,
+            PrimitiveValue::from("1.2.3"),
+        ),
+    ]));
+    file.extend(data_set);
+    file
+}
+
+fn refusal_of(file: &[u8]) -> Error {
+    let folder = tempdir().unwrap();
+    fs::write(folder.path().join("a.dcm"), file).unwrap();
+    let mut inventory = read(folder.path());
+    assert_eq!(inventory.unreadable.len(), 1);
+    inventory.unreadable.remove(0).error
+}
+
+#[test]
+fn a_batch_goes_on_beside_files_that_are_no_dicom() {
+    let folder = folder_of((0..3).map(slice));
+    let path = |name: &str| folder.path().join(name);
+    let whole = bytes(slice(7));
+    fs::create_dir(path("deep")).unwrap();
+    fs::write(path("deep/a-truncated.dcm"), &whole[..whole.len() - 9]).unwrap();
+    fs::write(path("deep/b-empty"), []).unwrap();
+    fs::write(path("deep/c-random.DCM"), [0x5a; 3000]).unwrap();
+    fs::write(path("deep/notes.txt"), "not DICOM").unwrap();
+    let inventory = read_paths(&[folder.path().to_owned(), path("missing")], &|_| ());
+    assert_eq!(
+        unreadable_codes(&inventory),
+        ["truncated", "empty-file", "not-dicom", "io"]
+    );
+    assert_eq!(
+        inventory.skipped.into_iter().collect::<Vec<_>>(),
+        [("not-dicom", 1)]
+    );
+    assert_eq!(inventory.studies[0].series[0].instances.len(), 3);
+}
+
+#[test]
+fn a_file_that_was_named_itself_is_never_passed_over_in_silence() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("notes.txt");
+    fs::write(&path, "not DICOM").unwrap();
+    assert_eq!(
+        unreadable_codes(&read_paths(&[path], &|_| ())),
+        ["not-dicom"]
+    );
+}
+
+#[test]
+fn every_file_is_read_once_and_counted() {
+    let folder = folder_of((0..3).map(slice));
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("loop")).unwrap();
+    let (calls, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let paths = [folder.path().to_owned(), folder.path().join("1.dcm")];
+    let inventory = read_paths(&paths, &|done| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        most.fetch_max(done, Ordering::Relaxed);
+    });
+    assert_eq!(inventory.unreadable, []);
+    assert_eq!(inventory.studies[0].series[0].warnings, []);
+    assert_eq!((calls.into_inner(), most.into_inner()), (3, 3));
+}
+
+#[test]
+fn a_dicomdir_is_skipped() {
+    let directory = without(slice(0), tags::PIXEL_DATA);
+    let class = uids::MEDIA_STORAGE_DIRECTORY_STORAGE;
+    let folder = folder_of([with(directory, tags::SOP_CLASS_UID, VR::UI, class)]);
+    let inventory = read(folder.path());
+    assert_eq!(inventory.skipped["dicomdir"], 1);
+    assert!(inventory.studies.is_empty() && inventory.unreadable.is_empty());
+}
+
+#[test]
+fn series_of_two_studies_are_kept_apart_and_ordered_by_uid() {
+    let other = |z, study: &str, series: &str| {
+        let object = with(slice(z), tags::STUDY_INSTANCE_UID, VR::UI, study);
+        let object = with(object, tags::SERIES_INSTANCE_UID, VR::UI, series);
+        with(
+            object,
+            tags::SOP_INSTANCE_UID,
+            VR::UI,
+            format!("{series}.{z}"),
+        )
+    };
+    let names = [
+        ("1.2.9", "1.2.9.1"),
+        ("1.2.4", "1.2.4.2"),
+        ("1.2.4", "1.2.4.1"),
+    ];
+    let folder = folder_of(
+        names
+            .iter()
+            .flat_map(|(t, s)| [other(0, t, s), other(1, t, s)]),
+    );
+    let inventory = read(folder.path());
+    let found: Vec<_> = inventory
+        .studies
+        .iter()
+        .flat_map(|t| {
+            t.series
+                .iter()
+                .map(|s| (t.study_instance_uid.as_str(), s.uid()))
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("1.2.4", "1.2.4.1"),
+            ("1.2.4", "1.2.4.2"),
+            ("1.2.9", "1.2.9.1")
+        ]
+    );
+}
+
+#[test]
+fn a_localizer_among_the_slices_is_left_out_with_a_warning() {
+    let scout = with(
+        slice(9),
+        tags::IMAGE_TYPE,
+        VR::CS,
+        "ORIGINAL\\PRIMARY\\LOCALIZER",
+    );
+    let folder = folder_of([slice(0), slice(1), scout]);
+    let series = only_series(folder.path());
+    assert_eq!(series.instances.len(), 2);
+    assert_eq!(series.warnings[0].code(), "instances-left-out");
+}
+
+#[test]
+fn samples_are_the_same_in_every_uncompressed_syntax() {
+    for syntax in [
+        uids::IMPLICIT_VR_LITTLE_ENDIAN,
+        uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        "1.2.840.10008.1.2.2",
+        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    ] {
+        let folder = tempdir().unwrap();
+        for z in 0..2 {
+            write_as(folder.path(), &format!("{z}.dcm"), slice(z), syntax);
+        }
+        let volume = load(&only_series(folder.path()), MAX_VOXELS, None).unwrap();
+        let expected: Vec<u16> = (0..24).chain(100..124).collect();
+        assert_eq!(volume.samples, expected, "{syntax}");
+        assert_eq!(volume.hu([1, 0, 2]), 102.0 - 1024.0);
+    }
+}
+
+#[test]
+fn signed_twelve_bit_samples_lose_their_overlay_bits() {
+    let object = |z| {
+        let object = with(slice(z), tags::PIXEL_REPRESENTATION, VR::US, 1_u16);
+        let object = with(object, tags::BITS_STORED, VR::US, 12_u16);
+        let object = with(object, tags::HIGH_BIT, VR::US, 11_u16);
+        let samples = vec![0xf005_u16; usize::from(ROWS * COLUMNS - 1)];
+        let samples = [vec![0x0fff], samples].concat();
+        with(
+            object,
+            tags::PIXEL_DATA,
+            VR::OW,
+            PrimitiveValue::U16(samples.into()),
+        )
+    };
+    let folder = folder_of([object(0), object(1)]);
+    let volume = load(&only_series(folder.path()), MAX_VOXELS, None).unwrap();
+    assert_eq!((volume.stored(0), volume.stored(1)), (-1, 5));
+}
+
+#[test]
+fn eight_bit_samples_are_widened() {
+    let object = |z| {
+        let object = with(slice(z), tags::BITS_ALLOCATED, VR::US, 8_u16);
+        let object = with(object, tags::BITS_STORED, VR::US, 8_u16);
+        let object = with(object, tags::HIGH_BIT, VR::US, 7_u16);
+        let object = with(object, tags::ROWS, VR::US, 1_u16);
+        let object = with(object, tags::COLUMNS, VR::US, 3_u16);
+        with(
+            object,
+            tags::PIXEL_DATA,
+            VR::OB,
+            PrimitiveValue::U8(vec![1, 2, 255, 0].into()),
+        )
+    };
+    let folder = folder_of([object(0), object(1)]);
+    let volume = load(&only_series(folder.path()), MAX_VOXELS, None).unwrap();
+    assert_eq!(volume.samples, [1, 2, 255, 1, 2, 255]);
+}
+
+#[test]
+fn pixel_data_of_another_length_than_declared_are_refused() {
+    let of_length = |n: usize| {
+        let samples = PrimitiveValue::U16(vec![0; n].into());
+        folder_of([with(slice(0), tags::PIXEL_DATA, VR::OW, samples)])
+    };
+    assert_eq!(only_refusal(of_length(23).path()), "pixel-data-length");
+    assert_eq!(only_refusal(of_length(48).path()), "pixel-data-length");
+    let none = folder_of([without(slice(0), tags::PIXEL_DATA)]);
+    assert_eq!(only_refusal(none.path()), "missing-attribute");
+}
+
+#[test]
+fn absurd_sizes_are_refused_before_anything_is_allocated() {
+    let absurd = |z| {
+        let object = with(slice(z), tags::ROWS, VR::US, 65_535_u16);
+        with(object, tags::COLUMNS, VR::US, 65_535_u16)
+    };
+    assert_eq!(
+        only_refusal(folder_of([absurd(0)]).path()),
+        "pixel-data-length"
+    );
+    let folder = tempdir().unwrap();
+    for z in 0..2 {
+        let object = encapsulated(absurd(z), vec![0; 64]);
+        write_as(folder.path(), &format!("{z}.dcm"), object, RLE);
+    }
+    let error = load(&only_series(folder.path()), MAX_VOXELS, None).unwrap_err();
+    assert_eq!(error.code(), "too-many-voxels");
+}
+
+#[test]
+fn a_compressed_image_of_another_size_is_refused_before_it_is_decoded() {
+    let frame_header = [
+        0xff, 0xd8, 0xff, 0xc3, 0, 11, 16, 0xff, 0xff, 0xff, 0xff, 1, 1, 0x11, 0, 0,
+    ];
+    let folder = tempdir().unwrap();
+    for z in 0..2 {
+        let object = encapsulated(slice(z), frame_header.to_vec());
+        write_as(
+            folder.path(),
+            &format!("{z}.dcm"),
+            object,
+            uids::JPEG_LOSSLESS_SV1,
+        );
+    }
+    let error = load(&only_series(folder.path()), MAX_VOXELS, None).unwrap_err();
+    assert_eq!(error.code(), "codestream");
+}
+
+#[test]
+fn a_decoder_that_panics_is_a_coded_error() {
+    // One segment of RLE where two are needed, then two that end too early.
+    let mut too_short = [2_u32, 64, 66]
+        .iter()
+        .flat_map(|n| n.to_le_bytes())
+        .collect::<Vec<u8>>();
+    too_short.resize(64, 0);
+    too_short.extend([0, 1, 0, 2]);
+    for (fragment, code) in [(vec![0; 64], "decode"), (too_short, "decoder-panicked")] {
+        let folder = tempdir().unwrap();
+        for z in 0..2 {
+            let object = encapsulated(slice(z), fragment.clone());
+            write_as(folder.path(), &format!("{z}.dcm"), object, RLE);
+        }
+        let error = load(&only_series(folder.path()), MAX_VOXELS, None).unwrap_err();
+        assert_eq!(error.code(), code);
+    }
+}
+
+#[test]
+fn an_element_that_claims_four_gigabytes_is_refused() {
+    let claim = [
+        0x09, 0, 0x01, 0x10, b'O', b'B', 0, 0, 0xf0, 0xff, 0xff, 0xff, 1, 2,
+    ];
+    assert_eq!(
+        refusal_of(&file_with_data_set(&claim)).code(),
+        "header-too-large"
+    );
+}
+
+#[test]
+fn file_meta_information_that_claims_too_much_is_refused() {
+    let mut long_group = bytes(slice(0));
+    long_group[140..144].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert_eq!(refusal_of(&long_group).code(), "truncated");
+    let mut long_value = bytes(slice(0));
+    // (0002,0001) is OB with a 4-byte length at offset 8 of the element.
+    long_value[152..156].copy_from_slice(&0x7fff_fff0_u32.to_le_bytes());
+    assert_eq!(refusal_of(&long_value).code(), "header-too-large");
+}
+
+#[test]
+fn sequences_nested_without_end_are_refused() {
+    let open = [0x08, 0, 0x40, 0x11, b'S', b'Q', 0, 0, 255, 255, 255, 255];
+    let item = [0xfe, 0xff, 0x00, 0xe0, 255, 255, 255, 255];
+    let nested = [open.as_slice(), &item].concat().repeat(100_000);
+    assert_eq!(refusal_of(&file_with_data_set(&nested)).code(), "malformed");
+}
+
+#[test]
+fn a_set_flag_stops_the_decoding() {
+    let folder = folder_of([slice(0), slice(1)]);
+    let stopped = load(
+        &only_series(folder.path()),
+        MAX_VOXELS,
+        Some(&AtomicBool::new(true)),
+    );
+    assert_eq!(stopped.unwrap_err(), Error::Cancelled);
+}
+
+#[test]
+fn a_header_holds_everything_but_the_pixel_data() {
+    let folder = folder_of([slice(0), slice(1)]);
+    let series = only_series(folder.path());
+    let object = header(&series.instances[0]).unwrap();
+    assert_eq!(
+        object
+            .element(tags::PATIENT_NAME)
+            .unwrap()
+            .to_str()
+            .unwrap(),
+        "Secret^Name"
+    );
+    assert!(object.get(tags::PIXEL_DATA).is_none());
+    write(folder.path(), "0.dcm", slice(5));
+    assert_eq!(
+        header(&series.instances[0]).unwrap_err().code(),
+        "missing-attribute"
+    );
+}
+
+fn read_and_load(folder: &Path) {
+    for study in read(folder).studies {
+        for series in &study.series {
+            let _coded = load(series, MAX_VOXELS, None);
+        }
+    }
+}
+
+#[test]
+fn a_file_cut_off_anywhere_never_panics() {
+    let folder = folder_of([slice(0)]);
+    let whole = bytes(slice(1));
+    for end in 1..whole.len() {
+        fs::write(folder.path().join("1.dcm"), &whole[..end]).unwrap();
+        let inventory = read(folder.path());
+        assert_eq!(
+            inventory.unreadable.len() + inventory.studies[0].left_out.len(),
+            2,
+            "{end}"
+        );
+    }
+}
+
+#[test]
+fn mutated_bytes_never_panic() {
+    const SEED: u64 = 20_240_611;
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    let folder = folder_of([slice(0)]);
+    let whole = bytes(at(slice(1), DVec3::new(-10.0, 20.0, 2.0)));
+    for _ in 0..4000 {
+        let mut mutated = whole.clone();
+        for _ in 0..random.random_range(1..6) {
+            let place = random.random_range(128..mutated.len());
+            mutated[place] = random.random();
+        }
+        fs::write(folder.path().join("1.dcm"), &mutated).unwrap();
+        read_and_load(folder.path());
+    }
+}

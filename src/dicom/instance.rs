@@ -1,0 +1,548 @@
+//! One CT image with the attributes that make it a slice of a volume.
+//!
+//! In: a parsed header. Out: an [`Instance`] whose numbers are finite and consistent.
+//! Refused: other SOP classes, localizers, derived images, missing or impossible geometry and pixel formats.
+
+use super::attribute::Attributes;
+use super::{Attribute, Error};
+use crate::volume::Rescale;
+use dicom_core::Tag;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
+use glam::DVec3;
+use std::path::{Path, PathBuf};
+
+/// Attributes of one SOP Instance that the pipeline uses; pixel data stay in the file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Instance {
+    /// The file it was read from; never shown with patient attributes.
+    pub path: PathBuf,
+    /// Transfer Syntax UID (0002,0010).
+    pub transfer_syntax_uid: String,
+    /// SOP Class UID (0008,0016).
+    pub sop_class_uid: String,
+    /// SOP Instance UID (0008,0018).
+    pub sop_instance_uid: String,
+    /// Study Instance UID (0020,000D).
+    pub study_instance_uid: String,
+    /// Series Instance UID (0020,000E).
+    pub series_instance_uid: String,
+    /// Frame of Reference UID (0020,0052).
+    pub frame_of_reference_uid: Option<String>,
+    /// Modality (0008,0060).
+    pub modality: String,
+    /// Image Type (0008,0008).
+    pub image_type: Vec<String>,
+    /// Rows (0028,0010) and Columns (0028,0011).
+    pub rows_columns: [usize; 2],
+    /// Pixel Representation (0028,0103) is 1.
+    pub signed: bool,
+    /// Bits Allocated (0028,0100): 8 or 16.
+    pub bits_allocated: u32,
+    /// Bits Stored (0028,0101): 1 to Bits Allocated.
+    pub bits_stored: u32,
+    /// Image Position (Patient) (0020,0032), LPS mm.
+    pub position_lps_mm: DVec3,
+    /// Image Orientation (Patient) (0020,0037): direction of a row (towards higher columns), then of a column.
+    pub orientation: [DVec3; 2],
+    /// Pixel Spacing (0028,0030): between rows, between columns, mm.
+    pub pixel_spacing_mm: [f64; 2],
+    /// Slice Thickness (0018,0050), mm.
+    pub slice_thickness_mm: Option<f64>,
+    /// Rescale Slope and Intercept.
+    pub rescale: Rescale,
+    /// Pixel Padding Value to Range Limit, stored values.
+    pub padding: Option<(i32, i32)>,
+    /// Body Part Examined (0018,0015).
+    pub body_part: Option<String>,
+    /// Convolution Kernel (0018,1210), its values joined by backslashes.
+    pub kernel: Option<String>,
+    /// Contrast/Bolus Agent (0018,0010) is not empty.
+    pub contrast: bool,
+    /// Manufacturer (0008,0070).
+    pub manufacturer: Option<String>,
+    /// Series Number (0020,0011).
+    pub series_number: Option<i64>,
+}
+
+/// What names an object, whether or not it is a slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) sop_class_uid: String,
+    pub(crate) sop_instance_uid: String,
+    pub(crate) study_instance_uid: String,
+    pub(crate) series_instance_uid: String,
+    pub(crate) modality: String,
+}
+
+/// Furthest patient coordinate that is believed, mm.
+const MAX_COORDINATE_MM: f64 = 1e5;
+
+/// Pixel spacings that are believed, mm.
+const SPACING_RANGE_MM: std::ops::RangeInclusive<f64> = 1e-3..=100.0;
+
+/// How far direction cosines may be from unit length and a right angle; some writers round to three digits.
+const ORTHONORMAL_TOLERANCE: f64 = 2e-3;
+
+/// Largest rescale slope and intercept that are believed, HU.
+const MAX_RESCALE: f64 = 1e6;
+
+impl Identity {
+    /// Reads the UIDs, which must be valid since they name folders and references.
+    pub(crate) fn from_object(object: &InMemDicomObject) -> Result<Self, Error> {
+        let sop_instance_uid = Attributes::new(object, "unknown").uid(tags::SOP_INSTANCE_UID)?;
+        let attributes = Attributes::new(object, &sop_instance_uid);
+        Ok(Self {
+            sop_class_uid: attributes.uid(tags::SOP_CLASS_UID)?,
+            study_instance_uid: attributes.uid(tags::STUDY_INSTANCE_UID)?,
+            series_instance_uid: attributes.uid(tags::SERIES_INSTANCE_UID)?,
+            modality: attributes.shown(tags::MODALITY),
+            sop_instance_uid,
+        })
+    }
+}
+
+impl Instance {
+    /// Reads and checks the attributes of a classic CT image.
+    ///
+    /// # Errors
+    /// A coded refusal that names the attribute: another SOP class, a localizer, derived or non-HU image, a pixel format
+    /// other than 8 or 16 bits greyscale, or geometry and rescale that are missing, not finite or impossible.
+    ///
+    /// Source: PS3.3 C.7.6.2 (Image Plane), C.7.6.3 (Image Pixel), C.8.2.1 (CT Image).
+    pub fn from_object(
+        path: &Path,
+        transfer_syntax_uid: &str,
+        object: &InMemDicomObject,
+    ) -> Result<Self, Error> {
+        let identity = Identity::from_object(object)?;
+        let attributes = Attributes::new(object, &identity.sop_instance_uid);
+        let image_type = check_kind(&identity, &attributes)?;
+        let pixels = Pixels::read(&attributes)?;
+        Ok(Self {
+            path: path.to_owned(),
+            transfer_syntax_uid: transfer_syntax_uid.to_owned(),
+            frame_of_reference_uid: attributes.optional_uid(tags::FRAME_OF_REFERENCE_UID)?,
+            modality: attributes.required_text(tags::MODALITY)?,
+            image_type,
+            rows_columns: pixels.rows_columns,
+            signed: pixels.signed,
+            bits_allocated: pixels.bits_allocated,
+            bits_stored: pixels.bits_stored,
+            position_lps_mm: position(&attributes)?,
+            orientation: orientation(&attributes)?,
+            pixel_spacing_mm: pixel_spacing(&attributes)?,
+            slice_thickness_mm: attributes
+                .optional_number(tags::SLICE_THICKNESS)
+                .unwrap_or(None),
+            rescale: rescale(&attributes)?,
+            padding: padding(&attributes, pixels.signed)?,
+            body_part: attributes.text(tags::BODY_PART_EXAMINED),
+            kernel: attributes.text(tags::CONVOLUTION_KERNEL),
+            contrast: attributes.text(tags::CONTRAST_BOLUS_AGENT).is_some(),
+            manufacturer: attributes.text(tags::MANUFACTURER),
+            series_number: attributes
+                .text(tags::SERIES_NUMBER)
+                .and_then(|n| n.parse().ok()),
+            sop_class_uid: identity.sop_class_uid,
+            sop_instance_uid: identity.sop_instance_uid,
+            study_instance_uid: identity.study_instance_uid,
+            series_instance_uid: identity.series_instance_uid,
+        })
+    }
+
+    /// Bytes of one slice as rows, columns and Bits Allocated declare them.
+    pub(crate) fn frame_bytes(&self) -> u64 {
+        let [rows, columns] = self.rows_columns;
+        rows as u64 * columns as u64 * u64::from(self.bits_allocated / 8)
+    }
+
+    /// Direction in which slices are stacked: row direction × column direction.
+    pub(crate) fn normal(&self) -> DVec3 {
+        self.orientation[0].cross(self.orientation[1])
+    }
+}
+
+/// Refuses what is not an acquired CT slice; gives the Image Type.
+fn check_kind(identity: &Identity, attributes: &Attributes) -> Result<Vec<String>, Error> {
+    let uid = identity.sop_instance_uid.clone();
+    match identity.sop_class_uid.as_str() {
+        uids::CT_IMAGE_STORAGE => {}
+        uids::ENHANCED_CT_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => {
+            return Err(Error::EnhancedCt { uid });
+        }
+        // The base class and its multi-frame children, `.7.1` to `.7.4`.
+        class
+            if class
+                .strip_prefix(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) =>
+        {
+            return Err(Error::SecondaryCapture { uid });
+        }
+        class => {
+            let found = class.to_owned();
+            return Err(Error::SopClass { found, uid });
+        }
+    }
+    let image_type = attributes.texts(tags::IMAGE_TYPE);
+    if image_type.iter().any(|value| value == "LOCALIZER") {
+        return Err(Error::Localizer { uid });
+    }
+    // Lossy compression alone makes DERIVED\PRIMARY; reformats and projections are DERIVED\SECONDARY (PS3.3 C.7.6.1.1.2).
+    if let [pixels, examination, ..] = &image_type[..]
+        && pixels == "DERIVED"
+        && examination == "SECONDARY"
+    {
+        return Err(Error::Derived { uid });
+    }
+    match attributes.text(tags::RESCALE_TYPE) {
+        Some(found) if found != "HU" => Err(Error::NotHounsfield {
+            found: attributes.shown(tags::RESCALE_TYPE),
+            uid,
+        }),
+        _ => Ok(image_type),
+    }
+}
+
+/// Image Pixel attributes (PS3.3 C.7.6.3).
+struct Pixels {
+    rows_columns: [usize; 2],
+    signed: bool,
+    bits_allocated: u32,
+    bits_stored: u32,
+}
+
+impl Pixels {
+    fn read(attributes: &Attributes) -> Result<Self, Error> {
+        let side = |tag: Tag| match attributes.count(tag)? {
+            0 => Err(attributes.bad(tag, "a positive number is")),
+            n => Ok(usize::from(n)),
+        };
+        let rows_columns = [side(tags::ROWS)?, side(tags::COLUMNS)?];
+        if attributes.count(tags::SAMPLES_PER_PIXEL)? != 1 {
+            return Err(attributes.unsupported(tags::SAMPLES_PER_PIXEL, "1 is"));
+        }
+        let frames = attributes.optional_number(tags::NUMBER_OF_FRAMES)?;
+        if frames.is_some_and(|n| n.total_cmp(&1.0).is_ne()) {
+            return Err(attributes.unsupported(tags::NUMBER_OF_FRAMES, "1 is"));
+        }
+        let signed = match attributes.count(tags::PIXEL_REPRESENTATION)? {
+            0 => false,
+            1 => true,
+            _ => return Err(attributes.bad(tags::PIXEL_REPRESENTATION, "0 or 1 is")),
+        };
+        let bits_allocated = attributes.count(tags::BITS_ALLOCATED)?;
+        if ![8, 16].contains(&bits_allocated) {
+            return Err(attributes.unsupported(tags::BITS_ALLOCATED, "8 and 16 are"));
+        }
+        let bits_stored = attributes.count(tags::BITS_STORED)?;
+        if !(1..=bits_allocated).contains(&bits_stored) {
+            return Err(attributes.bad(tags::BITS_STORED, "1 to Bits Allocated is"));
+        }
+        if attributes.count(tags::HIGH_BIT)? + 1 != bits_stored {
+            return Err(attributes.unsupported(tags::HIGH_BIT, "Bits Stored - 1 is"));
+        }
+        Ok(Self {
+            rows_columns,
+            signed,
+            bits_allocated: bits_allocated.into(),
+            bits_stored: bits_stored.into(),
+        })
+    }
+}
+
+fn position(attributes: &Attributes) -> Result<DVec3, Error> {
+    let tag = tags::IMAGE_POSITION_PATIENT;
+    let position = DVec3::from(attributes.vector::<3>(tag)?);
+    if position.abs().max_element() > MAX_COORDINATE_MM {
+        return Err(attributes.bad(tag, "coordinates within 100 m are"));
+    }
+    Ok(position)
+}
+
+fn orientation(attributes: &Attributes) -> Result<[DVec3; 2], Error> {
+    let tag = tags::IMAGE_ORIENTATION_PATIENT;
+    let [rx, ry, rz, cx, cy, cz] = attributes.vector::<6>(tag)?;
+    let (row, column) = (DVec3::new(rx, ry, rz), DVec3::new(cx, cy, cz));
+    let unit = |v: DVec3| (v.length() - 1.0).abs() <= ORTHONORMAL_TOLERANCE;
+    if !unit(row) || !unit(column) || row.dot(column).abs() > ORTHONORMAL_TOLERANCE {
+        return Err(attributes.bad(tag, "two perpendicular unit vectors are"));
+    }
+    let row = row.normalize();
+    Ok([row, column.reject_from_normalized(row).normalize()])
+}
+
+fn pixel_spacing(attributes: &Attributes) -> Result<[f64; 2], Error> {
+    let spacing = attributes.vector::<2>(tags::PIXEL_SPACING)?;
+    if spacing.iter().all(|mm| SPACING_RANGE_MM.contains(mm)) {
+        return Ok(spacing);
+    }
+    Err(attributes.bad(tags::PIXEL_SPACING, "two numbers from 0.001 to 100 mm are"))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "bounded by MAX_RESCALE; single precision is the pipeline's"
+)]
+fn rescale(attributes: &Attributes) -> Result<Rescale, Error> {
+    let slope = attributes.number(tags::RESCALE_SLOPE)?;
+    let intercept = attributes.number(tags::RESCALE_INTERCEPT)?;
+    if !(1.0 / MAX_RESCALE..=MAX_RESCALE).contains(&slope.abs()) {
+        return Err(attributes.bad(tags::RESCALE_SLOPE, "1e-6 to 1e6, but not zero, is"));
+    }
+    if intercept.abs() > MAX_RESCALE {
+        return Err(attributes.bad(tags::RESCALE_INTERCEPT, "-1e6 to 1e6 is"));
+    }
+    Ok(Rescale {
+        slope: slope as f32,
+        intercept: intercept as f32,
+    })
+}
+
+/// Pixel Padding Value (0028,0120) and Range Limit (0028,0121), PS3.3 C.7.5.1.1.2.
+fn padding(attributes: &Attributes, signed: bool) -> Result<Option<(i32, i32)>, Error> {
+    let stored = |tag| match attributes.optional_number(tag)? {
+        None => Ok(None),
+        Some(value) => stored_value(value, signed)
+            .map(Some)
+            .ok_or_else(|| attributes.bad(tag, "a stored value of 16 bits is")),
+    };
+    let Some(value) = stored(tags::PIXEL_PADDING_VALUE)? else {
+        return Ok(None);
+    };
+    let limit = stored(tags::PIXEL_PADDING_RANGE_LIMIT)?.unwrap_or(value);
+    Ok(Some((value.min(limit), value.max(limit))))
+}
+
+/// A 16-bit stored value; writers give it as US and as SS whatever the pixels are, so only its bits count.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "checked to be whole and in range"
+)]
+fn stored_value(value: f64, signed: bool) -> Option<i32> {
+    if value.fract() != 0.0 || !(-32_768.0..=65_535.0).contains(&value) {
+        return None;
+    }
+    let value = value as i32;
+    Some(match signed {
+        true if value > 32_767 => value - 65_536,
+        false if value < 0 => value + 65_536,
+        _ => value,
+    })
+}
+
+/// What must be equal in all slices of a volume, each with how to compare it.
+pub(crate) fn first_difference(a: &Instance, b: &Instance) -> Option<Attribute> {
+    // At 500 mm from the corner these move a voxel by 0.05 mm.
+    const COSINE_TOLERANCE: f64 = 1e-4;
+    const SPACING_TOLERANCE_MM: f64 = 1e-4;
+    let close = |a: DVec3, b: DVec3| (a - b).abs().max_element() <= COSINE_TOLERANCE;
+    let near = |a: f64, b: f64| (a - b).abs() <= SPACING_TOLERANCE_MM;
+    let [row, column] = a.orientation;
+    let [between_rows, between_columns] = a.pixel_spacing_mm;
+    let equal = [
+        (
+            tags::STUDY_INSTANCE_UID,
+            a.study_instance_uid == b.study_instance_uid,
+        ),
+        (
+            tags::SERIES_INSTANCE_UID,
+            a.series_instance_uid == b.series_instance_uid,
+        ),
+        (
+            tags::FRAME_OF_REFERENCE_UID,
+            a.frame_of_reference_uid == b.frame_of_reference_uid,
+        ),
+        (tags::MODALITY, a.modality == b.modality),
+        (tags::ROWS, a.rows_columns[0] == b.rows_columns[0]),
+        (tags::COLUMNS, a.rows_columns[1] == b.rows_columns[1]),
+        (tags::PIXEL_REPRESENTATION, a.signed == b.signed),
+        (tags::PIXEL_PADDING_VALUE, a.padding == b.padding),
+        (
+            tags::IMAGE_ORIENTATION_PATIENT,
+            close(row, b.orientation[0]) && close(column, b.orientation[1]),
+        ),
+        (
+            tags::PIXEL_SPACING,
+            near(between_rows, b.pixel_spacing_mm[0])
+                && near(between_columns, b.pixel_spacing_mm[1]),
+        ),
+    ];
+    equal
+        .into_iter()
+        .find(|(_, same)| !same)
+        .map(|(tag, _)| Attribute(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{instances, slice, with, without};
+    use super::*;
+    use dicom_core::{PrimitiveValue, VR};
+
+    fn read(object: &InMemDicomObject) -> Result<Instance, Error> {
+        Instance::from_object(Path::new("a.dcm"), uids::EXPLICIT_VR_LITTLE_ENDIAN, object)
+    }
+
+    fn refusal(tag: Tag, vr: VR, value: impl Into<PrimitiveValue>) -> &'static str {
+        read(&with(slice(0), tag, vr, value)).unwrap_err().code()
+    }
+
+    #[test]
+    fn a_ct_slice_is_read_with_its_geometry_and_format() {
+        let slice = &instances([slice(3)])[0];
+        assert_eq!(slice.position_lps_mm, DVec3::new(-10.0, 20.0, 6.0));
+        assert_eq!(slice.orientation, [DVec3::X, DVec3::Y]);
+        assert_eq!(slice.pixel_spacing_mm, [0.5, 0.75]);
+        assert_eq!(slice.rows_columns, [4, 6]);
+        assert_eq!(
+            (slice.bits_allocated, slice.bits_stored, slice.signed),
+            (16, 16, false)
+        );
+        assert_eq!(slice.kernel.as_deref(), Some("STANDARD"));
+        assert!(!slice.contrast);
+    }
+
+    #[test]
+    fn what_is_no_acquired_ct_slice_is_left_out_by_kind() {
+        let class = |uid: &str| refusal(tags::SOP_CLASS_UID, VR::UI, uid);
+        assert_eq!(class(uids::ENHANCED_CT_IMAGE_STORAGE), "enhanced-ct");
+        assert_eq!(
+            class(uids::SECONDARY_CAPTURE_IMAGE_STORAGE),
+            "secondary-capture"
+        );
+        assert_eq!(class("1.2.840.10008.5.1.4.1.1.7.4"), "secondary-capture");
+        assert_eq!(class("1.2.840.10008.5.1.4.1.1.77.1.4"), "sop-class");
+        assert_eq!(class(uids::MR_IMAGE_STORAGE), "sop-class");
+        let kind = |value: &str| refusal(tags::IMAGE_TYPE, VR::CS, value);
+        assert_eq!(kind("ORIGINAL\\PRIMARY\\LOCALIZER"), "localizer");
+        assert_eq!(kind("DERIVED\\SECONDARY\\MPR"), "derived");
+        assert_eq!(
+            refusal(tags::RESCALE_TYPE, VR::LO, "MGML"),
+            "not-hounsfield"
+        );
+        assert!(
+            read(&with(
+                slice(0),
+                tags::IMAGE_TYPE,
+                VR::CS,
+                "DERIVED\\PRIMARY\\AXIAL"
+            ))
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn impossible_geometry_is_refused() {
+        let spacing = |value: &str| refusal(tags::PIXEL_SPACING, VR::DS, value);
+        for bad in [
+            "0\\0.5", "-1\\1", "NaN\\1", "inf\\1", "1", "1\\1\\1", "1e9\\1", "abc\\1",
+        ] {
+            assert_eq!(spacing(bad), "bad-value", "{bad}");
+        }
+        let orientation = |value: &str| refusal(tags::IMAGE_ORIENTATION_PATIENT, VR::DS, value);
+        for bad in [
+            "1\\0\\0\\1\\0\\0",
+            "2\\0\\0\\0\\1\\0",
+            "0\\0\\0\\0\\0\\0",
+            "1\\0\\0\\0.1\\1\\0",
+        ] {
+            assert_eq!(orientation(bad), "bad-value", "{bad}");
+        }
+        assert_eq!(
+            refusal(tags::IMAGE_POSITION_PATIENT, VR::DS, "1e300\\0\\0"),
+            "bad-value"
+        );
+    }
+
+    #[test]
+    fn impossible_pixel_formats_are_refused() {
+        assert_eq!(refusal(tags::ROWS, VR::US, 0_u16), "bad-value");
+        assert_eq!(
+            refusal(tags::SAMPLES_PER_PIXEL, VR::US, 3_u16),
+            "unsupported-value"
+        );
+        assert_eq!(
+            refusal(tags::BITS_ALLOCATED, VR::US, 32_u16),
+            "unsupported-value"
+        );
+        assert_eq!(refusal(tags::BITS_STORED, VR::US, 17_u16), "bad-value");
+        assert_eq!(refusal(tags::HIGH_BIT, VR::US, 11_u16), "unsupported-value");
+        assert_eq!(
+            refusal(tags::NUMBER_OF_FRAMES, VR::IS, "2"),
+            "unsupported-value"
+        );
+        assert_eq!(
+            refusal(tags::PIXEL_REPRESENTATION, VR::US, 2_u16),
+            "bad-value"
+        );
+    }
+
+    #[test]
+    fn a_rescale_that_loses_the_values_is_refused() {
+        for bad in ["0", "nan", "1e-30", "-1e20"] {
+            assert_eq!(
+                refusal(tags::RESCALE_SLOPE, VR::DS, bad),
+                "bad-value",
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            refusal(tags::RESCALE_INTERCEPT, VR::DS, "1e12"),
+            "bad-value"
+        );
+    }
+
+    #[test]
+    fn every_required_attribute_is_missed_by_name() {
+        for tag in [
+            tags::SOP_INSTANCE_UID,
+            tags::STUDY_INSTANCE_UID,
+            tags::SERIES_INSTANCE_UID,
+            tags::SOP_CLASS_UID,
+            tags::MODALITY,
+            tags::IMAGE_POSITION_PATIENT,
+            tags::IMAGE_ORIENTATION_PATIENT,
+            tags::PIXEL_SPACING,
+            tags::ROWS,
+            tags::COLUMNS,
+            tags::BITS_ALLOCATED,
+            tags::RESCALE_SLOPE,
+            tags::RESCALE_INTERCEPT,
+        ] {
+            let error = read(&without(slice(0), tag)).unwrap_err();
+            assert!(
+                matches!(error, Error::Missing { attribute, .. } if attribute.0 == tag),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn padding_is_read_by_its_bits_whatever_its_representation() {
+        let signed = with(slice(0), tags::PIXEL_REPRESENTATION, VR::US, 1_u16);
+        let as_unsigned = with(
+            signed.clone(),
+            tags::PIXEL_PADDING_VALUE,
+            VR::US,
+            63_536_u16,
+        );
+        let as_signed = with(signed, tags::PIXEL_PADDING_VALUE, VR::SS, -2000_i16);
+        assert_eq!(read(&as_unsigned).unwrap().padding, Some((-2000, -2000)));
+        assert_eq!(read(&as_signed).unwrap().padding, Some((-2000, -2000)));
+        let range = with(
+            as_signed,
+            tags::PIXEL_PADDING_RANGE_LIMIT,
+            VR::SS,
+            -2010_i16,
+        );
+        assert_eq!(read(&range).unwrap().padding, Some((-2010, -2000)));
+    }
+
+    #[test]
+    fn no_error_shows_the_patients_name() {
+        let object = with(slice(0), tags::PIXEL_SPACING, VR::DS, "0\\0");
+        let error = read(&object).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("Secret"));
+    }
+}

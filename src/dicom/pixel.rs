@@ -1,0 +1,159 @@
+//! One slice's stored pixel values.
+//!
+//! In: an [`Instance`] and the place for its samples. Out: 16-bit samples, extended from Bits Stored.
+//! Refused: pixel data shorter or longer than declared, or a compressed image of another size.
+
+use super::Error;
+use super::codestream::{ImageSize, image_size};
+use super::file::{DataSet, PixelElement, guarded, read_object};
+use super::instance::Instance;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::DefaultDicomObject;
+use dicom_pixeldata::PixelDecoder;
+
+/// Reads the samples of one slice into `samples`, one a pixel, row by row.
+///
+/// Bits above Bits Stored (overlays of old) are masked: sign-extended for signed data, else zero.
+pub(crate) fn read_slice(instance: &Instance, samples: &mut [u16]) -> Result<(), Error> {
+    guarded(&instance.sop_instance_uid, || {
+        let mut data = DataSet::open(&instance.path)?;
+        match data.skip_to_pixel_data()? {
+            Some(PixelElement::Native(bytes)) => read_native(instance, &mut data, bytes, samples)?,
+            Some(PixelElement::Encapsulated) => read_encapsulated(instance, samples)?,
+            None => return Err(length_error(instance, 0)),
+        }
+        extend_stored_bits(samples, instance.bits_stored, instance.signed);
+        Ok(())
+    })
+}
+
+fn read_native(
+    instance: &Instance,
+    data: &mut DataSet,
+    found_bytes: u64,
+    samples: &mut [u16],
+) -> Result<(), Error> {
+    if found_bytes != instance.frame_bytes().next_multiple_of(2) {
+        return Err(length_error(instance, found_bytes));
+    }
+    if instance.bits_allocated == 8 {
+        let mut bytes = vec![0; samples.len().next_multiple_of(2)];
+        data.read_native(&mut bytes)?;
+        widen(&bytes, samples);
+        return Ok(());
+    }
+    data.read_native(bytemuck::cast_slice_mut(samples))?;
+    let from_file = if data.big_endian {
+        u16::from_be
+    } else {
+        u16::from_le
+    };
+    samples.iter_mut().for_each(|s| *s = from_file(*s));
+    Ok(())
+}
+
+fn read_encapsulated(instance: &Instance, samples: &mut [u16]) -> Result<(), Error> {
+    let object = read_object(&instance.path)?;
+    if instance.transfer_syntax_uid != uids::RLE_LOSSLESS {
+        check_codestream(instance, &object)?;
+    }
+    let decoded = object.decode_pixel_data().map_err(|_| Error::Decode {
+        transfer_syntax_uid: instance.transfer_syntax_uid.clone(),
+        uid: instance.sop_instance_uid.clone(),
+    })?;
+    let bytes = decoded.data();
+    if bytes.len() as u64 != instance.frame_bytes() {
+        return Err(length_error(instance, bytes.len() as u64));
+    }
+    if instance.bits_allocated == 8 {
+        widen(bytes, samples);
+        return Ok(());
+    }
+    for (sample, pair) in samples.iter_mut().zip(bytes.as_chunks().0) {
+        *sample = u16::from_le_bytes(*pair);
+    }
+    Ok(())
+}
+
+/// The codestream must be the image that the header describes: decoders trust it and allocate what it asks for.
+fn check_codestream(instance: &Instance, object: &DefaultDicomObject) -> Result<(), Error> {
+    let [rows, columns] = instance.rows_columns;
+    let fragments = object
+        .get(tags::PIXEL_DATA)
+        .and_then(|element| element.value().fragments())
+        .unwrap_or_default();
+    let size = fragments.first().and_then(|bytes| image_size(bytes));
+    let fits = |size: &ImageSize| {
+        [size.rows as usize, size.columns as usize] == [rows, columns]
+            && size.components == 1
+            && size.bits.next_multiple_of(8) == instance.bits_allocated
+    };
+    if size.as_ref().is_some_and(fits) {
+        return Ok(());
+    }
+    let found = size.map_or("no readable size".into(), |s| {
+        let ImageSize {
+            rows,
+            columns,
+            bits,
+            components,
+        } = s;
+        format!("{rows} x {columns} pixels, {bits} bits, {components} component(s)")
+    });
+    let needed = format!("{rows} x {columns}, {} bits, 1", instance.bits_allocated);
+    let uid = instance.sop_instance_uid.clone();
+    Err(Error::Codestream { found, needed, uid })
+}
+
+fn widen(bytes: &[u8], samples: &mut [u16]) {
+    for (sample, byte) in samples.iter_mut().zip(bytes) {
+        *sample = u16::from(*byte);
+    }
+}
+
+/// Extends `bits_stored` low bits to 16.
+fn extend_stored_bits(samples: &mut [u16], bits_stored: u32, signed: bool) {
+    let shift = 16_u32.saturating_sub(bits_stored);
+    if shift == 0 {
+        return;
+    }
+    for sample in samples {
+        let raised = *sample << shift;
+        *sample = if signed {
+            (raised.cast_signed() >> shift).cast_unsigned()
+        } else {
+            raised >> shift
+        };
+    }
+}
+
+fn length_error(instance: &Instance, found_bytes: u64) -> Error {
+    Error::PixelDataLength {
+        found_bytes,
+        needed_bytes: instance.frame_bytes(),
+        uid: instance.sop_instance_uid.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_above_bits_stored_are_masked_and_the_sign_is_extended() {
+        let raw = [0x0fff, 0xf7ff, 0x0800, 0xf000];
+        let mut unsigned = raw;
+        extend_stored_bits(&mut unsigned, 12, false);
+        assert_eq!(unsigned, [0x0fff, 0x07ff, 0x0800, 0]);
+        let mut signed = raw;
+        extend_stored_bits(&mut signed, 12, true);
+        assert_eq!(signed, [0xffff, 0x07ff, 0xf800, 0]);
+    }
+
+    #[test]
+    fn sixteen_stored_bits_stay_as_they_are() {
+        let mut samples = [0xf830, 0x7fff];
+        extend_stored_bits(&mut samples, 16, true);
+        assert_eq!(samples, [0xf830, 0x7fff]);
+    }
+}

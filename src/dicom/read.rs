@@ -1,0 +1,291 @@
+//! Files and folders to studies.
+//!
+//! In: paths. Out: an [`Inventory`] of studies and their series, with everything that is no series and why.
+//! Refused, file by file: what cannot be read or is no DICOM object; the rest of the batch goes on.
+
+use super::file::{PixelElement, guarded, read_header};
+use super::instance::Identity;
+use super::{Attribute, Error, Instance, Series};
+use crate::warning::Warning;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What was found below the given paths.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    /// By Study Instance UID.
+    pub studies: Vec<Study>,
+    /// Files and folders that should have been readable, by path.
+    pub unreadable: Vec<Unreadable>,
+    /// Files that were passed over for good reason, counted by code: `not-dicom`, `dicomdir`.
+    pub skipped: BTreeMap<&'static str, usize>,
+}
+
+/// A file or folder that could not be read.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{error}")]
+pub struct Unreadable {
+    /// Which; it may hold a patient's name, so it is for the person who gave it, not for logs.
+    pub path: PathBuf,
+    /// Why.
+    pub error: Error,
+}
+
+/// All series of one StudyInstanceUID.
+#[derive(Debug)]
+pub struct Study {
+    /// Study Instance UID.
+    pub study_instance_uid: String,
+    /// Series that are volumes, by Series Instance UID.
+    pub series: Vec<Series>,
+    /// Series that are not (localizers, secondary captures, broken ones), by Series Instance UID.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A series that no model runs on, and why.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{error}; left out (series {series_instance_uid})")]
+pub struct LeftOut {
+    /// Series Instance UID.
+    pub series_instance_uid: String,
+    /// Modality, where known.
+    pub modality: String,
+    /// The reason; of several, that of the first object by SOP Instance UID.
+    pub error: Error,
+}
+
+/// Reads the headers of all files below `paths`, in parallel, and groups them to studies and series.
+///
+/// Folders are searched to any depth, symbolic links followed, each file read once. `on_file` is called from any thread
+/// with the number of files done. Only [`Instance`]s are kept in memory. The result does not depend on the order of files.
+///
+/// A file without the mark of DICOM is passed over in silence, unless it was named itself, is empty or ends in `.dcm`.
+/// Nothing fails as a whole: what cannot be read stands in [`Inventory::unreadable`].
+pub fn read_paths(paths: &[PathBuf], on_file: &(dyn Fn(usize) + Sync)) -> Inventory {
+    let mut inventory = Inventory::default();
+    let files = list_files(paths, &mut inventory.unreadable);
+    let done = AtomicUsize::new(0);
+    let entries: Vec<Entry> = files
+        .par_iter()
+        .map(|(path, named)| {
+            let entry = read_file(path, *named);
+            on_file(done.fetch_add(1, Ordering::Relaxed) + 1);
+            entry
+        })
+        .collect();
+    let mut groups = BTreeMap::<String, BTreeMap<String, Group>>::new();
+    for ((path, _), entry) in files.into_iter().zip(entries) {
+        match entry {
+            Entry::Slice(instance) => group(
+                &mut groups,
+                &instance.study_instance_uid,
+                &instance.series_instance_uid,
+            )
+            .slices
+            .push(*instance),
+            Entry::Refused(identity, error) => group(
+                &mut groups,
+                &identity.study_instance_uid,
+                &identity.series_instance_uid,
+            )
+            .refused
+            .push((*identity, error)),
+            Entry::Unreadable(error) => inventory.unreadable.push(Unreadable { path, error }),
+            Entry::Skipped(error) => *inventory.skipped.entry(error.code()).or_default() += 1,
+        }
+    }
+    inventory.unreadable.sort_by(|a, b| a.path.cmp(&b.path));
+    inventory.studies = groups.into_iter().map(study).collect();
+    inventory
+}
+
+/// All attributes of an instance but the pixel data and what follows them, as its file holds them now.
+///
+/// # Errors
+/// As for reading the file the first time; [`Error::Missing`] where the file now holds another object.
+pub fn header(instance: &Instance) -> Result<InMemDicomObject, Error> {
+    guarded(&instance.sop_instance_uid, || {
+        let object = read_header(&instance.path)?.object.into_inner();
+        let identity = Identity::from_object(&object)?;
+        if identity.sop_instance_uid == instance.sop_instance_uid {
+            return Ok(object);
+        }
+        Err(Error::Missing {
+            attribute: Attribute::SOP_INSTANCE_UID,
+            uid: instance.sop_instance_uid.clone(),
+        })
+    })
+}
+
+/// What one file turned out to be.
+enum Entry {
+    Slice(Box<Instance>),
+    Refused(Box<Identity>, Error),
+    Unreadable(Error),
+    Skipped(Error),
+}
+
+/// The objects of one series.
+#[derive(Default)]
+struct Group {
+    slices: Vec<Instance>,
+    refused: Vec<(Identity, Error)>,
+}
+
+fn group<'a>(
+    groups: &'a mut BTreeMap<String, BTreeMap<String, Group>>,
+    study: &str,
+    series: &str,
+) -> &'a mut Group {
+    groups
+        .entry(study.to_owned())
+        .or_default()
+        .entry(series.to_owned())
+        .or_default()
+}
+
+/// Every file below `paths` once, by path, and whether it was named itself.
+fn list_files(paths: &[PathBuf], unreadable: &mut Vec<Unreadable>) -> BTreeMap<PathBuf, bool> {
+    let mut files = BTreeMap::new();
+    let mut refuse = |path: &Path, kind| {
+        let path = path.to_owned();
+        unreadable.push(Unreadable {
+            path,
+            error: Error::Io { kind },
+        });
+    };
+    for root in paths {
+        for found in walkdir::WalkDir::new(root).follow_links(true) {
+            match found {
+                Ok(entry) if entry.file_type().is_file() => match entry.path().canonicalize() {
+                    Ok(path) => *files.entry(path).or_default() |= entry.depth() == 0,
+                    Err(e) => refuse(entry.path(), e.kind()),
+                },
+                Ok(entry) if !entry.file_type().is_dir() && entry.depth() == 0 => {
+                    refuse(entry.path(), std::io::ErrorKind::InvalidInput);
+                }
+                Ok(_) => {}
+                // A link back to a folder above: its files are listed there.
+                Err(e) if e.loop_ancestor().is_some() => {}
+                Err(e) => {
+                    let kind = e
+                        .io_error()
+                        .map_or(std::io::ErrorKind::Other, std::io::Error::kind);
+                    refuse(e.path().unwrap_or(root), kind);
+                }
+            }
+        }
+    }
+    files
+}
+
+fn read_file(path: &Path, named: bool) -> Entry {
+    let wanted = named
+        || path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("dcm"));
+    match guarded("unknown", || read_entry(path)) {
+        Ok(entry) => entry,
+        Err(Error::NotDicom) if !wanted => Entry::Skipped(Error::NotDicom),
+        Err(error) => Entry::Unreadable(error),
+    }
+}
+
+fn read_entry(path: &Path) -> Result<Entry, Error> {
+    let header = read_header(path)?;
+    let meta = header.object.meta();
+    if meta.media_storage_sop_class_uid() == uids::MEDIA_STORAGE_DIRECTORY_STORAGE {
+        return Ok(Entry::Skipped(Error::Dicomdir));
+    }
+    let identity = Identity::from_object(&header.object)?;
+    let slice = Instance::from_object(path, meta.transfer_syntax(), &header.object)
+        .and_then(|instance| check_pixel_element(&instance, header.pixel).map(|()| instance));
+    Ok(match slice {
+        Ok(instance) => Entry::Slice(Box::new(instance)),
+        Err(error) => Entry::Refused(Box::new(identity), error),
+    })
+}
+
+/// Native pixel data must have the declared length; one byte of padding to an even length is allowed (PS3.5 8.1.1).
+fn check_pixel_element(instance: &Instance, pixel: Option<PixelElement>) -> Result<(), Error> {
+    let uid = instance.sop_instance_uid.clone();
+    let needed_bytes = instance.frame_bytes();
+    match pixel {
+        None => Err(Error::Missing {
+            attribute: Attribute(tags::PIXEL_DATA),
+            uid,
+        }),
+        Some(PixelElement::Native(found_bytes))
+            if found_bytes != needed_bytes.next_multiple_of(2) =>
+        {
+            Err(Error::PixelDataLength {
+                found_bytes,
+                needed_bytes,
+                uid,
+            })
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn study((study_instance_uid, groups): (String, BTreeMap<String, Group>)) -> Study {
+    let mut study = Study {
+        study_instance_uid,
+        series: Vec::new(),
+        left_out: Vec::new(),
+    };
+    for (series_instance_uid, mut group) in groups {
+        group
+            .refused
+            .sort_by(|a, b| a.0.sop_instance_uid.cmp(&b.0.sop_instance_uid));
+        let modality = group.modality();
+        match group.into_series() {
+            Ok(series) => study.series.push(series),
+            Err(error) => study.left_out.push(LeftOut {
+                series_instance_uid,
+                modality,
+                error,
+            }),
+        }
+    }
+    study
+}
+
+impl Group {
+    fn modality(&self) -> String {
+        let slice = self.slices.first().map(|s| s.modality.clone());
+        let refused = || {
+            self.refused
+                .first()
+                .map(|(identity, _)| identity.modality.clone())
+        };
+        slice.or_else(refused).unwrap_or_default()
+    }
+
+    /// The series of the slices; objects that were refused are counted in its warnings, by reason.
+    fn into_series(self) -> Result<Series, Error> {
+        if self.slices.is_empty()
+            && let Some((_, error)) = self.refused.first()
+        {
+            return Err(error.clone());
+        }
+        let mut series = Series::from_instances(self.slices)?;
+        let mut reasons = BTreeMap::<&str, (usize, String)>::new();
+        for (_, error) in &self.refused {
+            let (count, _) = reasons
+                .entry(error.code())
+                .or_insert_with(|| (0, error.to_string()));
+            *count += 1;
+        }
+        series.warnings.extend(
+            reasons
+                .into_values()
+                .map(|(count, reason)| Warning::InstancesLeftOut { count, reason }),
+        );
+        Ok(series)
+    }
+}

@@ -1,0 +1,224 @@
+//! Series of real scanners, from `../shared/data`: the same samples and grid as pydicom reads.
+//!
+//! `scripts/make-golden-ct.py` made `testdata/golden/ct.json`.
+
+use super::file::{guarded, read_header};
+use super::fixture::read;
+use super::pixel::read_slice;
+use super::{Error, Instance, Inventory, Study, load, read_paths};
+use crate::volume::StoredVolume;
+use glam::DVec3;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::tempdir;
+
+const MAX_VOXELS: u64 = 1 << 29;
+const MAX_SLICE_PIXELS: usize = 1 << 20;
+
+#[derive(Deserialize)]
+struct Golden {
+    series_instance_uid: String,
+    transfer_syntax_uid: String,
+    size_zyx: [usize; 3],
+    x_step_mm: [f64; 3],
+    y_step_mm: [f64; 3],
+    z_step_mm: [f64; 3],
+    origin_lps_mm: [f64; 3],
+    stored_range: [i32; 2],
+    rescale: [f32; 2],
+    samples_sha256: String,
+}
+
+/// A folder of real data; says so loudly where it is missing.
+fn data(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/data")
+        .join(name);
+    if path.is_dir() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: real data are missing, {}", path.display());
+    None
+}
+
+fn golden() -> BTreeMap<String, Golden> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/golden/ct.json");
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn sha256(samples: &[u16]) -> String {
+    let mut hash = Sha256::new();
+    for slice in samples.chunks(1 << 16) {
+        let bytes: Vec<u8> = slice.iter().flat_map(|s| s.to_le_bytes()).collect();
+        hash.update(&bytes);
+    }
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn codes(study: &Study) -> Vec<&'static str> {
+    study.left_out.iter().map(|l| l.error.code()).collect()
+}
+
+fn only_code(inventory: &Inventory) -> &'static str {
+    assert_eq!(inventory.unreadable, []);
+    assert!(inventory.studies.iter().all(|s| s.series.is_empty()));
+    codes(&inventory.studies[0])[0]
+}
+
+fn assert_equal(volume: &StoredVolume, golden: &Golden) {
+    let affine = volume.geometry.index_to_lps;
+    let columns = [
+        (affine.matrix3.x_axis, golden.x_step_mm),
+        (affine.matrix3.y_axis, golden.y_step_mm),
+        (affine.matrix3.z_axis, golden.z_step_mm),
+        (affine.translation, golden.origin_lps_mm),
+    ];
+    for (ours, theirs) in columns {
+        assert!(
+            ours.distance(DVec3::from(theirs)) < 1e-9,
+            "{ours} {theirs:?}"
+        );
+    }
+    let stored = (0..volume.samples.len()).map(|i| volume.stored(i));
+    let range = stored.fold([i32::MAX, i32::MIN], |[low, high], s| {
+        [low.min(s), high.max(s)]
+    });
+    assert_eq!(range, golden.stored_range);
+    assert_eq!(
+        [volume.rescale[0].slope, volume.rescale[0].intercept],
+        golden.rescale
+    );
+    assert_eq!(sha256(&volume.samples), golden.samples_sha256);
+}
+
+#[test]
+fn six_series_in_four_codecs_equal_pydicom_to_the_bit() {
+    let Some(path) = data("ct") else { return };
+    let inventory = read_paths(&[path], &|_| ());
+    assert_eq!(inventory.unreadable, []);
+    let mut golden: BTreeMap<String, Golden> = golden()
+        .into_values()
+        .map(|g| (g.series_instance_uid.clone(), g))
+        .collect();
+    for study in &inventory.studies {
+        assert_eq!(study.left_out, []);
+        let series = &study.series[0];
+        assert_eq!(series.warnings, []);
+        let golden = golden.remove(series.uid()).unwrap();
+        assert_eq!(series.geometry.size, golden.size_zyx);
+        assert_eq!(
+            series.instances[0].transfer_syntax_uid,
+            golden.transfer_syntax_uid
+        );
+        assert_eq!(series.instances[0].padding, Some((-2000, -2000)));
+        assert_equal(&load(series, MAX_VOXELS, None).unwrap(), &golden);
+    }
+    assert!(golden.is_empty());
+}
+
+#[test]
+fn odd_series_are_stacks_or_coded_refusals() {
+    let Some(path) = data("odd") else { return };
+    let tilted = &read(&path.join("gantrytilting")).studies[0].series[0];
+    assert_eq!(tilted.warnings[0].code(), "gantry-tilt");
+    assert!(load(tilted, MAX_VOXELS, None).is_ok());
+    assert_eq!(only_code(&read(&path.join("notavolume"))), "same-position");
+    assert_eq!(
+        only_code(&read(&path.join("sliceincrement/001"))),
+        "missing-slices"
+    );
+    assert_eq!(
+        only_code(&read(&path.join("sliceincrement/002"))),
+        "missing-slices"
+    );
+    assert_eq!(only_code(&read(&path.join("slicecount"))), "sop-class");
+    assert_eq!(
+        only_code(&read(&path.join("sliceorientation"))),
+        "sop-class"
+    );
+}
+
+#[test]
+fn pet_and_structured_reports_are_left_out_by_code() {
+    let Some(pet) = data("pet") else { return };
+    assert!(
+        read(&pet)
+            .studies
+            .iter()
+            .all(|s| s.series.is_empty() && codes(s) == ["sop-class"; 2])
+    );
+    let Some(sr) = data("sr") else { return };
+    assert!(
+        read(&sr)
+            .studies
+            .iter()
+            .all(|s| s.series.is_empty() && codes(s) == ["sop-class"])
+    );
+}
+
+#[test]
+fn damaged_files_of_every_codec_never_panic() {
+    const SEED: u64 = 7;
+    const MUTATIONS: usize = 24;
+    let Some(path) = data("codecs") else { return };
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    let folder = tempdir().unwrap();
+    let copy = folder.path().join("copy.dcm");
+    let mut undamaged = Vec::new();
+    let mut files: Vec<PathBuf> = fs::read_dir(path)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    files.sort();
+    for file in files {
+        let whole = fs::read(&file).unwrap();
+        for mutation in 0..MUTATIONS {
+            let mut bytes = whole.clone();
+            match mutation {
+                0 => {}
+                1..4 => bytes.truncate(random.random_range(1..whole.len())),
+                _ => {
+                    for _ in 0..8 {
+                        let place = random.random_range(128..bytes.len());
+                        bytes[place] = random.random();
+                    }
+                }
+            }
+            fs::write(&copy, &bytes).unwrap();
+            let decoded = guarded("unknown", || decode(&copy));
+            if mutation == 0 {
+                undamaged.push((
+                    file_name(&file),
+                    decoded.map(|s| s.len()).map_err(|e| e.code()),
+                ));
+            }
+        }
+    }
+    let refused: Vec<_> = undamaged
+        .iter()
+        .filter(|(_, decoded)| decoded.is_err())
+        .collect();
+    println!("{refused:?}");
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// The samples of one file, which need not belong to a volume.
+fn decode(path: &Path) -> Result<Vec<u16>, Error> {
+    let header = read_header(path)?;
+    let syntax = header.object.meta().transfer_syntax();
+    let instance = Instance::from_object(path, syntax, &header.object)?;
+    let [rows, columns] = instance.rows_columns;
+    let mut samples = vec![0; (rows * columns).min(MAX_SLICE_PIXELS)];
+    if samples.len() == rows * columns {
+        read_slice(&instance, &mut samples)?;
+    }
+    Ok(samples)
+}
