@@ -92,7 +92,7 @@ impl Gpu {
 
     /// A buffer that a kernel is about to fill.
     ///
-    /// Zeros, or 0xA5 bytes after [`Gpu::with_poisoned_outputs`], so that tests see what a kernel left unwritten.
+    /// Zeros, or all bits set (NaN as a float) after [`Gpu::with_poisoned_outputs`], so that tests see what a kernel left unwritten.
     ///
     /// # Errors
     /// [`Error::BufferTooLarge`], [`Error::OutOfMemory`].
@@ -101,7 +101,7 @@ impl Gpu {
             return self.zeroed(what, len);
         }
         let size = self.checked_bytes::<u8>(what, size_of::<T>() * len)?;
-        let bytes = vec![0xA5_u8; usize::try_from(size).unwrap_or(0)];
+        let bytes = vec![0xFF_u8; usize::try_from(size).unwrap_or(0)];
         let raw = self.filled(what, STORAGE, &bytes)?;
         Ok(Buffer {
             raw,
@@ -126,7 +126,8 @@ impl Gpu {
     /// As [`Gpu::download`].
     pub fn download_binding<T: Pod>(&self, from: Binding<'_>) -> Result<Vec<T>, Error> {
         let what = "reading back";
-        super::burn::flush(&self.shared.burn)?;
+        self.flush_burn()?;
+        let (sender, receiver) = std::sync::mpsc::channel();
         let staging = self.scoped(what, |device| {
             let staging = device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(what),
@@ -144,13 +145,12 @@ impl Gpu {
                 from.size_bytes,
             );
             self.shared.queue.submit([encoder.finish()]);
+            staging.map_async(wgpu::MapMode::Read, .., move |result| {
+                // Fails only when an error below ended the wait for it.
+                sender.send(result).ok();
+            });
             staging
         })?;
-        let (sender, receiver) = std::sync::mpsc::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            // The receiver outlives the wait below; a failed send would only mean that nobody asks any more.
-            sender.send(result).ok();
-        });
         self.wait()?;
         let lost = |reason: String| Error::Lost { reason };
         let mapped = receiver.recv().map_err(|e| lost(e.to_string()))?;

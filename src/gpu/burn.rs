@@ -5,7 +5,7 @@
 use super::{Binding, Error, Gpu};
 use burn::backend::wgpu::{CubeTensor, Wgpu, WgpuSetup};
 use burn::cubecl::wgpu::{AutoCompiler, WgpuResource, WgpuServer};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, ExecutionError, Tensor};
 
 /// Runs a future to its end on this thread; wgpu's are ready at once outside the browser.
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -31,16 +31,19 @@ pub(super) fn register(
 
 /// Waits for burn's work.
 pub(super) fn sync(device: &Device) -> Result<(), Error> {
-    device.sync().map_err(|e| Error::Lost {
-        reason: e.to_string(),
-    })
+    device.sync().map_err(from_burn)
 }
 
 /// Hands burn's recorded kernels to the queue, so that ours run after them.
 pub(super) fn flush(device: &Device) -> Result<(), Error> {
-    device.flush().map_err(|e| Error::Lost {
-        reason: e.to_string(),
-    })
+    device.flush().map_err(from_burn)
+}
+
+fn from_burn(error: ExecutionError) -> Error {
+    Error::Rejected {
+        what: "a burn operation".into(),
+        reason: error.reason().to_string(),
+    }
 }
 
 /// The memory behind a burn tensor of `f32`, kept alive while this value lives.
@@ -64,7 +67,7 @@ impl Gpu {
     ) -> Result<(Tensor<D>, TensorMemory), Error> {
         let elements: usize = shape.iter().product();
         self.checked_bytes::<f32>("a tensor", elements)?;
-        let tensor = self.guard(|| Tensor::<D>::empty(shape, self.burn_device()))?;
+        let tensor = self.caught(|| Tensor::<D>::empty(shape, self.burn_device()))?;
         let memory = self.tensor_memory(&tensor)?;
         Ok((tensor, memory))
     }
@@ -87,7 +90,7 @@ impl Gpu {
         }
         let handle = cube.handle.clone();
         let managed = self
-            .guard(|| cube.client.get_resource::<WgpuServer<AutoCompiler>>(handle))?
+            .caught(|| cube.client.get_resource::<WgpuServer<AutoCompiler>>(handle))?
             .map_err(|e| refused(e.to_string()))?;
         Ok(TensorMemory {
             resource: managed.resource().clone(),

@@ -193,8 +193,7 @@ impl<'a> Pass<'a> {
         if let Some(timer) = &self.timer {
             timer.resolve(&mut self.encoder);
         }
-        // burn batches its kernels and recycles memory: those not yet handed over may still use ours.
-        super::burn::flush(&gpu.shared.burn)?;
+        gpu.flush_burn()?;
         gpu.scoped("submitting a pass", |_| {
             gpu.shared.queue.submit([self.encoder.finish()]);
         })?;

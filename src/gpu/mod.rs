@@ -5,20 +5,21 @@
 
 mod buffer;
 mod burn;
+mod error;
 mod kernel;
 mod profile;
 mod select;
 
 pub use buffer::{Binding, Buffer};
 pub use burn::TensorMemory;
+pub use error::Error;
 pub(crate) use kernel::params;
 pub use kernel::{Access, Extent, Grid, Kernel, ParamsLayout, Pass};
 pub use profile::KernelTime;
 pub use select::{AdapterInfo, AdapterKind, adapters};
 
-use crate::error::Class;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Where the numbers are crunched. Chosen once, by [`Compute::select`].
 #[derive(Debug, Clone)]
@@ -45,8 +46,16 @@ struct Shared {
     burn: ::burn::tensor::Device,
     pipelines: Mutex<HashMap<&'static str, Arc<kernel::Pipeline>>>,
     profile: Mutex<Option<Vec<KernelTime>>>,
-    /// The first error that no scope caught, most likely from burn's own thread.
-    fault: Arc<Mutex<Option<Error>>>,
+    faults: Arc<Faults>,
+}
+
+/// What went wrong outside every error scope, most likely on burn's own thread.
+#[derive(Debug, Default)]
+struct Faults {
+    /// Why the device was lost; nothing works after that.
+    lost: OnceLock<String>,
+    /// The first error since the last check.
+    first: Mutex<Option<Error>>,
 }
 
 impl Gpu {
@@ -92,25 +101,32 @@ impl Gpu {
     /// What went wrong on the device since the last call: [`Error::Lost`], [`Error::OutOfMemory`], [`Error::Rejected`].
     /// Results read before this returned `Ok` must not be trusted.
     pub fn wait(&self) -> Result<(), Error> {
-        let synced = burn::sync(&self.shared.burn);
-        let polled = self
-            .shared
-            .device
-            .poll(wgpu::PollType::wait_indefinitely())
-            .map_err(|e| Error::Lost {
-                reason: e.to_string(),
-            });
+        let synced = self.caught(|| burn::sync(&self.shared.burn));
+        let polled = self.scoped("waiting", |device| {
+            device.poll(wgpu::PollType::wait_indefinitely())
+        });
         self.check()?;
-        polled.and(synced)
+        synced??;
+        polled?.map(|_| ()).map_err(|e| Error::Lost {
+            reason: e.to_string(),
+        })
     }
 
-    /// The first error since the last check that no scope caught.
+    /// What went wrong since the last check outside our own calls, most likely on burn's thread.
     ///
     /// # Errors
-    /// That error; it is then forgotten, so that a smaller tile can be tried after [`Error::OutOfMemory`].
+    /// [`Error::Lost`], from then on for ever; or the first error, which is then forgotten, so that a smaller tile can
+    /// be tried after [`Error::OutOfMemory`].
     pub fn check(&self) -> Result<(), Error> {
-        let mut fault = lock(&self.shared.fault);
-        fault.take().map_or(Ok(()), Err)
+        let faults = &self.shared.faults;
+        let first = lock(&faults.first).take();
+        match (faults.lost.get(), first) {
+            (Some(reason), _) => Err(Error::Lost {
+                reason: reason.clone(),
+            }),
+            (None, Some(first)) => Err(first),
+            (None, None) => Ok(()),
+        }
     }
 
     /// Runs burn work, waits for it, and turns burn's panics and device errors into coded errors.
@@ -118,12 +134,37 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::wait`], or [`Error::Rejected`] with burn's own words.
     pub fn guard<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
+        let done = self.caught(work);
+        match self.wait() {
+            // The panic's own words say more than what followed from it.
+            Err(Error::Rejected { .. }) if done.is_err() => done,
+            waited => waited.and(done),
+        }
+    }
+
+    /// As [`Gpu::guard`], without waiting.
+    fn caught<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        self.wait()?;
+        self.check()?;
         caught.map_err(|panic| Error::Rejected {
             what: "a burn operation".into(),
             reason: panic_message(panic.as_ref()),
         })
+    }
+
+    /// Hands burn's recorded kernels to the queue. burn batches them and recycles memory, so those not yet handed over
+    /// may still use what ours write.
+    fn flush_burn(&self) -> Result<(), Error> {
+        self.caught(|| burn::flush(&self.shared.burn))
+            .flatten()
+            .map_err(|error| self.lost_or(error))
+    }
+
+    /// On a lost device every call fails in its own way; says that it was lost.
+    fn lost_or(&self, error: Error) -> Error {
+        // The loss is announced while polling; that this fails too is no news.
+        let _failed = self.shared.device.poll(wgpu::PollType::Poll);
+        self.check().err().unwrap_or(error)
     }
 
     /// Runs wgpu calls of this thread and returns the first error that they caused.
@@ -137,7 +178,7 @@ impl Gpu {
         let [internal, validation, memory] =
             [internal, validation, memory].map(|scope| burn::block_on(scope.pop()));
         match memory.or(validation).or(internal) {
-            Some(error) => Err(Error::from_wgpu(what, &error)),
+            Some(error) => Err(self.lost_or(Error::from_wgpu(what, &error))),
             None => Ok(value),
         }
     }
@@ -154,116 +195,107 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "no message".into())
 }
 
-/// Why the GPU cannot be used or did not finish.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Error {
-    /// No adapter fits the choice.
-    #[error(
-        "no GPU{} found (there: {}); use --device cpu, or name one that `hilum devices` lists",
-        if wanted.is_empty() { String::new() } else { format!(" named like {wanted:?}") },
-        if found.is_empty() { "none".into() } else { found.join(", ") }
-    )]
-    NoAdapter {
-        /// The substring asked for, empty for any.
-        wanted: String,
-        /// Names of the adapters that are there.
-        found: Vec<String>,
-    },
-    /// The adapter is there but gives no device.
-    #[error("the GPU {adapter} cannot be opened: {reason}; use --device cpu")]
-    Open {
-        /// Its name.
-        adapter: String,
-        /// The driver's words.
-        reason: String,
-    },
-    /// A buffer exceeds what one binding or one buffer may hold.
-    #[error("{what} needs {bytes} bytes of GPU memory in one piece; this GPU allows {limit_bytes}")]
-    BufferTooLarge {
-        /// Which buffer.
-        what: String,
-        /// Needed.
-        bytes: u64,
-        /// Allowed.
-        limit_bytes: u64,
-    },
-    /// More work than one dispatch takes.
-    #[error("{what} needs {groups:?} workgroups; this GPU allows {limit} a dimension")]
-    DispatchTooLarge {
-        /// Which kernel.
-        what: String,
-        /// Needed, x y z.
-        groups: [u64; 3],
-        /// Allowed in each dimension.
-        limit: u32,
-    },
-    /// The GPU has no memory left.
-    #[error(
-        "out of GPU memory at {what}; close other programs that use the GPU, or use --device cpu"
-    )]
-    OutOfMemory {
-        /// During which step.
-        what: String,
-    },
-    /// The device stopped: driver reset, watchdog or unplugged.
-    #[error("the GPU was lost ({reason}); try again, or use --device cpu")]
-    Lost {
-        /// The driver's words.
-        reason: String,
-    },
-    /// wgpu or burn refused a call: a defect of this program or of the driver.
-    #[error("the GPU refused {what}: {reason}")]
-    Rejected {
-        /// Which step.
-        what: String,
-        /// wgpu's or burn's words.
-        reason: String,
-    },
-    /// A kernel was handed memory that does not fit its signature: a defect of this program.
-    #[error("kernel {kernel}: {reason}")]
-    Signature {
-        /// The kernel's label.
-        kernel: &'static str,
-        /// What does not fit.
-        reason: String,
-    },
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DeviceConfig, DeviceKind};
+    use ::burn::tensor::Tensor;
 
-impl Error {
-    fn from_wgpu(what: &str, error: &wgpu::Error) -> Self {
-        let what = what.to_string();
-        match error {
-            wgpu::Error::OutOfMemory { .. } => Self::OutOfMemory { what },
-            wgpu::Error::Validation { description, .. }
-            | wgpu::Error::Internal { description, .. } => {
-                let reason = description.clone();
-                Self::Rejected { what, reason }
+    /// A GPU of its own for each test, since these break it.
+    fn gpu() -> Option<Gpu> {
+        let config = DeviceConfig {
+            kind: DeviceKind::Gpu,
+            ..DeviceConfig::default()
+        };
+        match Compute::select(&config) {
+            Ok((Compute::Gpu(gpu), _)) => Some(gpu),
+            other => {
+                let required = std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1");
+                assert!(!required, "REQUIRE_GPU=1 but {other:?}");
+                println!("SKIPPED, NO GPU: {other:?}");
+                None
             }
         }
     }
 
-    /// Whose fault it is.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::NoAdapter { .. } | Self::Open { .. } | Self::Lost { .. } => Class::Environment,
-            Self::BufferTooLarge { .. }
-            | Self::DispatchTooLarge { .. }
-            | Self::OutOfMemory { .. } => Class::Limits,
-            Self::Rejected { .. } | Self::Signature { .. } => Class::Internal,
-        }
+    #[test]
+    fn a_lost_device_is_a_coded_error_for_our_calls_and_for_burn() {
+        let Some(gpu) = gpu() else { return };
+        let buffer = gpu.upload("values", &[1.0_f32]).expect("uploads");
+        gpu.shared.device.destroy();
+        let error = gpu.download(&buffer).expect_err("destroyed");
+        assert_eq!(error.code(), "gpu-lost", "{error}");
+        let error = gpu
+            .guard(|| Tensor::<1>::ones([4], gpu.burn_device()).try_into_data())
+            .expect_err("destroyed");
+        assert_eq!(error.code(), "gpu-lost", "{error}");
     }
 
-    /// A stable kebab-case code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NoAdapter { .. } => "gpu-not-found",
-            Self::Open { .. } => "gpu-not-opened",
-            Self::BufferTooLarge { .. } => "gpu-buffer-too-large",
-            Self::DispatchTooLarge { .. } => "gpu-dispatch-too-large",
-            Self::OutOfMemory { .. } => "gpu-out-of-memory",
-            Self::Lost { .. } => "gpu-lost",
-            Self::Rejected { .. } => "gpu-rejected",
-            Self::Signature { .. } => "gpu-kernel-signature",
+    #[test]
+    fn burn_asking_for_too_much_is_a_coded_error_and_the_gpu_works_on() {
+        let Some(gpu) = gpu() else { return };
+        let too_many =
+            usize::try_from(gpu.shared.device.limits().max_buffer_size / 2).expect("64 bits");
+        let error = gpu
+            .guard(|| (Tensor::<1>::ones([too_many], gpu.burn_device()) + 1.0).try_into_data())
+            .expect_err("beyond the limits");
+        assert!(error.code().starts_with("gpu-"), "{error}");
+        let sum = gpu.guard(|| {
+            Tensor::<1>::ones([4], gpu.burn_device())
+                .sum()
+                .into_scalar::<f32>()
+        });
+        assert_eq!(sum.expect("works on").to_bits(), 4.0_f32.to_bits());
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_compile_is_a_coded_error() {
+        static BROKEN: Kernel = Kernel {
+            label: "broken",
+            source: "fn main() { return 1; }",
+            entry_point: "main",
+            workgroup_size: [1, 1, 1],
+            params: ParamsLayout {
+                size: 16,
+                members: &[],
+            },
+            buffers: &[],
+        };
+        let Some(gpu) = gpu() else { return };
+        let mut pass = Pass::new(&gpu).expect("pass");
+        let error = pass
+            .dispatch(&BROKEN, &[0_u32; 4], &[], Extent::Linear(1))
+            .expect_err("no WGSL");
+        assert_eq!(error.code(), "gpu-rejected");
+    }
+
+    #[test]
+    fn every_timed_dispatch_is_named() {
+        static IDLE: Kernel = Kernel {
+            label: "idle",
+            source: "@compute @workgroup_size(1) fn main() {}",
+            entry_point: "main",
+            workgroup_size: [1, 1, 1],
+            params: ParamsLayout {
+                size: 16,
+                members: &[],
+            },
+            buffers: &[],
+        };
+        let Some(gpu) = gpu() else { return };
+        if !gpu.start_profile() {
+            println!("SKIPPED: no timestamps on {}", gpu.info().name);
+            return;
         }
+        let mut pass = Pass::new(&gpu).expect("pass");
+        for _ in 0..2 {
+            pass.dispatch(&IDLE, &[0_u32; 4], &[], Extent::Linear(1))
+                .expect("records");
+        }
+        pass.submit().expect("runs");
+        let times = gpu.finish_profile();
+        assert_eq!(times.len(), 2);
+        assert!(times.iter().all(|t| t.kernel == "idle" && t.ms >= 0.0));
+        assert!(gpu.finish_profile().is_empty());
     }
 }

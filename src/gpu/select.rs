@@ -1,6 +1,6 @@
 //! Which adapter to open, and opening it for wgpu and burn together.
 
-use super::{Compute, Error, Gpu, Shared, burn, lock};
+use super::{Compute, Error, Faults, Gpu, Shared, burn, lock};
 use crate::config::{DeviceConfig, DeviceKind};
 use crate::warning::Warning;
 use std::collections::HashMap;
@@ -155,7 +155,7 @@ fn open(adapter: wgpu::Adapter) -> Result<Gpu, Error> {
     });
     let (device, queue) = burn::block_on(request).map_err(|e| failed(e.to_string()))?;
     let burn = burn::register(adapter, &device, &queue).map_err(failed)?;
-    let fault = watch(&device);
+    let faults = watch(&device);
     Ok(Gpu {
         binding_limit_bytes: info.binding_limit_bytes,
         poisons_outputs: false,
@@ -166,21 +166,28 @@ fn open(adapter: wgpu::Adapter) -> Result<Gpu, Error> {
             burn,
             pipelines: Mutex::new(HashMap::new()),
             profile: Mutex::new(None),
-            fault,
+            faults,
         }),
     })
 }
 
-/// Keeps the first error that no scope caught, and stops the caller as burn's own handler does.
-fn watch(device: &wgpu::Device) -> Arc<Mutex<Option<Error>>> {
-    let fault = Arc::new(Mutex::new(None));
-    let slot = Arc::clone(&fault);
+/// Replaces burn's handlers by ours, which keep what happened for [`Gpu::check`].
+fn watch(device: &wgpu::Device) -> Arc<Faults> {
+    let faults = Arc::new(Faults::default());
+    let known = Arc::clone(&faults);
+    device.set_device_lost_callback(move |reason, message| {
+        known.lost.get_or_init(|| format!("{reason:?}: {message}"));
+    });
+    let known = Arc::clone(&faults);
     device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-        let found = Error::from_wgpu("a burn operation", &error);
-        let message = found.to_string();
-        lock(&slot).get_or_insert(found);
+        if known.lost.get().is_some() {
+            return;
+        }
+        let first = Error::from_wgpu("a burn operation", &error);
+        let message = first.to_string();
+        lock(&known.first).get_or_insert(first);
         // burn's thread must not go on with an invalid buffer. Unwinding without the panic hook keeps stderr clean.
         std::panic::resume_unwind(Box::new(message));
     }));
-    fault
+    faults
 }
