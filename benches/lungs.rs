@@ -48,7 +48,7 @@ fn masks(c: &mut Criterion) {
     let mut group = c.benchmark_group("lungs");
     group.sample_size(10);
     group.bench_function("masks", |b| {
-        b.iter(|| lungs::reference(black_box(&hu), &grid))
+        b.iter(|| lungs::reference(black_box(&hu), &grid));
     });
     group.bench_function("components", |b| {
         b.iter(|| label::reference(black_box(&air), SIZE, Connectivity::Faces));

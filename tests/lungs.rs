@@ -2,6 +2,13 @@
 //!
 //! The series are in ../shared/data; where that is missing, the tests say so and pass.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the figures are for people; numbers of a known file are cast"
+)]
+
 mod common;
 
 use common::gpu;

@@ -1,5 +1,7 @@
 //! What several test files need.
 
+#![expect(clippy::print_stdout, reason = "a skipped test says so")]
+
 use hilum::config::{DeviceConfig, DeviceKind};
 use hilum::gpu::{Compute, Gpu};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
