@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_pleural_mass_of_30_mm_is_searched() {
-        let mass = Ellipsoid([7.5; 3], [20.0, 55.0, 45.0]);
+        let mass = Ellipsoid([7.5; 3], [22.5, 55.0, 45.0]);
         let mut hu = chest(&[RIGHT, LEFT]);
         let solid = volume(|p| f32::from(u8::from(mass.holds(p))));
         hu.iter_mut()
