@@ -272,14 +272,41 @@ fn normalize_fills_a_burn_tensor_with_its_reference() {
     }
 }
 
+/// Two ellipsoids of lung in a body of tissue, with some noise; coarse, but of an adult's size.
+fn thorax(rng: &mut impl Rng) -> StoredVolume {
+    let origin_lps_mm = DVec3::new(-160.0, -120.0, -120.0);
+    let geometry = Geometry::axis_aligned([25, 31, 41], [10.0, 8.0, 8.0], origin_lps_mm);
+    let mut stored = hu_volume(rng, geometry);
+    let inside =
+        |p: DVec3, centre_mm: DVec3, radius_mm: DVec3| ((p - centre_mm) / radius_mm).length() < 1.0;
+    for (i, sample) in stored.samples.iter_mut().enumerate() {
+        let (x, y, z) = (i % 41, i / 41 % 31, i / 41 / 31);
+        let p = geometry.to_lps_mm(DVec3::new(x as f64, y as f64, z as f64));
+        let lung = |side: f64| {
+            inside(
+                p,
+                DVec3::new(65.0 * side, 0.0, 0.0),
+                DVec3::new(45.0, 70.0, 95.0),
+            )
+        };
+        let hu = if lung(1.0) || lung(-1.0) {
+            -850
+        } else if inside(p, DVec3::ZERO, DVec3::new(140.0, 100.0, 1e9)) {
+            40
+        } else {
+            -1000
+        };
+        *sample = u16::try_from(hu + 1024 + rng.random_range(-10..10)).expect("positive");
+    }
+    stored
+}
+
 #[test]
 fn a_volume_is_prepared_alike_on_gpu_in_slabs_and_on_cpu() {
     let Some(gpu) = gpu() else { return };
-    let rng = &mut ChaCha8Rng::seed_from_u64(1);
-    let source = Geometry::axis_aligned([24, 32, 32], [2.5, 1.4, 1.4], DVec3::new(-20.0, 5.0, 9.0));
-    let stored = hu_volume(rng, source);
+    let stored = thorax(&mut ChaCha8Rng::seed_from_u64(1));
     let plan = Plan {
-        grid: source.covering([1.5; 3]),
+        grid: stored.geometry.covering([3.0; 3]),
         interpolation: Interpolation::Cubic,
     };
     let prepare = |compute: Compute| {
@@ -291,20 +318,48 @@ fn a_volume_is_prepared_alike_on_gpu_in_slabs_and_on_cpu() {
                 slabs.iter().flat_map(read).collect()
             }
         };
-        (hu, prepared.search_hu)
+        (hu, prepared.lungs)
     };
-    let (cpu, cpu_search) = prepare(Compute::Cpu);
-    let (whole, whole_search) = prepare(Compute::Gpu(gpu.clone()));
-    let (slabs, slabs_search) = prepare(Compute::Gpu(gpu.with_binding_limit_bytes(64 << 10)));
+    let (cpu, cpu_lungs) = prepare(Compute::Cpu);
+    let (whole, whole_lungs) = prepare(Compute::Gpu(gpu.clone()));
+    // The masks need their grid in one binding; of the others, one takes 2 slabs of the model's grid.
+    let masks_bytes = (whole_lungs.search.voxels.len() * size_of::<f32>()) as u64;
+    let (slabs, slabs_lungs) = prepare(Compute::Gpu(gpu.with_binding_limit_bytes(masks_bytes)));
     assert_close(&whole, &cpu, |_| RESAMPLE_TOLERANCE_HU, 1);
-    assert_close(
-        &whole_search.voxels,
-        &cpu_search.voxels,
-        |_| RESAMPLE_TOLERANCE_HU,
-        1,
-    );
     assert_eq!(bits(&whole), bits(&slabs));
-    assert_eq!(bits(&whole_search.voxels), bits(&slabs_search.voxels));
+    assert!(whole_lungs.found);
+    assert_eq!(whole_lungs, slabs_lungs);
+    assert_eq!(whole_lungs, cpu_lungs);
+}
+
+#[test]
+fn broken_volumes_and_absurd_grids_are_refused_with_a_code() {
+    let stored = thorax(&mut ChaCha8Rng::seed_from_u64(1));
+    let plan = Plan {
+        grid: stored.geometry,
+        interpolation: Interpolation::Trilinear,
+    };
+    let code = |stored: &StoredVolume, plan: &Plan| {
+        let refused = hilum::preprocess::run(&Compute::Cpu, stored, plan);
+        refused.expect_err("refused").code()
+    };
+    let mut flat = stored.clone();
+    flat.geometry.index_to_lps.matrix3.z_axis = DVec3::ZERO;
+    assert_eq!(code(&flat, &plan), "volume-inconsistent");
+    let mut short = stored.clone();
+    short.samples.pop();
+    assert_eq!(code(&short, &plan), "volume-inconsistent");
+    let mut endless = stored.clone();
+    endless.rescale[3].slope = f32::INFINITY;
+    assert_eq!(code(&endless, &plan), "volume-inconsistent");
+    let absurd = Plan {
+        grid: stored.geometry.covering([0.01; 3]),
+        ..plan
+    };
+    assert_eq!(code(&stored, &absurd), "grid-too-large");
+    let mut huge = stored;
+    huge.geometry.index_to_lps.matrix3 *= 1e9;
+    assert_eq!(code(&huge, &plan), "grid-too-large");
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod thorax;
 use crate::error::Class;
 use crate::gpu::{self, Compute, Gpu, Kernel, Pass};
 use crate::volume::{Geometry, StoredVolume, Volume};
+use crate::warning::Warning;
+use lungs::Lungs;
 use resample::Mapping;
 use slab::Slab;
 
@@ -61,8 +63,10 @@ pub struct Prepared {
     pub grid: Geometry,
     /// HU on it, not yet normalised.
     pub hu: GridHu,
-    /// Smoothed HU on the coarser grid of the lung masks.
-    pub search_hu: Volume<f32>,
+    /// Body, lungs and where to search, on a coarser grid.
+    pub lungs: Lungs,
+    /// What the report must say.
+    pub warnings: Vec<Warning>,
 }
 
 /// HU on the model's grid, `[z, y, x]`, where the model will read them.
@@ -83,20 +87,37 @@ pub fn run(compute: &Compute, stored: &StoredVolume, plan: &Plan) -> Result<Prep
     let search_grid = stored.geometry.covering([SEARCH_SPACING_MM; 3]);
     check_grid(&plan.grid)?;
     check_grid(&search_grid)?;
-    match compute {
-        Compute::Gpu(gpu) => on_gpu(gpu, stored, plan, search_grid),
-        Compute::Cpu => Ok(on_cpu(stored, plan, search_grid)),
-    }
+    let (hu, search_hu) = match compute {
+        Compute::Gpu(gpu) => on_gpu(gpu, stored, plan, &search_grid)?,
+        Compute::Cpu => on_cpu(stored, plan, &search_grid),
+    };
+    let lungs = lungs::find(
+        compute,
+        &Volume {
+            geometry: search_grid,
+            voxels: search_hu,
+        },
+    )?;
+    let warning = (!lungs.found).then_some(Warning::LungMaskFallback);
+    Ok(Prepared {
+        grid: plan.grid,
+        hu,
+        lungs,
+        warnings: warning.into_iter().collect(),
+    })
 }
+
+/// HU on the model's grid, and smoothed HU on the grid of the lung masks.
+type Chain = (GridHu, Vec<f32>);
 
 fn on_gpu(
     gpu: &Gpu,
     stored: &StoredVolume,
     plan: &Plan,
-    search_grid: Geometry,
-) -> Result<Prepared, Error> {
+    search_grid: &Geometry,
+) -> Result<Chain, Error> {
     let model = Mapping::new(&stored.geometry, &plan.grid, plan.interpolation);
-    let search = Mapping::new(&stored.geometry, &search_grid, Interpolation::Trilinear);
+    let search = Mapping::new(&stored.geometry, search_grid, Interpolation::Trilinear);
     let slabs = slab::allocate(gpu, plan.grid.size)?;
     let search_slab = slab::whole(gpu, search_grid.size)?;
     for source in slab::source_slabs(gpu, stored.geometry.size)? {
@@ -113,30 +134,16 @@ fn on_gpu(
     let mut pass = Pass::new(gpu)?;
     let smoothed = smooth::record(&mut pass, search_grid.size, SEARCH_SIGMA, &search_slab.hu)?;
     pass.submit()?;
-    Ok(Prepared {
-        grid: plan.grid,
-        hu: GridHu::Gpu(slabs),
-        search_hu: Volume {
-            geometry: search_grid,
-            voxels: gpu.download(&smoothed)?,
-        },
-    })
+    Ok((GridHu::Gpu(slabs), gpu.download(&smoothed)?))
 }
 
-fn on_cpu(stored: &StoredVolume, plan: &Plan, search_grid: Geometry) -> Prepared {
+fn on_cpu(stored: &StoredVolume, plan: &Plan, search_grid: &Geometry) -> Chain {
     let model = Mapping::new(&stored.geometry, &plan.grid, plan.interpolation);
-    let search = Mapping::new(&stored.geometry, &search_grid, Interpolation::Trilinear);
+    let search = Mapping::new(&stored.geometry, search_grid, Interpolation::Trilinear);
     let hu = resample::from_stored(&model, stored);
     let search_hu = resample::from_stored(&search, stored);
     let smoothed = smooth::reference(search_grid.size, SEARCH_SIGMA, &search_hu);
-    Prepared {
-        grid: plan.grid,
-        hu: GridHu::Cpu(hu),
-        search_hu: Volume {
-            geometry: search_grid,
-            voxels: smoothed,
-        },
-    }
+    (GridHu::Cpu(hu), smoothed)
 }
 
 const SEARCH_SIGMA: [f64; 3] = [SEARCH_SIGMA_VOXELS; 3];
