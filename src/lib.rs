@@ -10,6 +10,7 @@
 //! and their names end in `_lps_mm`.
 #![recursion_limit = "256"]
 
+pub mod cli;
 pub mod code;
 pub mod config;
 pub mod dicom;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Every kernel of the program; a new stage adds its own list here.
 fn kernels() -> Vec<&'static Kernel> {
-    hilum::preprocess::KERNELS.to_vec()
+    [hilum::preprocess::KERNELS, hilum::model::KERNELS].concat()
 }
 
 fn parsed(kernel: &Kernel) -> Module {

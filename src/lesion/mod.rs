@@ -1,4 +1,13 @@
-//! From a probability map to lesions on the source grid.
+//! From a probability map on the model's grid to lesions on the source grid.
+//!
+//! Components of at least the threshold, near ones merged, small ones dropped; each is then carried to the source grid,
+//! where it is measured and written as SEG.
+
+mod carry;
+mod components;
+
+use crate::volume::{Geometry, ProbabilityMap};
+use components::Component;
 
 /// What a lesion is; `kind` in `findings.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -14,12 +23,25 @@ pub enum Kind {
     PhysiologicUptake,
 }
 
+/// What makes a lesion of a component.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Params {
+    /// What the model's foreground is.
+    pub kind: Kind,
+    /// Voxels of at least this probability belong to a component.
+    pub threshold: f32,
+    /// Smaller components are dropped, mm³ on the model's grid.
+    pub min_volume_mm3: f64,
+    /// Components nearer than this are one lesion, mm.
+    pub merge_distance_mm: f64,
+}
+
 /// An accepted candidate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lesion {
     /// What it is.
     pub kind: Kind,
-    /// 0 to 1; what it means stands in the model's card.
+    /// 0 to 1: the largest probability within the lesion; what that means stands in the model's card.
     pub confidence: f32,
     /// Its voxels on the source grid.
     pub mask: LesionMask,
@@ -41,15 +63,153 @@ impl LesionMask {
     pub fn voxels(&self) -> impl Iterator<Item = [usize; 3]> {
         let [_, ny, nx] = self.size;
         let [oz, oy, ox] = self.origin;
-        self.inside
+        let inside = self
+            .inside
             .iter()
             .enumerate()
-            .filter(|(_, inside)| **inside)
-            .map(move |(i, _)| [oz + i / (ny * nx), oy + i / nx % ny, ox + i % nx])
+            .filter(|(_, inside)| **inside);
+        inside.map(move |(i, _)| [oz + i / (ny * nx), oy + i / nx % ny, ox + i % nx])
     }
 
     /// Number of voxels that belong to the lesion.
     pub fn count(&self) -> usize {
         self.inside.iter().filter(|inside| **inside).count()
+    }
+}
+
+/// Finds the lesions of `probability`, on the grid `source`, the most confident first.
+///
+/// No voxel of `source` belongs to two lesions. A component too small to cover a voxel centre of `source` is the voxel
+/// nearest to its peak, so nothing that the network found is lost between two slices.
+pub fn find(probability: &ProbabilityMap, source: &Geometry, params: &Params) -> Vec<Lesion> {
+    let (labels, mut components) = components::components(probability, params);
+    components.sort_by(|a, b| {
+        b.peak
+            .total_cmp(&a.peak)
+            .then(a.peak_index.cmp(&b.peak_index))
+    });
+    let lesion = |component: &Component| {
+        let mask = carry::to_source(probability, &labels, component, source, params.threshold)?;
+        Some(Lesion {
+            kind: params.kind,
+            confidence: component.peak,
+            mask,
+        })
+    };
+    components.iter().filter_map(lesion).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::Volume;
+    use glam::DVec3;
+    use proptest::prelude::*;
+
+    const PARAMS: Params = Params {
+        kind: Kind::LungNodule,
+        threshold: 0.5,
+        min_volume_mm3: 4.0,
+        merge_distance_mm: 0.0,
+    };
+
+    fn spheres(geometry: Geometry, spheres: &[(DVec3, f64, f32)]) -> ProbabilityMap {
+        let [nz, ny, nx] = geometry.size;
+        let mut volume = Volume::filled(geometry, 0.0);
+        for z in 0..nz {
+            for y in 0..ny {
+                for x in 0..nx {
+                    let p = geometry.to_lps_mm(DVec3::new(x as f64, y as f64, z as f64));
+                    for (centre, radius_mm, value) in spheres {
+                        if p.distance(*centre) <= *radius_mm {
+                            volume.voxels[geometry.linear([z, y, x])] = *value;
+                        }
+                    }
+                }
+            }
+        }
+        volume
+    }
+
+    fn grid() -> Geometry {
+        Geometry::axis_aligned([24, 32, 40], [1.0; 3], DVec3::new(-20.0, -16.0, -100.0))
+    }
+
+    #[test]
+    fn lesions_come_most_confident_first_and_small_components_are_dropped() {
+        let low = (DVec3::new(-10.0, -6.0, -90.0), 4.0, 0.6);
+        let high = (DVec3::new(10.0, 6.0, -85.0), 3.0, 0.9);
+        let tiny = (DVec3::new(0.0, 8.0, -95.0), 0.1, 1.0);
+        let probability = spheres(grid(), &[low, high, tiny]);
+        let found = find(&probability, &grid(), &PARAMS);
+        assert_eq!(
+            found.iter().map(|l| l.confidence).collect::<Vec<_>>(),
+            [0.9, 0.6]
+        );
+    }
+
+    #[test]
+    fn on_its_own_grid_a_component_keeps_exactly_its_voxels() {
+        let probability = spheres(grid(), &[(DVec3::new(0.0, 0.0, -90.0), 5.0, 0.8)]);
+        let lesion = &find(&probability, &grid(), &PARAMS)[0];
+        let expected: Vec<usize> = (0..probability.voxels.len())
+            .filter(|i| probability.voxels[*i] >= 0.5)
+            .collect();
+        assert_eq!(
+            lesion
+                .mask
+                .voxels()
+                .map(|v| grid().linear(v))
+                .collect::<Vec<_>>(),
+            expected
+        );
+    }
+
+    #[test]
+    fn near_components_are_one_lesion_only_within_the_merge_distance() {
+        let parts = [
+            (DVec3::new(-5.0, 0.0, -90.0), 3.0, 0.8),
+            (DVec3::new(4.0, 0.0, -90.0), 3.0, 0.7),
+        ];
+        let probability = spheres(grid(), &parts);
+        assert_eq!(find(&probability, &grid(), &PARAMS).len(), 2);
+        assert_eq!(
+            find(
+                &probability,
+                &grid(),
+                &Params {
+                    merge_distance_mm: 3.5,
+                    ..PARAMS
+                }
+            )
+            .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_component_between_two_thick_slices_is_not_lost() {
+        let probability = spheres(grid(), &[(DVec3::new(0.0, 0.0, -90.0), 1.2, 0.8)]);
+        let thick = Geometry::axis_aligned(
+            [3, 32, 40],
+            [7.0, 1.0, 1.0],
+            DVec3::new(-20.0, -16.0, -100.0),
+        );
+        let found = find(&probability, &thick, &PARAMS);
+        assert_eq!(found[0].mask.voxels().collect::<Vec<_>>(), [[1, 16, 20]]);
+    }
+
+    proptest! {
+        #[test]
+        fn touching_lesions_never_share_a_source_voxel(dx in 6.0..12.0_f64, dy in -4.0..4.0_f64, step in 0.6..1.7_f64) {
+            let parts = [(DVec3::new(-5.0, 0.0, -90.0), 4.0, 0.8), (DVec3::new(-5.0 + dx, dy, -88.0), 4.0, 0.7)];
+            let source = grid().covering([2.0, step, step]);
+            let mut seen = std::collections::BTreeSet::new();
+            for lesion in find(&spheres(grid(), &parts), &source, &PARAMS) {
+                for voxel in lesion.mask.voxels() {
+                    prop_assert!(seen.insert(voxel));
+                }
+            }
+        }
     }
 }

@@ -1,5 +1,11 @@
-//! Numbers of one lesion, as the report states them. Definitions: ARCHITECTURE.md, "What each number means".
+//! Numbers of one lesion, as the report states them.
+//!
+//! Volume is that of the SEG's voxels; both axes lie in one acquired slice; the side is the lung's.
 
+mod axis;
+
+use crate::lesion::LesionMask;
+use crate::volume::StoredVolume;
 use glam::DVec3;
 
 pub use crate::volume::Laterality;
@@ -30,4 +36,111 @@ pub struct Axis {
     pub length_mm: f64,
     /// End points as image coordinates `[column, row]`: the centre of the first pixel is (0.5, 0.5) as in SCOORD (PS3.3 C.18.6.1.1).
     pub ends_column_row: [[f64; 2]; 2],
+}
+
+
+/// Measures `mask` on the slices of `stored`; `side` tells the lung at a patient position.
+///
+/// `None` for a mask without voxels.
+pub fn measure(
+    mask: &LesionMask,
+    stored: &StoredVolume,
+    side: impl Fn(DVec3) -> Option<Laterality>,
+) -> Option<Measurement> {
+    let geometry = &stored.geometry;
+    let (axis_slice, long_axis, short_axis) = axis::axes(mask, geometry)?;
+    let mut count = 0_u32;
+    let mut sum_index = DVec3::ZERO;
+    let mut sum_hu = 0.0;
+    for [z, y, x] in mask.voxels() {
+        count += 1;
+        sum_index += DVec3::new(x as f64, y as f64, z as f64);
+        sum_hu += f64::from(stored.hu([z, y, x]));
+    }
+    let n = f64::from(count);
+    let centroid_lps_mm = geometry.to_lps_mm(sum_index / n);
+    Some(Measurement {
+        centroid_lps_mm,
+        volume_mm3: n * geometry.voxel_volume_mm3(),
+        axis_slice,
+        long_axis,
+        short_axis,
+        mean_hu: sum_hu / n,
+        laterality: side(centroid_lps_mm),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::{Geometry, Rescale};
+
+    #[test]
+    fn a_block_of_voxels_has_its_volume_centre_and_mean() {
+        let geometry =
+            Geometry::axis_aligned([2, 4, 4], [2.0, 0.5, 0.5], DVec3::new(10.0, 20.0, 30.0));
+        let samples = (0..32).collect();
+        let rescale = vec![
+            Rescale {
+                slope: 2.0,
+                intercept: -10.0,
+            },
+            Rescale {
+                slope: 1.0,
+                intercept: 0.0,
+            },
+        ];
+        let stored = StoredVolume {
+            geometry,
+            samples,
+            signed: false,
+            rescale,
+            padding: None,
+        };
+        let mask = LesionMask {
+            origin: [0, 1, 1],
+            size: [2, 1, 2],
+            inside: vec![true; 4],
+        };
+        let found = measure(&mask, &stored, |p| (p.x > 0.0).then_some(Laterality::Left))
+            .expect("not empty");
+        assert!((found.volume_mm3 - 4.0 * 0.5).abs() < 1e-12);
+        assert!(
+            found
+                .centroid_lps_mm
+                .distance(DVec3::new(10.75, 20.5, 31.0))
+                < 1e-12
+        );
+        // Stored 5 and 6 in slice 0 are 0 and 2 HU, 21 and 22 in slice 1 stay.
+        assert!((found.mean_hu - 45.0 / 4.0).abs() < 1e-12);
+        assert_eq!(found.laterality, Some(Laterality::Left));
+    }
+
+    #[test]
+    fn an_empty_mask_has_no_measurement() {
+        let geometry = Geometry::axis_aligned([1, 1, 1], [1.0; 3], DVec3::ZERO);
+        let rescale = vec![Rescale {
+            slope: 1.0,
+            intercept: 0.0,
+        }];
+        let stored = StoredVolume {
+            geometry,
+            samples: vec![0],
+            signed: false,
+            rescale,
+            padding: None,
+        };
+        assert!(
+            measure(
+                &LesionMask {
+                    origin: [0; 3],
+                    size: [1; 3],
+                    inside: vec![false]
+                },
+                &stored,
+                |_| None
+            )
+            .is_none()
+        );
+    }
 }

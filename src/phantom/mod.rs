@@ -1,1 +1,164 @@
 //! Synthetic chest CT with known lesions.
+//!
+//! In: [`Params`]. Out: a [`Phantom`] (stored values and truth), and its DICOM series on disk ([`write_series`]).
+//! Refused: parameters out of range, and lesions that fit nowhere in the lung within the grid.
+//!
+//! The anatomy is a function of the patient position, so every grid, orientation and tilt shows the same chest.
+
+mod anatomy;
+mod lesion;
+mod noise;
+mod organs;
+mod params;
+mod scan;
+mod shape;
+mod tree;
+mod truth;
+mod write;
+
+pub use params::{
+    Density, Detail, Dose, Kernel, LesionShape, LesionSpec, Lesions, Orientation, Params, Place,
+};
+pub use truth::{Core, Nodule, PATIENT_ID, Truth};
+pub use write::{SERIES_FOLDER, TRUTH_FILE, WriteOptions, Written, write_series};
+
+use crate::error::Class;
+use crate::uid::UidSource;
+use crate::volume::StoredVolume;
+use anatomy::Chest;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::path::PathBuf;
+
+/// A synthetic chest CT.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Phantom {
+    /// Stored values on the grid.
+    pub stored: StoredVolume,
+    /// What is in it.
+    pub truth: Truth,
+}
+
+/// Why a phantom was not made or not written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A parameter is not usable.
+    #[error("phantom parameter {name} is out of range; give {limits}")]
+    OutOfRange {
+        /// Field of [`Params`].
+        name: &'static str,
+        /// What is usable.
+        limits: &'static str,
+    },
+    /// A lesion fits nowhere.
+    #[error(
+        "lesion {label} ({diameter_mm:.1} mm) fits nowhere in the lung within the grid; give a smaller one, fewer, or a larger grid"
+    )]
+    NoRoom {
+        /// Number of the lesion in the list.
+        label: usize,
+        /// Its diameter.
+        diameter_mm: f64,
+    },
+    /// The target folder already holds a phantom or other files.
+    #[error("{} is not empty; choose another folder, or overwrite it (--overwrite)", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The disk refused.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// File or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The DICOM writer refused.
+    #[error("cannot encode slice {slice}: {reason}")]
+    Encode {
+        /// Slice index.
+        slice: usize,
+        /// The writer's reason.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whose fault it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::OutOfRange { .. } | Self::NoRoom { .. } | Self::NotEmpty { .. } => Class::Config,
+            Self::Write { .. } => Class::Environment,
+            Self::Encode { .. } => Class::Internal,
+        }
+    }
+
+    /// A stable kebab-case code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OutOfRange { .. } => "phantom-parameter-out-of-range",
+            Self::NoRoom { .. } => "phantom-lesion-has-no-room",
+            Self::NotEmpty { .. } => "output-folder-not-empty",
+            Self::Write { .. } => "write-failed",
+            Self::Encode { .. } => "encode-failed",
+        }
+    }
+}
+
+/// Streams of random numbers, so that a change of lesions leaves anatomy and noise as they were.
+enum Stream {
+    Anatomy,
+    Trees,
+    Lesions,
+}
+
+fn random(seed: u64, stream: Stream) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    // Noise takes stream 1 and up, one a slice.
+    rng.set_stream(u64::MAX - stream as u64);
+    rng
+}
+
+impl Phantom {
+    /// Makes the phantom of `params`; the same parameters give the same voxels.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] for parameters beyond their limits, [`Error::NoRoom`] when a lesion fits nowhere.
+    pub fn new(params: &Params) -> Result<Self, Error> {
+        params.validate()?;
+        let geometry = params.geometry();
+        let chest = Chest::new(params.detail, &mut random(params.seed, Stream::Anatomy));
+        let mut shapes = organs::organs(&chest);
+        let (tubes, vessels) = match params.detail {
+            Detail::Full => tree::trees(&chest, &mut random(params.seed, Stream::Trees)),
+            Detail::Plain => (Vec::new(), Vec::new()),
+        };
+        shapes.extend(tubes);
+        let mut rng = random(params.seed, Stream::Lesions);
+        let specs = lesion::specs(&params.lesions, &mut rng);
+        let site = lesion::Site {
+            params,
+            geometry,
+            chest: &chest,
+            vessels: &vessels,
+        };
+        let lesions = site.place(specs, &mut rng)?;
+        shapes.extend(lesions.iter().flat_map(lesion::Placed::shapes));
+        let stored = scan::scan(
+            params,
+            &scan::Subject {
+                chest: &chest,
+                shapes,
+            },
+        );
+        let truth = Truth::new(params, &geometry, uids(params).uid("series"), &lesions);
+        Ok(Self { stored, truth })
+    }
+}
+
+/// UIDs of a phantom: equal parameters, equal UIDs.
+fn uids(params: &Params) -> UidSource {
+    let params = serde_json::to_string(params).unwrap_or_default();
+    UidSource::new(["hilum phantom", params.as_str()])
+}

@@ -1,0 +1,196 @@
+//! `hilum phantom`: writes a synthetic chest CT with known lesions.
+
+use crate::phantom::{
+    Dose, Kernel, Lesions, Orientation, Params, Phantom, WriteOptions, write_series,
+};
+use anyhow::Context;
+use clap::ValueEnum;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Writes a synthetic chest CT series with lesions of known size, density and place.
+///
+/// No patient is behind it: use it to try the program, to test a PACS, or to measure detection against `truth.json`.
+/// The same options and seed give the same files.
+#[derive(Debug, clap::Args)]
+pub struct PhantomArgs {
+    /// Write `DIR/series/*.dcm` and `DIR/truth.json`; DIR must be empty or not exist.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Start from this set of parameters; every option below changes one of them.
+    #[arg(long, value_enum, default_value_t)]
+    pub preset: Preset,
+    /// Read all parameters from a JSON file instead: the `params` of a `truth.json`, or some of its fields.
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    pub params: Option<PathBuf>,
+    /// Vary anatomy, lesion places and noise.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Set the number of slices, rows and columns.
+    #[arg(long, value_name = "Z,Y,X", value_delimiter = ',')]
+    pub size: Option<Vec<usize>>,
+    /// Set the distance between slices, rows and columns, mm.
+    #[arg(long, value_name = "Z,Y,X", value_delimiter = ',')]
+    pub spacing_mm: Option<Vec<f64>>,
+    /// Put the middle of the grid here, mm to the left, back and head of the carina.
+    #[arg(
+        long,
+        value_name = "X,Y,Z",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub centre_lps_mm: Option<Vec<f64>>,
+    /// Choose the noise: none, 12 HU (standard), 25 HU (low) or 45 HU (ultra-low); the lung kernel doubles it.
+    #[arg(long, value_parser = named::<Dose>, value_name = "none|standard|low|ultra-low")]
+    pub dose: Option<Dose>,
+    /// Choose the reconstruction kernel: smooth with coarse noise, or sharp with fine noise.
+    #[arg(long, value_parser = named::<Kernel>, value_name = "soft|lung")]
+    pub kernel: Option<Kernel>,
+    /// Place this many lesions of mixed kinds, 4 to 30 mm; give a list of lesions by --params.
+    #[arg(long, value_name = "N")]
+    pub lesions: Option<usize>,
+    /// Let columns, rows and slices count up in these patient directions, such as LPS (axial) or PIR (sagittal).
+    #[arg(long, value_name = "LETTERS")]
+    pub orientation: Option<Orientation>,
+    /// Tilt the gantry: turn each slice about its rows, degrees.
+    #[arg(long, value_name = "DEGREES", allow_hyphen_values = true)]
+    pub tilt_deg: Option<f64>,
+    /// Fill what lies outside the circular field of view with the padding value.
+    #[arg(long)]
+    pub circular_fov: bool,
+    /// Store signed values.
+    #[arg(long)]
+    pub signed: bool,
+    /// Give files and Instance Numbers no order, as archives often do.
+    #[arg(long)]
+    pub shuffle: bool,
+    /// Replace a phantom that DIR already holds.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// A named set of parameters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// A whole adult chest: 300 slices of 512 × 512 at 1.0 × 0.7 × 0.7 mm, 150 MB.
+    #[default]
+    Adult,
+    /// A whole small chest: 96 slices of 144 × 144, 4 MB.
+    Demo,
+    /// A part of the right lung: 96 × 96 × 96 voxels of 1.25 mm, 2 MB.
+    Tiny,
+}
+
+/// Reads an option by the name that it has in JSON.
+fn named<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|e| e.to_string())
+}
+
+/// Makes the phantom, writes it, and prints the series folder and the truth file.
+///
+/// # Errors
+/// When a parameter is not usable, a lesion has no room, or the folder cannot be written.
+#[expect(clippy::print_stdout, reason = "the paths are this command's result")]
+pub fn run(args: &PhantomArgs) -> anyhow::Result<ExitCode> {
+    let params = args.params()?;
+    let phantom = Phantom::new(&params)?;
+    let options = WriteOptions {
+        overwrite: args.overwrite,
+        shuffle: args.shuffle,
+    };
+    let written = write_series(&phantom, &args.out, options)?;
+    println!("{}", written.series.display());
+    println!("{}", written.truth.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+impl PhantomArgs {
+    fn params(&self) -> anyhow::Result<Params> {
+        let mut params = self.base()?;
+        set(&mut params.seed, self.seed);
+        set(&mut params.size, three("--size", self.size.as_deref())?);
+        set(
+            &mut params.spacing_mm,
+            three("--spacing-mm", self.spacing_mm.as_deref())?,
+        );
+        set(
+            &mut params.centre_lps_mm,
+            three("--centre-lps-mm", self.centre_lps_mm.as_deref())?,
+        );
+        set(&mut params.dose, self.dose);
+        set(&mut params.kernel, self.kernel);
+        set(&mut params.lesions, self.lesions.map(Lesions::Count));
+        set(&mut params.orientation, self.orientation);
+        set(&mut params.tilt_deg, self.tilt_deg);
+        params.circular_fov |= self.circular_fov;
+        params.signed |= self.signed;
+        Ok(params)
+    }
+
+    fn base(&self) -> anyhow::Result<Params> {
+        let Some(file) = &self.params else {
+            return Ok(match self.preset {
+                Preset::Adult => Params::default(),
+                Preset::Demo => Params::demo(),
+                Preset::Tiny => Params::tiny(),
+            });
+        };
+        let json = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        serde_json::from_str(&json)
+            .with_context(|| format!("{} is not a set of phantom parameters", file.display()))
+    }
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn three<T: Copy>(option: &str, values: Option<&[T]>) -> anyhow::Result<Option<[T; 3]>> {
+    values
+        .map(|v| {
+            v.try_into()
+                .with_context(|| format!("{option} needs three numbers, separated by commas"))
+        })
+        .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Args, FromArgMatches};
+
+    fn params(options: &[&str]) -> anyhow::Result<Params> {
+        let command = PhantomArgs::augment_args(clap::Command::new("phantom"));
+        let matches =
+            command.try_get_matches_from([&["phantom", "--out", "x"], options].concat())?;
+        PhantomArgs::from_arg_matches(&matches)?.params()
+    }
+
+    #[test]
+    fn options_change_the_preset() {
+        let options = [
+            "--preset",
+            "tiny",
+            "--dose",
+            "ultra-low",
+            "--centre-lps-mm=-70,1,2",
+            "--orientation",
+            "PIR",
+        ];
+        let changed = params(&options).unwrap();
+        assert_eq!(changed.dose, Dose::UltraLow);
+        assert_eq!(changed.centre_lps_mm, [-70.0, 1.0, 2.0]);
+        assert_eq!(changed.orientation.to_string(), "PIR");
+        assert_eq!(changed.size, Params::tiny().size);
+    }
+
+    #[test]
+    fn malformed_options_are_refused() {
+        assert!(params(&["--size", "1,2"]).is_err());
+        assert!(params(&["--dose", "huge"]).is_err());
+        assert!(params(&["--orientation", "LLS"]).is_err());
+    }
+}

@@ -1,0 +1,170 @@
+//! Where a model comes from: the executable itself, or a folder.
+//!
+//! In: a name or a path. Out: the four files' text and bytes. Refused: unknown names, unreadable or oversized files.
+
+use super::Error;
+use std::borrow::Cow;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+const MAX_TENSORS_BYTES: u64 = 2 << 30;
+
+/// A model that the executable brings.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Builtin {
+    /// Name of the model.
+    pub name: &'static str,
+    manifest: &'static str,
+    weights: &'static [u8],
+    golden: &'static [u8],
+}
+
+macro_rules! builtin {
+    ($name:literal) => {
+        Builtin {
+            name: $name,
+            manifest: include_str!(concat!("../../models/", $name, "/model.toml")),
+            weights: include_bytes!(concat!("../../models/", $name, "/weights.safetensors")),
+            golden: include_bytes!(concat!("../../models/", $name, "/golden.safetensors")),
+        }
+    };
+}
+
+/// Every model that the executable brings.
+pub static BUILTINS: &[Builtin] = &[builtin!("lung-nodule-lite")];
+
+/// A model to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelSource {
+    /// One that the executable brings.
+    Builtin(&'static Builtin),
+    /// A folder with `model.toml`, `weights.safetensors` and `golden.safetensors`.
+    Folder(PathBuf),
+}
+
+/// The files of a model.
+#[derive(Debug)]
+pub(crate) struct ModelFiles {
+    pub(crate) manifest: Cow<'static, str>,
+    pub(crate) weights: Cow<'static, [u8]>,
+    pub(crate) golden: Cow<'static, [u8]>,
+}
+
+impl ModelSource {
+    /// Finds a model: a built-in name, else a folder, else a folder of that name in `models_dir`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`] with the names that there are.
+    pub fn find(name: &str, models_dir: &Path) -> Result<Self, Error> {
+        if let Some(builtin) = BUILTINS.iter().find(|builtin| builtin.name == name) {
+            return Ok(Self::Builtin(builtin));
+        }
+        [PathBuf::from(name), models_dir.join(name)]
+            .into_iter()
+            .find(|folder| folder.join("model.toml").is_file())
+            .map(Self::Folder)
+            .ok_or_else(|| Error::UnknownModel {
+                name: name.to_owned(),
+                builtins: BUILTINS
+                    .iter()
+                    .map(|b| b.name)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            })
+    }
+
+    pub(crate) fn read(&self) -> Result<ModelFiles, Error> {
+        match self {
+            Self::Builtin(builtin) => Ok(ModelFiles {
+                manifest: builtin.manifest.into(),
+                weights: builtin.weights.into(),
+                golden: builtin.golden.into(),
+            }),
+            Self::Folder(folder) => {
+                let path = folder.join("model.toml");
+                let text = String::from_utf8(read_at_most(&path, MAX_MANIFEST_BYTES)?);
+                Ok(ModelFiles {
+                    manifest: text
+                        .map_err(|e| Error::Manifest {
+                            message: e.to_string(),
+                        })?
+                        .into(),
+                    weights: read_at_most(&folder.join("weights.safetensors"), MAX_TENSORS_BYTES)?
+                        .into(),
+                    golden: read_at_most(&folder.join("golden.safetensors"), MAX_TENSORS_BYTES)?
+                        .into(),
+                })
+            }
+        }
+    }
+}
+
+fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let refuse = |source| Error::Read {
+        path: path.into(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(refuse)?;
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells an oversized file, whatever its metadata say.
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(refuse)?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::FileTooLarge {
+            path: path.into(),
+            limit,
+        });
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Manifest;
+
+    #[test]
+    fn every_builtin_carries_its_own_name_and_hash() {
+        for builtin in BUILTINS {
+            let manifest = Manifest::parse(builtin.manifest).expect("valid");
+            assert_eq!(manifest.name, builtin.name);
+            let hash = crate::model::weights::sha256_hex(builtin.weights);
+            assert_eq!(manifest.weights.sha256, hash);
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_names_there_are() {
+        let refused = ModelSource::find("lung-nodul", Path::new("nowhere"));
+        assert!(refused.is_err_and(|e| e.to_string().contains("lung-nodule-lite")));
+    }
+
+    #[test]
+    fn a_folder_is_found_by_path_and_by_name_and_read_like_a_builtin() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let folder = dir.path().join("mine");
+        std::fs::create_dir(&folder).expect("created");
+        let builtin = ModelSource::Builtin(&BUILTINS[0]).read().expect("read");
+        std::fs::write(folder.join("model.toml"), builtin.manifest.as_bytes()).expect("written");
+        std::fs::write(folder.join("weights.safetensors"), &builtin.weights).expect("written");
+        std::fs::write(folder.join("golden.safetensors"), &builtin.golden).expect("written");
+        let by_name = ModelSource::find("mine", dir.path()).expect("found");
+        let by_path = ModelSource::find(&folder.to_string_lossy(), Path::new("nowhere"));
+        assert_eq!(by_name, by_path.expect("found"));
+        assert_eq!(by_name.read().expect("read").weights, builtin.weights);
+    }
+
+    #[test]
+    fn a_file_above_its_limit_is_refused() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let path = dir.path().join("weights.safetensors");
+        std::fs::write(&path, [0; 100]).expect("written");
+        assert!(matches!(
+            read_at_most(&path, 99),
+            Err(Error::FileTooLarge { .. })
+        ));
+        assert_eq!(read_at_most(&path, 100).expect("fits").len(), 100);
+    }
+}

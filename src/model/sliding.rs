@@ -1,0 +1,117 @@
+//! The network over a region, patch by patch: cut and normalise, forward, blend. On the CPU and on the GPU.
+
+#![expect(clippy::cast_possible_wrap, reason = "grid sizes are below 2^31")]
+
+use super::blend::{self, Placement};
+use super::sums::Sums;
+use super::window::{Importance, Region};
+use super::{Error, Segmenter, divide};
+use crate::gpu::{self, Gpu};
+use crate::preprocess::slab::Slab;
+use crate::preprocess::{self, normalize};
+use crate::volume::Geometry;
+use burn::tensor::Tensor;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// One pass of a model over a region with patches of one size.
+pub(super) struct Pass<'a> {
+    pub(super) model: &'a Segmenter,
+    pub(super) region: &'a Region,
+    /// First voxels of the patches on the grid, in the order in which they are added.
+    pub(super) origins: Vec<[i64; 3]>,
+    pub(super) patch: [usize; 3],
+    pub(super) progress: &'a dyn Fn(usize, usize),
+    pub(super) cancel: &'a AtomicBool,
+}
+
+impl Pass<'_> {
+    /// Mean probability of each voxel of the region's box, from HU in host memory.
+    pub(super) fn on_cpu(&self, grid: &Geometry, hu: &[f32]) -> Result<Vec<f32>, Error> {
+        let voxels = self.region.inside.len();
+        let (mut sums, mut weights) = (vec![0.0; voxels], vec![0.0; voxels]);
+        let importance = Importance::gaussian(self.patch);
+        let normalization = &self.model.manifest.input.normalization;
+        for (done, &origin) in self.origins.iter().enumerate() {
+            self.step(done)?;
+            let input = normalize::reference(hu, grid, origin, self.patch, normalization);
+            let logits = self.model.logits(input, self.patch)?;
+            let place = self.placement(origin);
+            let channel = self.model.channel();
+            let both = (&mut sums[..], &mut weights[..]);
+            if !blend::accumulate(&logits, channel, place, &importance, both) {
+                return Err(self.model.non_finite(origin));
+            }
+        }
+        self.step(self.origins.len())?;
+        divide::reference(&mut sums, &weights);
+        Ok(sums)
+    }
+
+    /// Mean probability of each voxel of the region's box, from HU on the GPU.
+    pub(super) fn on_gpu(
+        &self,
+        grid: &Geometry,
+        hu: &[Slab],
+        gpu: &Gpu,
+    ) -> Result<Vec<f32>, Error> {
+        let importance = Importance::gaussian(self.patch);
+        let sums = Sums::new(gpu, self.region.size, &importance)?;
+        for (done, &origin) in self.origins.iter().enumerate() {
+            self.step(done)?;
+            let input = self.cut_on_gpu(grid, hu, origin, gpu)?;
+            // A reshape copies where burn left the channels innermost.
+            let flat = [self.model.manifest.network.classes * self.patch.iter().product::<usize>()];
+            let logits = gpu.guard(|| self.model.network.forward(input).reshape(flat))?;
+            let memory = gpu.tensor_memory(&logits)?;
+            let (place, channel) = (self.placement(origin), self.model.channel());
+            sums.add(gpu, memory.binding(), channel, place, done + 1)?;
+        }
+        self.step(self.origins.len())?;
+        let not_finite = |number: usize| self.model.non_finite(self.origins[number - 1]);
+        sums.finish(gpu)?.map_err(not_finite)
+    }
+
+    /// A normalised patch `[1, 1, z, y, x]`, written straight into burn's memory.
+    fn cut_on_gpu(
+        &self,
+        grid: &Geometry,
+        hu: &[Slab],
+        origin: [i64; 3],
+        gpu: &Gpu,
+    ) -> Result<Tensor<5>, Error> {
+        let [z, y, x] = self.patch;
+        let (input, memory) = gpu.tensor([1, 1, z, y, x])?;
+        let patch = normalize::Patch {
+            origin,
+            size: self.patch,
+        };
+        let normalization = &self.model.manifest.input.normalization;
+        let mut pass = gpu::Pass::new(gpu)?;
+        let output = memory.binding();
+        normalize::record(&mut pass, (hu, grid.size), patch, normalization, output).map_err(
+            |error| match error {
+                preprocess::Error::Gpu(e) => Error::Gpu(e),
+                other => self.model.failed(&other),
+            },
+        )?;
+        pass.submit()?;
+        Ok(input)
+    }
+
+    /// Tells how far it is; ends the run where that was asked for.
+    fn step(&self, done: usize) -> Result<(), Error> {
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        (self.progress)(done, self.origins.len());
+        Ok(())
+    }
+
+    fn placement(&self, origin: [i64; 3]) -> Placement {
+        Placement {
+            box_size: self.region.size,
+            start: [0, 1, 2].map(|axis| origin[axis] - self.region.origin[axis] as i64),
+            patch: self.patch,
+        }
+    }
+}

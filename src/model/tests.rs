@@ -1,0 +1,314 @@
+//! The segmenter as a whole, on the CPU and, where there is one, on a GPU.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "indices of small volumes"
+)]
+
+use super::*;
+use crate::config::{DeviceConfig, DeviceKind};
+use crate::preprocess::slab;
+use crate::volume::PADDING_HU;
+use burn::module::{Module, ModuleMapper, Param};
+use glam::DVec3;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::cell::Cell;
+use std::sync::atomic::Ordering;
+
+const SEED: u64 = 20;
+
+fn lite(compute: &Compute) -> Segmenter {
+    Segmenter::load(&ModelSource::Builtin(&BUILTINS[0]), compute).expect("loads")
+}
+
+/// A network of two stages with random weights, which runs on a software GPU in a moment.
+fn random_network(compute: &Compute) -> Segmenter {
+    let mut model = lite(&Compute::Cpu);
+    let network = UNetConfig {
+        input_channels: 1,
+        classes: 2,
+        channels: vec![4, 6],
+        kernels: vec![[1, 3, 3], [3, 3, 3]],
+        strides: vec![[1, 1, 1], [1, 2, 2]],
+        encoder_convs: vec![1, 2],
+        decoder_convs: vec![1],
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let bytes = weights::tests::random(&network, &mut rng);
+    model.manifest.weights.sha256 = weights::sha256_hex(&bytes);
+    model.device = match compute {
+        Compute::Gpu(gpu) => gpu.burn_device().clone(),
+        Compute::Cpu => Device::flex(),
+    };
+    let sha256 = &model.manifest.weights.sha256;
+    model.network = weights::load(&bytes, sha256, &network, &model.device).expect("loads");
+    model.compute = compute.clone();
+    model.manifest.network = network;
+    model.manifest.output.activation = Activation::Softmax;
+    model.manifest.labels[0].channel = 1;
+    model.manifest.input.patch = [8, 16, 16];
+    model
+}
+
+/// Random HU on 14 × 30 × 40 voxels of 1 mm, and a search mask of 2 mm with a ball and a far corner.
+fn small_volume() -> (Geometry, Vec<f32>, Mask) {
+    let grid = Geometry::axis_aligned([14, 30, 40], [1.0; 3], DVec3::new(-5.0, 8.0, 100.0));
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let hu = (0..grid.voxel_count())
+        .map(|_| rng.random_range(-1100.0..500.0))
+        .collect();
+    let mut search = Mask::filled(grid.covering([2.0; 3]), 0);
+    let [nz, ny, nx] = search.geometry.size;
+    for (z, y, x) in [(1, 3, 4), (2, 5, 9), (nz - 2, ny - 2, nx - 2)] {
+        let at = search.geometry.linear([z, y, x]);
+        search.voxels[at] = 1;
+    }
+    (grid, hu, search)
+}
+
+fn segment(
+    model: &Segmenter,
+    grid: &Geometry,
+    hu: &GridHu,
+    search: &Mask,
+) -> Result<Segmentation, Error> {
+    let input = Input { grid, hu, search };
+    model.segment(&input, &|_, _| (), &AtomicBool::new(false))
+}
+
+/// The GPU under test; `REQUIRE_GPU=1` makes its absence a failure.
+fn gpu() -> Option<Gpu> {
+    let config = DeviceConfig {
+        kind: DeviceKind::Gpu,
+        ..DeviceConfig::default()
+    };
+    match Compute::select(&config) {
+        Ok((Compute::Gpu(gpu), _)) => Some(gpu),
+        other => {
+            assert!(
+                std::env::var_os("REQUIRE_GPU").is_none(),
+                "no GPU: {other:?}"
+            );
+            println!("SKIPPED: no GPU here");
+            None
+        }
+    }
+}
+
+/// HU in slabs that each fit a binding of `gpu`.
+fn on_gpu(gpu: &Gpu, grid: &Geometry, hu: &[f32]) -> GridHu {
+    let mut slabs = slab::allocate(gpu, grid.size).expect("allocates");
+    let plane = grid.size[1] * grid.size[2];
+    for slab in &mut slabs {
+        let voxels = slab.slices.start * plane..slab.slices.end * plane;
+        slab.hu = gpu.upload("HU", &hu[voxels]).expect("uploads");
+    }
+    GridHu::Gpu(slabs)
+}
+
+#[test]
+fn flex_reproduces_pytorch_logits() {
+    // Both are f32 and differ in the order of summation only.
+    const TOLERANCE: f32 = 1e-4;
+    let model = lite(&Compute::Cpu);
+    let Golden {
+        patch,
+        input,
+        logits,
+    } = &model.golden;
+    let found = model.logits(input.clone(), *patch).expect("runs");
+    let difference = largest_difference(&found, logits);
+    assert!(difference < TOLERANCE, "{difference:e}");
+}
+
+#[test]
+fn the_self_check_passes_and_notices_a_changed_logit() {
+    let mut model = lite(&Compute::Cpu);
+    model.self_check().expect("passes");
+    model.golden.logits[1000] += 0.002;
+    assert!(matches!(
+        model.self_check(),
+        Err(Error::SelfCheck {
+            quantity: "logit",
+            ..
+        })
+    ));
+    model.golden.logits[1000] = f32::NAN;
+    assert!(
+        model
+            .self_check()
+            .is_err_and(|e| e.code() == "model-self-check")
+    );
+}
+
+#[test]
+fn probabilities_are_zero_outside_the_search_mask_and_lie_at_its_place() {
+    let model = random_network(&Compute::Cpu);
+    let (grid, hu, search) = small_volume();
+    let found = segment(&model, &grid, &GridHu::Cpu(hu), &search).expect("runs");
+    let box_grid = found.probability.geometry;
+    let mut searched = 0;
+    for linear in (0..search.voxels.len()).filter(|i| search.voxels[*i] == 1) {
+        let [_, ny, nx] = search.geometry.size;
+        let [x, y, z] = [linear % nx, linear / nx % ny, linear / nx / ny].map(|n| n as f64);
+        let centre = search.geometry.to_lps_mm(DVec3::new(x, y, z));
+        let index = box_grid.lps_to_index().transform_point3(centre).round();
+        let p = found
+            .probability
+            .at([index.z, index.y, index.x].map(|n| n as usize));
+        assert!(p > 0.0 && p < 1.0);
+        searched += 1;
+    }
+    assert_eq!(searched, 3);
+    let positive = found
+        .probability
+        .voxels
+        .iter()
+        .filter(|p| **p > 0.0)
+        .count();
+    assert!(
+        positive <= 3 * 27,
+        "{positive} voxels for three search voxels of two millimetres"
+    );
+}
+
+#[test]
+fn progress_counts_to_the_number_of_patches_and_a_cancelled_run_stops() {
+    let model = random_network(&Compute::Cpu);
+    let (grid, hu, search) = small_volume();
+    let hu = GridHu::Cpu(hu);
+    let input = Input {
+        grid: &grid,
+        hu: &hu,
+        search: &search,
+    };
+    let cancel = AtomicBool::new(false);
+    let last = Cell::new((0, 0));
+    let note = |done, total| last.set((done, total));
+    let found = model.segment(&input, &note, &cancel).expect("runs");
+    assert_eq!(last.get(), (found.patches, found.patches));
+    let stop = |done: usize, _| cancel.store(done == 1, Ordering::Relaxed);
+    let stopped = model.segment(&input, &stop, &cancel);
+    assert!(matches!(stopped, Err(Error::Cancelled)));
+}
+
+#[test]
+fn a_patch_larger_than_the_volume_sees_air_around_it() {
+    let model = random_network(&Compute::Cpu);
+    let small = Geometry::axis_aligned([3, 5, 7], [1.0; 3], DVec3::ZERO);
+    let search = Mask::filled(small, 1);
+    let hu = GridHu::Cpu(vec![PADDING_HU; small.voxel_count()]);
+    let found = segment(&model, &small, &hu, &search).expect("runs");
+    assert_eq!(
+        (found.patches, found.probability.geometry.size),
+        (1, [3, 5, 7])
+    );
+    let (low, high) = found
+        .probability
+        .voxels
+        .iter()
+        .fold((1f32, 0f32), |(l, h), p| (l.min(*p), h.max(*p)));
+    assert!(low > 0.0 && high < 1.0);
+}
+
+#[test]
+fn an_empty_search_mask_gives_no_patches() {
+    let model = random_network(&Compute::Cpu);
+    let (grid, hu, mut search) = small_volume();
+    search.voxels.fill(0);
+    let found = segment(&model, &grid, &GridHu::Cpu(hu), &search).expect("runs");
+    assert_eq!(found.patches, 0);
+    assert!(found.probability.voxels.iter().all(|p| *p == 0.0));
+}
+
+/// Replaces every parameter by NaN.
+struct Poison<'a>(&'a Device);
+
+impl ModuleMapper for Poison<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let shape = param.lazy_shape();
+        let data = TensorData::new(vec![f32::NAN; shape.num_elements()], shape);
+        Param::from_data(data, self.0)
+    }
+}
+
+#[test]
+fn logits_that_are_not_finite_end_in_a_coded_error_on_every_device() {
+    let (grid, hu, search) = small_volume();
+    let refused = |compute: &Compute, hu: &GridHu| {
+        let mut model = random_network(compute);
+        model.network = model.network.map(&mut Poison(&model.device));
+        segment(&model, &grid, hu, &search)
+    };
+    let on_cpu = refused(&Compute::Cpu, &GridHu::Cpu(hu.clone()));
+    assert!(on_cpu.is_err_and(|e| e.code() == "model-non-finite"));
+    let Some(gpu) = gpu() else { return };
+    let on_gpu = refused(&Compute::Gpu(gpu.clone()), &on_gpu(&gpu, &grid, &hu));
+    assert!(on_gpu.is_err_and(|e| e.code() == "model-non-finite"));
+}
+
+#[test]
+fn the_gpu_gives_the_probabilities_of_the_cpu_and_equal_bits_twice() {
+    // Order of summation and fused additions differ.
+    const TOLERANCE: f32 = 1e-3;
+    let Some(gpu) = gpu() else { return };
+    let (grid, hu, search) = small_volume();
+    let cpu_model = random_network(&Compute::Cpu);
+    let expected = segment(&cpu_model, &grid, &GridHu::Cpu(hu.clone()), &search).expect("runs");
+    let model = random_network(&Compute::Gpu(gpu.clone()));
+    let hu = on_gpu(&gpu, &grid, &hu);
+    let [first, second] = [0, 1].map(|_| segment(&model, &grid, &hu, &search).expect("runs"));
+    assert_eq!(first.probability.geometry, expected.probability.geometry);
+    let difference = largest_difference(&first.probability.voxels, &expected.probability.voxels);
+    assert!(difference < TOLERANCE, "{difference:e}");
+    let bits = |s: &Segmentation| {
+        s.probability
+            .voxels
+            .iter()
+            .map(|p| p.to_bits())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(bits(&first), bits(&second));
+}
+
+#[test]
+fn slabs_do_not_change_a_bit() {
+    let Some(gpu) = gpu() else { return };
+    let (grid, hu, search) = small_volume();
+    let whole = random_network(&Compute::Gpu(gpu.clone()));
+    let expected = segment(&whole, &grid, &on_gpu(&gpu, &grid, &hu), &search).expect("runs");
+    // The largest tensor of the network still fits; the volume and the sums do not.
+    let narrow =
+        gpu.with_binding_limit_bytes(whole.manifest.network.largest_tensor_bytes([8, 16, 16]));
+    let slabbed = random_network(&Compute::Gpu(narrow.clone()));
+    let found = segment(&slabbed, &grid, &on_gpu(&narrow, &grid, &hu), &search).expect("runs");
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_patch_that_does_not_fit_the_gpu_is_halved_with_a_warning() {
+    let Some(gpu) = gpu() else { return };
+    let (grid, hu, search) = small_volume();
+    let mut model = random_network(&Compute::Gpu(gpu.clone()));
+    model.manifest.input.patch = [8, 64, 64];
+    let fits = model.manifest.network.largest_tensor_bytes([8, 32, 64]);
+    let narrow = gpu.with_binding_limit_bytes(fits);
+    model.compute = Compute::Gpu(narrow.clone());
+    let found = segment(&model, &grid, &on_gpu(&narrow, &grid, &hu), &search).expect("runs");
+    assert_eq!(
+        found.warnings,
+        [Warning::SmallerPatch { patch: [8, 32, 64] }]
+    );
+    model.manifest.input.patch = [8, 32, 32];
+    model.compute = Compute::Gpu(gpu.with_binding_limit_bytes(fits / 8));
+    let refused = segment(&model, &grid, &on_gpu(&narrow, &grid, &hu), &search);
+    assert!(refused.is_err_and(|e| e.code() == "model-out-of-memory"));
+}
+
+#[test]
+fn the_gpu_passes_the_self_check() {
+    let Some(gpu) = gpu() else { return };
+    lite(&Compute::Gpu(gpu)).self_check().expect("passes");
+}

@@ -1,0 +1,191 @@
+//! nnU-Net's plain convolutional U-Net: any number of stages, channels, convolutions and anisotropic strides.
+//!
+//! Source: Isensee et al., Nat Methods 2021 (nnU-Net).
+
+use super::block::{Block, BlockConfig};
+use burn::module::Module;
+use burn::nn::conv::{Conv3d, Conv3dConfig, ConvTranspose3d, ConvTranspose3dConfig};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// `[network]` of `model.toml`: the shape of the network. Stage 0 works at full resolution.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UNetConfig {
+    /// Channels of the input.
+    pub input_channels: usize,
+    /// Channels of the output.
+    pub classes: usize,
+    /// Channels of each stage.
+    pub channels: Vec<usize>,
+    /// Kernel of each stage along z, y, x; the decoder uses the encoder's. Odd.
+    pub kernels: Vec<[usize; 3]>,
+    /// Stride on entering each stage along z, y, x; the first is 1.
+    pub strides: Vec<[usize; 3]>,
+    /// Convolutions of each encoder stage.
+    pub encoder_convs: Vec<usize>,
+    /// Convolutions of each decoder stage, the deepest first; one stage fewer than the encoder has.
+    pub decoder_convs: Vec<usize>,
+}
+
+/// The network. Parameter names are the keys of `weights.safetensors`.
+#[derive(Module, Debug)]
+pub(crate) struct UNet {
+    encoder: Vec<Vec<Block>>,
+    upsample: Vec<ConvTranspose3d>,
+    decoder: Vec<Vec<Block>>,
+    head: Conv3d,
+}
+
+impl UNetConfig {
+    /// Product of all strides along z, y, x: a patch must be a multiple of it.
+    pub fn total_stride(&self) -> [usize; 3] {
+        self.strides.iter().fold([1; 3], |total, stride| {
+            [0, 1, 2].map(|axis| total[axis] * stride[axis])
+        })
+    }
+
+    /// Bytes of the largest tensor of a forward pass over `patch` voxels, as `f32`.
+    pub(crate) fn largest_tensor_bytes(&self, patch: [usize; 3]) -> u64 {
+        let mut voxels: u64 = patch.iter().map(|n| *n as u64).product();
+        let ends = self.input_channels.max(self.classes) as u64 * voxels;
+        let stages = self
+            .channels
+            .iter()
+            .zip(&self.strides)
+            .map(|(channels, stride)| {
+                voxels /= stride.iter().map(|s| *s as u64).product::<u64>();
+                // A skip joined to the stage below has twice the channels.
+                2 * *channels as u64 * voxels
+            });
+        stages.fold(ends, u64::max) * size_of::<f32>() as u64
+    }
+
+    /// A network whose weights are drawn only if they are used before others are loaded.
+    pub(crate) fn init(&self, device: &Device) -> UNet {
+        let encoder = (0..self.channels.len())
+            .map(|stage| self.encoder_stage(stage, device))
+            .collect();
+        let skips = (0..self.channels.len().saturating_sub(1)).rev();
+        let (upsample, decoder) = skips
+            .zip(&self.decoder_convs)
+            .map(|(stage, convs)| self.decoder_stage(stage, *convs, device))
+            .unzip();
+        UNet {
+            encoder,
+            upsample,
+            decoder,
+            head: Conv3dConfig::new([self.channels[0], self.classes], [1; 3]).init(device),
+        }
+    }
+
+    fn encoder_stage(&self, stage: usize, device: &Device) -> Vec<Block> {
+        let channels_in = match stage {
+            0 => self.input_channels,
+            _ => self.channels[stage - 1],
+        };
+        self.blocks(
+            stage,
+            channels_in,
+            self.strides[stage],
+            self.encoder_convs[stage],
+            device,
+        )
+    }
+
+    fn decoder_stage(
+        &self,
+        stage: usize,
+        convs: usize,
+        device: &Device,
+    ) -> (ConvTranspose3d, Vec<Block>) {
+        let (channels, stride) = (self.channels[stage], self.strides[stage + 1]);
+        let upsample = ConvTranspose3dConfig::new([self.channels[stage + 1], channels], stride)
+            .with_stride(stride)
+            .init(device);
+        let blocks = self.blocks(stage, 2 * channels, [1; 3], convs, device);
+        (upsample, blocks)
+    }
+
+    /// `convs` blocks in a row, of which only the first changes channels and resolution.
+    fn blocks(
+        &self,
+        stage: usize,
+        channels_in: usize,
+        stride: [usize; 3],
+        convs: usize,
+        device: &Device,
+    ) -> Vec<Block> {
+        let (channels, kernel) = (self.channels[stage], self.kernels[stage]);
+        (0..convs)
+            .map(|conv| {
+                let first = conv == 0;
+                BlockConfig {
+                    channels: [if first { channels_in } else { channels }, channels],
+                    kernel,
+                    stride: if first { stride } else { [1; 3] },
+                }
+                .init(device)
+            })
+            .collect()
+    }
+}
+
+impl UNet {
+    /// Logits `[n, classes, z, y, x]` of an input `[n, input_channels, z, y, x]`; z, y, x are multiples of the total stride.
+    pub(crate) fn forward(&self, input: Tensor<5>) -> Tensor<5> {
+        let mut x = input; // [n, input_channels, z, y, x]
+        let mut skips = Vec::with_capacity(self.encoder.len());
+        for stage in &self.encoder {
+            x = through(stage, x); // [n, channels[s], z/S, y/S, x/S], S = strides so far
+            skips.push(x.clone());
+        }
+        // The deepest stage is the bottom, not a skip.
+        skips.pop();
+        for ((upsample, stage), skip) in self
+            .upsample
+            .iter()
+            .zip(&self.decoder)
+            .zip(skips.into_iter().rev())
+        {
+            x = upsample.forward(x); // [n, channels[s], z/S, y/S, x/S]
+            x = Tensor::cat(vec![x, skip], 1); // [n, 2 * channels[s], z/S, y/S, x/S]
+            x = through(stage, x); // [n, channels[s], z/S, y/S, x/S]
+        }
+        self.head.forward(x) // [n, classes, z, y, x]
+    }
+}
+
+fn through(stage: &[Block], input: Tensor<5>) -> Tensor<5> {
+    stage.iter().fold(input, |x, block| block.forward(x))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn anisotropic() -> UNetConfig {
+        UNetConfig {
+            input_channels: 2,
+            classes: 3,
+            channels: vec![4, 6, 8],
+            kernels: vec![[1, 3, 3], [3, 3, 3], [3, 3, 3]],
+            strides: vec![[1, 1, 1], [1, 2, 2], [2, 2, 2]],
+            encoder_convs: vec![1, 2, 3],
+            decoder_convs: vec![2, 1],
+        }
+    }
+
+    #[test]
+    fn logits_have_the_size_of_the_input_with_anisotropic_strides() {
+        let device = Device::flex();
+        let network = anisotropic().init(&device);
+        let logits = network.forward(Tensor::ones([1, 2, 4, 8, 12], &device));
+        assert_eq!(logits.dims(), [1, 3, 4, 8, 12]);
+    }
+
+    #[test]
+    fn total_stride_is_the_product_of_the_stages() {
+        assert_eq!(anisotropic().total_stride(), [2, 4, 4]);
+    }
+}

@@ -1,0 +1,338 @@
+//! Safetensors files of a model: the weights into the module, the golden patch into host memory.
+//!
+//! In: bytes of `weights.safetensors` and `golden.safetensors`. Refused by code: a wrong hash, a malformed file, and
+//! missing, surplus or mis-shaped tensors by name. Nothing is allocated beyond the bytes that are there.
+
+use super::Error;
+use super::unet::{UNet, UNetConfig};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// Heads that nnU-Net trains on the decoder's lower stages and does not use for inference.
+const DEEP_SUPERVISION: &str = "deep_supervision.";
+
+/// SHA-256 as lower-case hex.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Checks the hash, then builds the network from exactly the tensors that it has.
+///
+/// # Errors
+/// [`Error::WeightsHash`], [`Error::Safetensors`], [`Error::MissingTensor`], [`Error::TensorMismatch`],
+/// [`Error::SurplusTensor`].
+pub(crate) fn load(
+    bytes: &[u8],
+    sha256: &str,
+    config: &UNetConfig,
+    device: &Device,
+) -> Result<UNet, Error> {
+    let found = sha256_hex(bytes);
+    if found != sha256 {
+        return Err(Error::WeightsHash {
+            found,
+            wanted: sha256.to_owned(),
+        });
+    }
+    parse(bytes, config, device)
+}
+
+fn parse(bytes: &[u8], config: &UNetConfig, device: &Device) -> Result<UNet, Error> {
+    let file = deserialize("weights.safetensors", bytes)?;
+    let tensors = file
+        .iter()
+        .filter(|(name, _)| !name.starts_with(DEEP_SUPERVISION))
+        .collect();
+    let mut loader = Loader {
+        tensors,
+        path: Vec::new(),
+        device,
+        refused: None,
+    };
+    let network = config.init(device).map(&mut loader);
+    if let Some(error) = loader.refused {
+        return Err(error);
+    }
+    match loader.tensors.into_keys().next() {
+        Some(name) => Err(Error::SurplusTensor { name: name.into() }),
+        None => Ok(network),
+    }
+}
+
+/// Replaces each parameter of a module by the tensor of its name; keeps the first refusal.
+struct Loader<'a> {
+    tensors: BTreeMap<&'a str, TensorView<'a>>,
+    path: Vec<String>,
+    device: &'a Device,
+    refused: Option<Error>,
+}
+
+impl ModuleMapper for Loader<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.join(".");
+        // The shape is known without drawing the weights that would be thrown away.
+        let shape = param.lazy_shape();
+        match take(&mut self.tensors, &name, shape.as_slice()) {
+            Ok(values) => {
+                let id = param.id;
+                let data = TensorData::new(values, shape);
+                param.transform_for_load(Tensor::from_data(data, self.device), id)
+            }
+            Err(error) => {
+                self.refused.get_or_insert(error);
+                param
+            }
+        }
+    }
+}
+
+/// Removes the tensor `name` and returns its values; it must be 32-bit float of the wanted shape.
+fn take(
+    tensors: &mut BTreeMap<&str, TensorView>,
+    name: &str,
+    shape: &[usize],
+) -> Result<Vec<f32>, Error> {
+    let Some(view) = tensors.remove(name) else {
+        return Err(Error::MissingTensor { name: name.into() });
+    };
+    if view.dtype() != Dtype::F32 || view.shape() != shape {
+        return Err(Error::TensorMismatch {
+            name: name.into(),
+            found: format!("{} {:?}", view.dtype(), view.shape()),
+            wanted: format!("F32 {shape:?}"),
+        });
+    }
+    Ok(values(&view))
+}
+
+fn values(view: &TensorView) -> Vec<f32> {
+    let (numbers, _) = view.data().as_chunks::<4>();
+    numbers
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
+        .collect()
+}
+
+fn deserialize<'a>(file: &'static str, bytes: &'a [u8]) -> Result<SafeTensors<'a>, Error> {
+    SafeTensors::deserialize(bytes).map_err(|e| Error::Safetensors {
+        file,
+        message: e.to_string(),
+    })
+}
+
+/// An input patch and the logits that the framework which trained the model gave for it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Golden {
+    /// Size along z, y, x.
+    pub(crate) patch: [usize; 3],
+    /// `[1, input_channels, z, y, x]`, normalised.
+    pub(crate) input: Vec<f32>,
+    /// `[1, classes, z, y, x]`.
+    pub(crate) logits: Vec<f32>,
+}
+
+impl Golden {
+    /// Reads `golden.safetensors`: tensors `input` and `logits`.
+    ///
+    /// # Errors
+    /// Those of [`load`], but for the hash.
+    pub(crate) fn parse(bytes: &[u8], config: &UNetConfig) -> Result<Self, Error> {
+        let file = deserialize("golden.safetensors", bytes)?;
+        let mut tensors: BTreeMap<_, _> = file.iter().collect();
+        let shape = tensors.get("input").map(|view| view.shape().to_vec());
+        let patch = match shape.as_deref() {
+            Some(&[1, _, z, y, x]) => [z, y, x],
+            _ => [0; 3],
+        };
+        let fits = |(n, stride): (usize, usize)| n > 0 && n.is_multiple_of(stride);
+        if !patch.into_iter().zip(config.total_stride()).all(fits) {
+            return Err(Error::TensorMismatch {
+                name: "input".into(),
+                found: format!("{shape:?}"),
+                wanted: "F32 [1, c, z, y, x] with multiples of the total stride".into(),
+            });
+        }
+        let [z, y, x] = patch;
+        Ok(Self {
+            patch,
+            input: take(&mut tensors, "input", &[1, config.input_channels, z, y, x])?,
+            logits: take(&mut tensors, "logits", &[1, config.classes, z, y, x])?,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::model::manifest::Manifest;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use safetensors::serialize;
+
+    const WEIGHTS: &[u8] = include_bytes!("../../models/lung-nodule-lite/weights.safetensors");
+    const GOLDEN: &[u8] = include_bytes!("../../models/lung-nodule-lite/golden.safetensors");
+
+    fn lite() -> Manifest {
+        Manifest::parse(include_str!("../../models/lung-nodule-lite/model.toml")).expect("valid")
+    }
+
+    /// The shipped weights with their list of tensors changed.
+    fn altered(alter: impl FnOnce(&mut BTreeMap<String, TensorView<'static>>)) -> Vec<u8> {
+        let file = SafeTensors::deserialize(WEIGHTS).expect("well-formed");
+        let mut tensors: BTreeMap<String, TensorView> = file.tensors().into_iter().collect();
+        alter(&mut tensors);
+        serialize(tensors, None).expect("serialises")
+    }
+
+    /// Weights of a network, drawn evenly between -0.5 and 0.5.
+    pub(in crate::model) fn random(config: &UNetConfig, rng: &mut ChaCha8Rng) -> Vec<u8> {
+        let mut shapes = Shapes::default();
+        drop(config.init(&Device::flex()).map(&mut shapes));
+        let drawn: Vec<(String, Vec<usize>, Vec<u8>)> = shapes
+            .found
+            .into_iter()
+            .map(|(name, shape)| {
+                let count = shape.iter().product();
+                let values = (0..count).flat_map(|_| rng.random_range(-0.5f32..0.5).to_le_bytes());
+                (name, shape, values.collect())
+            })
+            .collect();
+        let views = drawn.iter().map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("fits");
+            (name.as_str(), view)
+        });
+        serialize(views, None).expect("serialises")
+    }
+
+    /// Collects the names and shapes of a module's parameters.
+    #[derive(Default)]
+    struct Shapes {
+        path: Vec<String>,
+        found: Vec<(String, Vec<usize>)>,
+    }
+
+    impl ModuleMapper for Shapes {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let shape = param.lazy_shape().to_vec();
+            self.found.push((self.path.join("."), shape));
+            param
+        }
+    }
+
+    fn refusal(bytes: &[u8]) -> Error {
+        parse(bytes, &lite().network, &Device::flex()).expect_err("refused")
+    }
+
+    #[test]
+    fn one_flipped_bit_is_refused_by_its_hash() {
+        let mut bytes = WEIGHTS.to_vec();
+        *bytes.last_mut().expect("not empty") ^= 1;
+        let manifest = lite();
+        let refused = load(
+            &bytes,
+            &manifest.weights.sha256,
+            &manifest.network,
+            &Device::flex(),
+        );
+        assert!(matches!(refused, Err(Error::WeightsHash { .. })));
+    }
+
+    #[test]
+    fn a_missing_a_surplus_and_a_misshaped_tensor_are_refused_by_name() {
+        let missing = altered(|t| drop(t.remove("encoder.0.0.norm.gamma")));
+        let surplus = altered(|t| {
+            let bias = t["head.bias"].clone();
+            t.insert("tail.bias".into(), bias);
+        });
+        let misshaped = altered(|t| {
+            let bias = t["encoder.0.0.conv.bias"].clone();
+            t.insert("head.bias".into(), bias);
+        });
+        assert!(
+            matches!(refusal(&missing), Error::MissingTensor { name } if name == "encoder.0.0.norm.gamma")
+        );
+        assert!(matches!(refusal(&surplus), Error::SurplusTensor { name } if name == "tail.bias"));
+        assert!(
+            matches!(refusal(&misshaped), Error::TensorMismatch { name, .. } if name == "head.bias")
+        );
+    }
+
+    #[test]
+    fn heads_of_deep_supervision_are_ignored() {
+        let bytes = altered(|t| {
+            let bias = t["head.bias"].clone();
+            t.insert("deep_supervision.0.bias".into(), bias);
+        });
+        assert!(parse(&bytes, &lite().network, &Device::flex()).is_ok());
+    }
+
+    #[test]
+    fn headers_that_lie_about_sizes_are_refused() {
+        let mut longer_than_the_file = WEIGHTS.to_vec();
+        longer_than_the_file[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        let header =
+            br#"{"head.bias":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,16]}}"#;
+        let mut absurd_shape = (header.len() as u64).to_le_bytes().to_vec();
+        absurd_shape.extend_from_slice(header);
+        absurd_shape.extend_from_slice(&[0; 16]);
+        for bytes in [
+            &longer_than_the_file[..],
+            &absurd_shape,
+            &WEIGHTS[..WEIGHTS.len() / 2],
+            &[],
+        ] {
+            assert!(matches!(refusal(bytes), Error::Safetensors { .. }));
+        }
+    }
+
+    #[test]
+    fn random_damage_to_the_header_never_panics() {
+        const SEED: u64 = 7;
+        let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+        let config = lite().network;
+        let header =
+            8 + usize::try_from(u64::from_le_bytes(GOLDEN[..8].try_into().expect("8 bytes")))
+                .expect("small");
+        for _ in 0..2000 {
+            let mut bytes = GOLDEN.to_vec();
+            for _ in 0..rng.random_range(1..6) {
+                bytes[rng.random_range(0..header)] = rng.random();
+            }
+            bytes.truncate(rng.random_range(0..=bytes.len() + 1000).min(GOLDEN.len()));
+            drop(Golden::parse(&bytes, &config));
+            drop(parse(&bytes, &config, &Device::flex()));
+        }
+    }
+
+    #[test]
+    fn a_golden_patch_that_the_strides_do_not_divide_is_refused() {
+        let mut config = lite().network;
+        config.strides[1] = [1, 1, 4];
+        config.strides[2] = [1, 1, 4];
+        config.strides[3] = [1, 1, 4];
+        assert!(matches!(
+            Golden::parse(GOLDEN, &config),
+            Err(Error::TensorMismatch { .. })
+        ));
+    }
+}

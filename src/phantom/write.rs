@@ -1,0 +1,324 @@
+//! Writes a phantom as CT Image Storage (PS3.3 A.3), one file a slice, with its truth beside it.
+//!
+//! Everything is written into a temporary folder next to the target and renamed when it is whole.
+
+use super::params::{Dose, Kernel, Params};
+use super::scan::INTERCEPT_HU;
+use super::truth::PATIENT_ID;
+use super::{Error, Phantom, uids};
+use crate::uid::UidSource;
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
+use dicom_dictionary_std::{tags, uids as sop};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+use glam::DVec3;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Folder of the series within the target.
+pub const SERIES_FOLDER: &str = "series";
+/// The truth file within the target.
+pub const TRUTH_FILE: &str = "truth.json";
+
+/// How to write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// Replace the phantom that the target holds.
+    pub overwrite: bool,
+    /// File names and Instance Numbers follow no order, as in many archives.
+    pub shuffle: bool,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Folder of the slices, `000001.dcm` and on.
+    pub series: PathBuf,
+    /// The truth.
+    pub truth: PathBuf,
+}
+
+/// Writes `dir/series/*.dcm` and `dir/truth.json`.
+///
+/// # Errors
+/// [`Error::NotEmpty`] when `dir` holds anything and `overwrite` is not set (then only a former phantom is replaced);
+/// [`Error::Write`] when the disk refuses.
+pub fn write_series(
+    phantom: &Phantom,
+    dir: &Path,
+    options: WriteOptions,
+) -> Result<Written, Error> {
+    let at = |path: &Path| {
+        let path = path.to_path_buf();
+        move |source| Error::Write { path, source }
+    };
+    fs::create_dir_all(dir).map_err(at(dir))?;
+    let mut entries = fs::read_dir(dir).map_err(at(dir))?;
+    if !options.overwrite && entries.next().is_some() {
+        return Err(Error::NotEmpty { path: dir.into() });
+    }
+    let written = Written {
+        series: dir.join(SERIES_FOLDER),
+        truth: dir.join(TRUTH_FILE),
+    };
+    let fresh = tempfile::Builder::new()
+        .prefix(".phantom-")
+        .tempdir_in(dir)
+        .map_err(at(dir))?;
+    let series = fresh.path().join(SERIES_FOLDER);
+    fs::create_dir(&series).map_err(at(&series))?;
+    write_slices(phantom, &series, options.shuffle)?;
+    let truth = fresh.path().join(TRUTH_FILE);
+    let mut json = serde_json::to_vec_pretty(&phantom.truth).map_err(|e| Error::Write {
+        path: truth.clone(),
+        source: e.into(),
+    })?;
+    json.push(b'\n');
+    write_synced(&truth, &json).map_err(at(&truth))?;
+    if written.series.exists() {
+        fs::rename(&written.series, fresh.path().join("former")).map_err(at(&written.series))?;
+    }
+    fs::rename(&series, &written.series).map_err(at(&written.series))?;
+    fs::rename(&truth, &written.truth).map_err(at(&written.truth))?;
+    Ok(written)
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn write_slices(phantom: &Phantom, folder: &Path, shuffle: bool) -> Result<(), Error> {
+    let count = phantom.stored.geometry.size[0];
+    let mut numbers: Vec<usize> = (1..=count).collect();
+    if shuffle {
+        numbers.shuffle(&mut ChaCha8Rng::seed_from_u64(phantom.truth.params.seed));
+    }
+    let series = SeriesHeader::new(phantom);
+    numbers
+        .par_iter()
+        .enumerate()
+        .try_for_each(|(slice, &number)| {
+            let path = folder.join(format!("{number:06}.dcm"));
+            let bytes = series.encode(slice, number)?;
+            write_synced(&path, &bytes).map_err(|source| Error::Write { path, source })
+        })
+}
+
+/// What all slices share.
+struct SeriesHeader<'a> {
+    phantom: &'a Phantom,
+    params: &'a Params,
+    uids: UidSource,
+}
+
+fn text(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: &str) {
+    object.put(DataElement::new(tag, vr, PrimitiveValue::from(value)));
+}
+
+/// Decimal strings (PS3.5 6.2: at most 16 characters).
+fn decimals(object: &mut InMemDicomObject, tag: Tag, values: &[f64]) {
+    let strings: Vec<String> = values.iter().map(|v| decimal(*v)).collect();
+    let value = PrimitiveValue::Strs(strings.into_iter().collect());
+    object.put(DataElement::new(tag, VR::DS, value));
+}
+
+/// The most precise decimal of at most 16 characters.
+fn decimal(value: f64) -> String {
+    const LONGEST: usize = 16;
+    let value = if value.abs() < 1e-12 { 0.0 } else { value };
+    (0..=14)
+        .rev()
+        .map(|digits| format!("{value:.digits$}"))
+        .find(|s| s.len() <= LONGEST)
+        .map(|s| {
+            if s.contains('.') {
+                s.trim_end_matches('0').trim_end_matches('.').into()
+            } else {
+                s
+            }
+        })
+        .unwrap_or_else(|| format!("{value:.8e}"))
+}
+
+fn short(object: &mut InMemDicomObject, tag: Tag, value: u16) {
+    object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
+}
+
+impl<'a> SeriesHeader<'a> {
+    fn new(phantom: &'a Phantom) -> Self {
+        let params = &phantom.truth.params;
+        let uids = uids(params);
+        Self {
+            phantom,
+            params,
+            uids,
+        }
+    }
+
+    fn encode(&self, slice: usize, number: usize) -> Result<Vec<u8>, Error> {
+        let refuse = |reason: String| Error::Encode { slice, reason };
+        let instance_uid = self.uids.uid(&format!("instance/{slice}"));
+        let mut object = InMemDicomObject::new_empty();
+        self.patient_and_study(&mut object);
+        self.series_and_equipment(&mut object);
+        text(
+            &mut object,
+            tags::SOP_CLASS_UID,
+            VR::UI,
+            sop::CT_IMAGE_STORAGE,
+        );
+        text(&mut object, tags::SOP_INSTANCE_UID, VR::UI, &instance_uid);
+        text(
+            &mut object,
+            tags::INSTANCE_NUMBER,
+            VR::IS,
+            &number.to_string(),
+        );
+        self.plane(&mut object, slice);
+        self.pixels(&mut object, slice);
+        let meta = FileMetaTableBuilder::new()
+            .transfer_syntax(sop::EXPLICIT_VR_LITTLE_ENDIAN)
+            .media_storage_sop_class_uid(sop::CT_IMAGE_STORAGE)
+            .media_storage_sop_instance_uid(instance_uid);
+        let file = object.with_meta(meta).map_err(|e| refuse(e.to_string()))?;
+        let mut bytes = Vec::new();
+        file.write_all(&mut bytes)
+            .map_err(|e| refuse(e.to_string()))?;
+        Ok(bytes)
+    }
+
+    fn patient_and_study(&self, object: &mut InMemDicomObject) {
+        let study_uid = self.uids.uid("study");
+        let entries = [
+            (tags::PATIENT_NAME, VR::PN, "PHANTOM^HILUM"),
+            (tags::PATIENT_ID, VR::LO, PATIENT_ID),
+            (tags::PATIENT_BIRTH_DATE, VR::DA, "19600101"),
+            (tags::PATIENT_SEX, VR::CS, "O"),
+            (tags::PATIENT_AGE, VR::AS, "065Y"),
+            (tags::STUDY_INSTANCE_UID, VR::UI, &study_uid),
+            (tags::STUDY_DATE, VR::DA, "20250101"),
+            (tags::STUDY_TIME, VR::TM, "120000"),
+            (tags::STUDY_ID, VR::SH, "1"),
+            (tags::STUDY_DESCRIPTION, VR::LO, "Synthetic chest CT"),
+            (tags::ACCESSION_NUMBER, VR::SH, ""),
+            (tags::REFERRING_PHYSICIAN_NAME, VR::PN, ""),
+        ];
+        entries
+            .iter()
+            .for_each(|(tag, vr, value)| text(object, *tag, *vr, value));
+    }
+
+    fn series_and_equipment(&self, object: &mut InMemDicomObject) {
+        let (series_uid, frame_uid) = (self.uids.uid("series"), self.uids.uid("frame"));
+        let kernel = match self.params.kernel {
+            Kernel::Soft => "SOFT",
+            Kernel::Lung => "LUNG",
+        };
+        let entries = [
+            (tags::MODALITY, VR::CS, "CT"),
+            (tags::SERIES_INSTANCE_UID, VR::UI, series_uid.as_str()),
+            (tags::SERIES_NUMBER, VR::IS, "1"),
+            (tags::SERIES_DATE, VR::DA, "20250101"),
+            (tags::SERIES_TIME, VR::TM, "120000"),
+            (tags::ACQUISITION_DATE, VR::DA, "20250101"),
+            (tags::ACQUISITION_TIME, VR::TM, "120000"),
+            (tags::CONTENT_DATE, VR::DA, "20250101"),
+            (tags::CONTENT_TIME, VR::TM, "120000"),
+            (tags::SERIES_DESCRIPTION, VR::LO, "Synthetic chest"),
+            (tags::BODY_PART_EXAMINED, VR::CS, "CHEST"),
+            (tags::PATIENT_POSITION, VR::CS, "HFS"),
+            (tags::FRAME_OF_REFERENCE_UID, VR::UI, &frame_uid),
+            (tags::POSITION_REFERENCE_INDICATOR, VR::LO, ""),
+            (tags::MANUFACTURER, VR::LO, "Hilum"),
+            (tags::MANUFACTURER_MODEL_NAME, VR::LO, "Phantom"),
+            (tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\AXIAL"),
+            (tags::ACQUISITION_NUMBER, VR::IS, "1"),
+            (tags::CONVOLUTION_KERNEL, VR::SH, kernel),
+            (tags::KVP, VR::DS, "120"),
+        ];
+        entries
+            .iter()
+            .for_each(|(tag, vr, value)| text(object, *tag, *vr, value));
+    }
+
+    fn plane(&self, object: &mut InMemDicomObject, slice: usize) {
+        let geometry = &self.phantom.stored.geometry;
+        let [sz, sy, sx] = self.params.spacing_mm;
+        let matrix = geometry.index_to_lps.matrix3;
+        let (row, column) = (matrix.x_axis.normalize(), matrix.y_axis.normalize());
+        let position = geometry.to_lps_mm(DVec3::Z * slice as f64);
+        decimals(object, tags::IMAGE_POSITION_PATIENT, &position.to_array());
+        let orientation = [row.to_array(), column.to_array()].concat();
+        decimals(object, tags::IMAGE_ORIENTATION_PATIENT, &orientation);
+        decimals(object, tags::PIXEL_SPACING, &[sy, sx]);
+        decimals(
+            object,
+            tags::SLICE_THICKNESS,
+            &[sz * self.params.tilt_deg.to_radians().cos()],
+        );
+        decimals(
+            object,
+            tags::SLICE_LOCATION,
+            &[position.dot(row.cross(column))],
+        );
+        decimals(object, tags::GANTRY_DETECTOR_TILT, &[self.params.tilt_deg]);
+        decimals(
+            object,
+            tags::X_RAY_TUBE_CURRENT,
+            &[tube_current_ma(self.params.dose)],
+        );
+    }
+
+    fn pixels(&self, object: &mut InMemDicomObject, slice: usize) {
+        let stored = &self.phantom.stored;
+        let [_, ny, nx] = stored.geometry.size;
+        // Signed padding lies below what 12 bits hold.
+        let bits: u16 = if stored.signed { 16 } else { 12 };
+        short(object, tags::SAMPLES_PER_PIXEL, 1);
+        text(
+            object,
+            tags::PHOTOMETRIC_INTERPRETATION,
+            VR::CS,
+            "MONOCHROME2",
+        );
+        short(object, tags::ROWS, u16::try_from(ny).unwrap_or(u16::MAX));
+        short(object, tags::COLUMNS, u16::try_from(nx).unwrap_or(u16::MAX));
+        short(object, tags::BITS_ALLOCATED, 16);
+        short(object, tags::BITS_STORED, bits);
+        short(object, tags::HIGH_BIT, bits - 1);
+        short(object, tags::PIXEL_REPRESENTATION, u16::from(stored.signed));
+        decimals(object, tags::RESCALE_INTERCEPT, &[f64::from(INTERCEPT_HU)]);
+        decimals(object, tags::RESCALE_SLOPE, &[1.0]);
+        text(object, tags::RESCALE_TYPE, VR::LO, "HU");
+        decimals(object, tags::WINDOW_CENTER, &[-600.0]);
+        decimals(object, tags::WINDOW_WIDTH, &[1500.0]);
+        if let Some((value, _)) = stored.padding {
+            let (vr, value) = match i16::try_from(value) {
+                Ok(signed) if stored.signed => (VR::SS, PrimitiveValue::from(signed)),
+                _ => (
+                    VR::US,
+                    PrimitiveValue::from(u16::try_from(value).unwrap_or_default()),
+                ),
+            };
+            object.put(DataElement::new(tags::PIXEL_PADDING_VALUE, vr, value));
+        }
+        let samples = &stored.samples[slice * ny * nx..][..ny * nx];
+        let value = PrimitiveValue::U16(samples.into());
+        object.put(DataElement::new(tags::PIXEL_DATA, VR::OW, value));
+    }
+}
+
+/// A tube current that such noise goes with, mA.
+fn tube_current_ma(dose: Dose) -> f64 {
+    match dose {
+        Dose::None | Dose::Standard => 200.0,
+        Dose::Low => 40.0,
+        Dose::UltraLow => 12.0,
+    }
+}

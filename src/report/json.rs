@@ -1,0 +1,145 @@
+//! `findings.json`: the report for programs, as `docs/findings.schema.json` describes it. Holds no patient attributes.
+
+use super::finding::{Finding, Findings};
+use super::{Error, Reason, SeriesRun, Status, StudyReport, codes};
+use crate::lesion::Kind;
+use crate::measure::Laterality;
+use crate::provenance::Provenance;
+use crate::warning::Warning;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Grows when a key changes its meaning or goes; new keys alone leave it as it is.
+const SCHEMA_VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema_version: u32,
+    study_instance_uid: &'a str,
+    series: Vec<SeriesEntry<'a>>,
+    lesions: Vec<LesionEntry<'a>>,
+    warnings: Vec<WarningEntry<'a>>,
+    timings_ms: &'a BTreeMap<String, f64>,
+    provenance: &'a Provenance,
+}
+
+#[derive(Serialize)]
+struct SeriesEntry<'a> {
+    series_instance_uid: &'a str,
+    modality: &'a str,
+    model: Option<&'a str>,
+    status: Status,
+    reason: Option<&'a Reason>,
+}
+
+#[derive(Serialize)]
+struct LesionEntry<'a> {
+    id: usize,
+    tracking_uid: &'a str,
+    kind: Kind,
+    series_instance_uid: &'a str,
+    sop_instance_uid: &'a str,
+    segment_number: u16,
+    confidence: f32,
+    centroid_lps_mm: [f64; 3],
+    volume_mm3: f64,
+    long_axis_mm: f64,
+    short_axis_mm: f64,
+    mean_hu: f64,
+    site: Site,
+}
+
+#[derive(Serialize)]
+struct Site {
+    code: &'static str,
+    meaning: &'static str,
+    laterality: Option<Laterality>,
+}
+
+#[derive(Serialize)]
+struct WarningEntry<'a> {
+    code: &'static str,
+    text: String,
+    series_instance_uid: Option<&'a str>,
+}
+
+/// The bytes of `findings.json`.
+pub(super) fn document(report: &StudyReport, findings: &Findings) -> Result<Vec<u8>, Error> {
+    let document = Document {
+        schema_version: SCHEMA_VERSION,
+        study_instance_uid: &report.study_instance_uid,
+        series: series(report),
+        lesions: findings.all.iter().map(lesion).collect(),
+        warnings: warnings(report),
+        timings_ms: &report.timings_ms,
+        provenance: &report.provenance,
+    };
+    let mut bytes = serde_json::to_vec_pretty(&document).map_err(|source| Error::Encode {
+        file: super::write::FINDINGS_JSON.into(),
+        source: source.into(),
+    })?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn series<'a>(report: &'a StudyReport) -> Vec<SeriesEntry<'a>> {
+    let runs = report.runs.iter().map(|run| SeriesEntry {
+        series_instance_uid: run.series_instance_uid(),
+        modality: run.modality(),
+        model: Some(&run.model.name),
+        status: run.status,
+        reason: run.reason.as_ref(),
+    });
+    let left_out = report.left_out.iter().map(|series| SeriesEntry {
+        series_instance_uid: &series.series_instance_uid,
+        modality: &series.modality,
+        model: None,
+        status: Status::Skipped,
+        reason: Some(&series.reason),
+    });
+    runs.chain(left_out).collect()
+}
+
+fn lesion<'a>(finding: &'a Finding) -> LesionEntry<'a> {
+    let Finding {
+        lesion,
+        measurement,
+        ..
+    } = finding;
+    let site = codes::site(lesion.kind);
+    LesionEntry {
+        id: finding.id,
+        tracking_uid: &finding.tracking_uid,
+        kind: lesion.kind,
+        series_instance_uid: finding.run.series_instance_uid(),
+        sop_instance_uid: &finding.instance(measurement.axis_slice).sop_instance_uid,
+        segment_number: finding.segment_number,
+        confidence: lesion.confidence,
+        centroid_lps_mm: measurement.centroid_lps_mm.to_array(),
+        volume_mm3: measurement.volume_mm3,
+        long_axis_mm: measurement.long_axis.length_mm,
+        short_axis_mm: measurement.short_axis.length_mm,
+        mean_hu: measurement.mean_hu,
+        site: Site {
+            code: site.value,
+            meaning: site.meaning,
+            laterality: measurement.laterality,
+        },
+    }
+}
+
+fn warnings<'a>(report: &'a StudyReport) -> Vec<WarningEntry<'a>> {
+    let entry = |warning: &Warning, series_instance_uid| WarningEntry {
+        code: warning.code(),
+        text: warning.to_string(),
+        series_instance_uid,
+    };
+    let of_run = |run: &'a SeriesRun| {
+        let uid = Some(run.series_instance_uid());
+        run.all_warnings().map(move |warning| entry(warning, uid))
+    };
+    let of_study = report.warnings.iter().map(|warning| entry(warning, None));
+    of_study
+        .chain(report.runs.iter().flat_map(of_run))
+        .collect()
+}
