@@ -2,14 +2,27 @@
 //!
 //! The series are in ../shared/data; where that is missing, the tests say so and pass.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the figures are for people; numbers of a known file are cast"
+)]
+
+mod common;
+
+use common::gpu;
 use flate2::read::GzDecoder;
 use glam::DVec3;
-use hilum::preprocess::lungs::{self, Lungs, SPACING_MM};
-use hilum::volume::{Geometry, Laterality, Mask, PADDING_HU, StoredVolume};
+use hilum::dicom;
+use hilum::gpu::Compute;
+use hilum::preprocess::lungs::{self, Lungs};
+use hilum::preprocess::resample::{self, Mapping};
+use hilum::preprocess::{self, Interpolation, Plan, smooth};
+use hilum::volume::{Laterality, Mask, StoredVolume};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// The validate series 0006 and 0012 are left alone: the rule must not be fitted to them.
 const TRAIN: [&str; 4] = [
@@ -78,85 +91,11 @@ fn truth(folder: &Path, case: &str) -> Vec<Nodule> {
         .collect()
 }
 
+/// Samples of the one series below a folder.
 fn read(folder: &Path) -> StoredVolume {
-    let name = folder.file_name().unwrap().to_str().unwrap();
-    let meta = std::fs::read_to_string(format!("/work/tmp-lungs/{name}.txt")).unwrap();
-    let m: Vec<f64> = meta
-        .split_whitespace()
-        .map(|v| v.parse().unwrap())
-        .collect();
-    let bytes = std::fs::read(format!("/work/tmp-lungs/{name}.i16")).unwrap();
-    let samples = bytes
-        .chunks(2)
-        .map(|b| u16::from_le_bytes([b[0], b[1]]))
-        .collect();
-    let size = [m[0] as usize, m[1] as usize, m[2] as usize];
-    StoredVolume {
-        geometry: Geometry::axis_aligned(size, [m[3], m[4], m[5]], DVec3::new(m[6], m[7], m[8])),
-        samples,
-        signed: true,
-        rescale: vec![
-            hilum::volume::Rescale {
-                slope: 1.0,
-                intercept: 0.0
-            };
-            size[0]
-        ],
-        padding: None,
-    }
-}
-
-/// Trilinear samples of an axis-aligned volume on the grid of the masks.
-fn resampled(stored: &StoredVolume) -> (Vec<f32>, Geometry) {
-    let grid = stored.geometry.covering([SPACING_MM; 3]);
-    let to_source = stored.geometry.lps_to_index();
-    let last = stored.geometry.size.map(|n| n - 1);
-    let [nz, ny, nx] = grid.size;
-    let hu = (0..nz * ny * nx).map(|i| {
-        let index = [i % nx, i / nx % ny, i / (nx * ny)].map(|k| k as f64);
-        let p = to_source.transform_point3(grid.to_lps_mm(DVec3::from_array(index)));
-        let mut sum = 0.0;
-        for corner in 0..8 {
-            let mut weight = 1.0;
-            let mut voxel = [0; 3];
-            for (axis, (v, n)) in [(p.z, last[0]), (p.y, last[1]), (p.x, last[2])]
-                .into_iter()
-                .enumerate()
-            {
-                let low = (v.floor().max(0.0) as usize).min(n);
-                let fraction = (v - low as f64).clamp(0.0, 1.0);
-                let upper = corner >> axis & 1 == 1;
-                weight *= if upper { fraction } else { 1.0 - fraction };
-                voxel[axis] = (low + usize::from(upper)).min(n);
-            }
-            if weight > 0.0 {
-                sum += weight as f32 * stored.hu(voxel).max(PADDING_HU);
-            }
-        }
-        sum
-    });
-    (hu.collect(), grid)
-}
-
-/// Gaussian of one voxel, clamped at the border.
-fn smoothed(mut hu: Vec<f32>, size: [usize; 3]) -> Vec<f32> {
-    let weights: [f32; 7] = std::array::from_fn(|k| (-0.5 * (k as f32 - 3.0).powi(2)).exp());
-    let total: f32 = weights.iter().sum();
-    let strides = [size[1] * size[2], size[2], 1];
-    for axis in 0..3 {
-        let (n, stride) = (size[axis] as isize, strides[axis]);
-        hu = (0..hu.len())
-            .map(|i| {
-                let at = (i / stride % size[axis]) as isize;
-                let tap = |k: usize| {
-                    let to = (at + k as isize - 3).clamp(0, n - 1);
-                    weights[k] * hu[i.wrapping_add_signed((to - at) * stride as isize)]
-                };
-                (0..7).map(tap).sum::<f32>() / total
-            })
-            .collect();
-    }
-    hu
+    let inventory = dicom::read_paths(&[folder.to_path_buf()], &|_| ());
+    let series = &inventory.studies[0].series[0];
+    dicom::load(series, u64::MAX, None).expect("decodes")
 }
 
 fn at(mask: &Mask, position_lps_mm: DVec3) -> u8 {
@@ -185,14 +124,15 @@ fn missed(lungs: &Lungs, nodule: &Nodule) -> usize {
 }
 
 fn masks(folder: &Path, case: &str) -> Lungs {
-    let (hu, grid) = resampled(&read(&folder.join(case)));
-    let hu = smoothed(hu, grid.size);
-    let start = Instant::now();
-    let lungs = lungs::reference(&hu, &grid);
+    let stored = read(&folder.join(case));
+    let plan = Plan {
+        grid: stored.geometry.covering([8.0; 3]),
+        interpolation: Interpolation::Trilinear,
+    };
+    let prepared = preprocess::run(&Compute::Cpu, &stored, &plan).expect("prepared");
+    let lungs = prepared.lungs;
     println!(
-        "{case}: {:?} voxels in {:.0} ms; lungs {:.0} ml, search {:.0} ml, {:.3} of the body",
-        grid.size,
-        start.elapsed().as_secs_f64() * 1e3,
+        "{case}: lungs {:.0} ml, search {:.0} ml, {:.3} of the body",
         ml(&lungs.lung),
         ml(&lungs.search),
         ml(&lungs.search) / ml(&lungs.body)
@@ -245,4 +185,21 @@ fn nodules_lie_on_the_side_that_the_images_show() {
             assert_eq!(lungs.side(at), Some(side), "{case}: {at}");
         }
     }
+}
+
+#[test]
+fn the_gpu_finds_the_same_masks_in_a_real_chest() {
+    let (Some(folder), Some(gpu)) = (data(), gpu()) else {
+        return;
+    };
+    let stored = read(&folder.join(TRAIN[2]));
+    let grid = stored.geometry.covering([2.0; 3]);
+    let mapping = Mapping::new(&stored.geometry, &grid, Interpolation::Trilinear);
+    let hu = smooth::reference(
+        grid.size,
+        [1.0; 3],
+        &resample::from_stored(&mapping, &stored),
+    );
+    let found = lungs::on_gpu(&gpu, &hu, &grid).expect("runs");
+    assert!(found == lungs::reference(&hu, &grid));
 }

@@ -258,7 +258,7 @@ mod tests {
                     }
                     let (z, y, x) = (z + dz, y + dy, x + dx);
                     if (0..nz).contains(&z) && (0..ny).contains(&y) && (0..nx).contains(&x) {
-                        open.push(((z * ny + y) * nx + x) as usize);
+                        open.push(((z * ny + y) * nx + x).cast_unsigned());
                     }
                 }
             }

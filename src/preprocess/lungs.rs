@@ -64,7 +64,7 @@ pub fn reference(hu: &[f32], grid: &Geometry) -> Lungs {
     let closed = distance::reference(&dilated, &radii.erosion());
     let search = chest.search(&closed, radii.closing);
     let rest = label::reference(&inverse(&search), size, Faces);
-    chest.finish(search, rest)
+    chest.finish(&search, rest)
 }
 
 /// The same by the GPU's kernels; components and distances come to the host where it decides.
@@ -95,7 +95,7 @@ pub fn on_gpu(gpu: &Gpu, hu: &[f32], grid: &Geometry) -> Result<Lungs, Error> {
     pass.submit()?;
     let search = chest.search(&distance::download(gpu, &closed)?, radii.closing);
     let rest = components(gpu, &inverse(&search), size)?;
-    Ok(chest.finish(search, rest))
+    Ok(chest.finish(&search, rest))
 }
 
 fn components(gpu: &Gpu, mask: &[u8], size: [usize; 3]) -> Result<Vec<u32>, Error> {
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_pleural_mass_of_30_mm_is_searched() {
-        let mass = Ellipsoid([7.5; 3], [20.0, 55.0, 45.0]);
+        let mass = Ellipsoid([7.5; 3], [22.5, 55.0, 45.0]);
         let mut hu = chest(&[RIGHT, LEFT]);
         let solid = volume(|p| f32::from(u8::from(mass.holds(p))));
         hu.iter_mut()
@@ -214,6 +214,25 @@ mod tests {
         let seen_lung = Ellipsoid([14.0, 30.0, 30.0], [50.0, 55.0, 45.0]);
         assert!(lungs.found);
         assert!((share(&lungs.search, &seen_lung) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn foam_that_reaches_the_border_is_no_lung() {
+        let mut hu = chest(&[RIGHT, LEFT]);
+        let [_, ny, nx] = SIZE;
+        let foam = |i: usize| i / nx % ny >= 106;
+        for (_, v) in hu.iter_mut().enumerate().filter(|(i, _)| foam(*i)) {
+            *v = -850.0;
+        }
+        // A shell between foam and room air, so that the foam is a component of its own.
+        let shell = |i: usize| i / nx % ny == 105;
+        for (_, v) in hu.iter_mut().enumerate().filter(|(i, _)| shell(*i)) {
+            *v = -100.0;
+        }
+        let lungs = reference(&hu, &grid());
+        assert!(lungs.found);
+        assert_eq!(lungs.lung.at([45, 108, 75]), 0);
+        assert_eq!(lungs.lung.at([45, 55, 42]), 1);
     }
 
     #[test]

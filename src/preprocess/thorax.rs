@@ -17,6 +17,8 @@ use crate::volume::{Geometry, Mask};
 
 /// Room air is below, lung above, HU.
 const ROOM_AIR_BELOW_HU: f32 = -950.0;
+/// Surface of a ball of volume 1: what touches the border with more is a sheet, not a lung.
+const SURFACE_OF_BALL: f64 = 4.836;
 /// Smoothing carries padding this far into the body, mm.
 const PADDING_REACH_MM: f64 = 6.0;
 /// Smaller components of air are bowel gas, folds and noise, ml.
@@ -97,13 +99,15 @@ pub(super) struct Parts {
 struct Part {
     voxels: usize,
     room_air: usize,
-    at_border: bool,
+    at_border: usize,
 }
 
 impl Part {
-    /// Room air reaches the border of the field of view; so may lungs in a tight one, but they are denser.
+    /// Room air and what lies in it, as the table's foam, reaches the border of the field of view. So may lungs in a
+    /// tight one, but they are denser than room air and compact.
     fn is_outside(&self) -> bool {
-        self.at_border && self.room_air * 2 > self.voxels
+        let ball = SURFACE_OF_BALL * (self.voxels as f64).powf(2.0 / 3.0);
+        self.at_border > 0 && (self.room_air * 2 > self.voxels || self.at_border as f64 > ball)
     }
 }
 
@@ -161,7 +165,7 @@ fn measure(
             part.voxels += 1;
             part.room_air += usize::from(hu[i] < ROOM_AIR_BELOW_HU);
             let at_face = row_at_face || x == 0 || x + 1 == nx;
-            part.at_border |= at_face || padding[i] <= border_squared;
+            part.at_border += usize::from(at_face || padding[i] <= border_squared);
         }
     }
     parts
@@ -222,7 +226,7 @@ impl<'a> Chest<'a> {
     }
 
     /// Adds to `search` what it encloses; `rest` are the components of its complement.
-    pub(super) fn finish(self, search: Vec<u8>, mut rest: Vec<u32>) -> Lungs {
+    pub(super) fn finish(self, search: &[u8], mut rest: Vec<u32>) -> Lungs {
         let count = label::number(&mut rest) as usize;
         let [nz, ny, nx] = self.grid.size;
         let mut open = vec![false; count + 1];
