@@ -34,21 +34,21 @@ fn hu_at(index: vec3<i32>) -> f32 {
     return source_hu[index_of(params.source_grid, loaded)];
 }
 
-fn line(base: vec3<i32>, dy: i32, dz: i32, t: f32) -> f32 {
-    return blend(hu_at(base + vec3<i32>(0, dy, dz)), hu_at(base + vec3<i32>(1, dy, dz)), t);
+fn linear_column(base: vec3<i32>, dx: i32, dy: i32, t: f32) -> f32 {
+    return blend(hu_at(base + vec3<i32>(dx, dy, 0)), hu_at(base + vec3<i32>(dx, dy, 1)), t);
 }
 
 fn trilinear(base: vec3<i32>, t: vec3<f32>) -> f32 {
-    let lower = blend(line(base, 0, 0, t.x), line(base, 1, 0, t.x), t.y);
-    let upper = blend(line(base, 0, 1, t.x), line(base, 1, 1, t.x), t.y);
-    return blend(lower, upper, t.z);
+    let left = blend(linear_column(base, 0, 0, t.z), linear_column(base, 0, 1, t.z), t.y);
+    let right = blend(linear_column(base, 1, 0, t.z), linear_column(base, 1, 1, t.z), t.y);
+    return blend(left, right, t.x);
 }
 
-fn cubic_line(base: vec3<i32>, dy: i32, dz: i32, w: vec4<f32>) -> f32 {
-    return w.x * hu_at(base + vec3<i32>(-1, dy, dz))
-        + w.y * hu_at(base + vec3<i32>(0, dy, dz))
-        + w.z * hu_at(base + vec3<i32>(1, dy, dz))
-        + w.w * hu_at(base + vec3<i32>(2, dy, dz));
+fn cubic_column(base: vec3<i32>, dx: i32, dy: i32, w: vec4<f32>) -> f32 {
+    return w.x * hu_at(base + vec3<i32>(dx, dy, -1))
+        + w.y * hu_at(base + vec3<i32>(dx, dy, 0))
+        + w.z * hu_at(base + vec3<i32>(dx, dy, 1))
+        + w.w * hu_at(base + vec3<i32>(dx, dy, 2));
 }
 
 fn cubic(base: vec3<i32>, t: vec3<f32>) -> f32 {
@@ -56,12 +56,12 @@ fn cubic(base: vec3<i32>, t: vec3<f32>) -> f32 {
     let wy = cubic_weights(t.y);
     let wz = cubic_weights(t.z);
     var sum = 0.0;
-    for (var k = 0; k < 4; k++) {
-        let plane = wy.x * cubic_line(base, -1, k - 1, wx)
-            + wy.y * cubic_line(base, 0, k - 1, wx)
-            + wy.z * cubic_line(base, 1, k - 1, wx)
-            + wy.w * cubic_line(base, 2, k - 1, wx);
-        sum += wz[k] * plane;
+    for (var i = 0; i < 4; i++) {
+        let plane = wy.x * cubic_column(base, i - 1, -1, wz)
+            + wy.y * cubic_column(base, i - 1, 0, wz)
+            + wy.z * cubic_column(base, i - 1, 1, wz)
+            + wy.w * cubic_column(base, i - 1, 2, wz);
+        sum += wx[i] * plane;
     }
     return sum;
 }

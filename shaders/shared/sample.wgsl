@@ -8,7 +8,7 @@ fn clamp_to_edge(grid: Grid, index: vec3<i32>) -> vec3<u32> {
 
 // From a (t = 0) to b (t = 1); a exactly at t = 0.
 fn blend(a: f32, b: f32, t: f32) -> f32 {
-    return a + t * (b - a);
+    return (1.0 - t) * a + t * b;
 }
 
 // Weights of the voxels at -1, 0, 1, 2 for a point at t in [0, 1) (Catmull-Rom).

@@ -3,6 +3,7 @@
 //! Comes in: a [`StoredVolume`]. Goes out: [`Prepared`]. Refused: broken geometry or rescale, grids beyond the limits.
 
 pub mod air;
+mod aligned;
 pub mod distance;
 pub mod label;
 pub mod lungs;

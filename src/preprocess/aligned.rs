@@ -1,0 +1,94 @@
+//! Resampling on the CPU between grids whose axes are parallel: whole slices are weighted first, then rows, then columns.
+
+use super::Interpolation;
+use super::resample::Taps;
+use crate::volume::{PADDING_HU, Rescale, StoredVolume};
+use rayon::prelude::*;
+
+/// Source position of each target slice, row and column; none in the background.
+pub(super) type Axes = [Vec<Option<f32>>; 3];
+
+/// Equal to [`super::resample::reference`] to the bit: it weights each voxel along z, then y, then x as well.
+pub(super) fn resample(
+    axes: &Axes,
+    interpolation: Interpolation,
+    stored: &StoredVolume,
+) -> Vec<f32> {
+    match interpolation {
+        Interpolation::Trilinear => resample_with::<2>(axes, stored),
+        Interpolation::Cubic => resample_with::<4>(axes, stored),
+    }
+}
+
+fn resample_with<const TAPS: usize>([zs, ys, xs]: &Axes, stored: &StoredVolume) -> Vec<f32> {
+    let [slices, rows, columns] = stored.geometry.size;
+    let taps = |positions: &[Option<f32>], n: usize| -> Vec<Option<Taps<TAPS>>> {
+        let tap = |p: &Option<f32>| p.map(|p| Taps::at(p, n));
+        positions.iter().map(tap).collect()
+    };
+    let (zs, ys, xs) = (taps(zs, slices), taps(ys, rows), taps(xs, columns));
+    let mut output = vec![PADDING_HU; zs.len() * ys.len() * xs.len()];
+    let target_slices = output.par_chunks_mut((ys.len() * xs.len()).max(1));
+    target_slices.zip(&zs).for_each_init(
+        || (vec![0.0; rows * columns], vec![0.0; columns]),
+        |(plane, line), (output, z)| {
+            let Some(z) = z else { return };
+            weigh_slices(z, stored, plane);
+            for (output, y) in output.chunks_mut(xs.len()).zip(&ys) {
+                let Some(y) = y else { continue };
+                weigh_rows(y, plane, line);
+                for (output, x) in output.iter_mut().zip(&xs) {
+                    if let Some(x) = x {
+                        *output = x.sum(|x| line[x]);
+                    }
+                }
+            }
+        },
+    );
+    output
+}
+
+fn weigh_slices<const TAPS: usize>(taps: &Taps<TAPS>, stored: &StoredVolume, plane: &mut [f32]) {
+    for (i, (&slice, &weight)) in taps.index.iter().zip(&taps.weight).enumerate() {
+        let samples = &stored.samples[slice * plane.len()..][..plane.len()];
+        let rescale = stored.rescale[slice];
+        let padding = stored.padding;
+        // One loop for each kind of sample, so that none of it branches.
+        match stored.signed {
+            true => add(plane, samples, i == 0, weight, |raw| {
+                to_hu(i32::from(raw.cast_signed()), rescale, padding)
+            }),
+            false => add(plane, samples, i == 0, weight, |raw| {
+                to_hu(i32::from(raw), rescale, padding)
+            }),
+        }
+    }
+}
+
+fn weigh_rows<const TAPS: usize>(taps: &Taps<TAPS>, plane: &[f32], line: &mut [f32]) {
+    for (i, (&row, &weight)) in taps.index.iter().zip(&taps.weight).enumerate() {
+        let values = &plane[row * line.len()..][..line.len()];
+        add(line, values, i == 0, weight, |value| value);
+    }
+}
+
+/// Adds weighted values to the sums, or starts them.
+fn add<T: Copy>(sums: &mut [f32], values: &[T], first: bool, weight: f32, hu: impl Fn(T) -> f32) {
+    let pairs = sums.iter_mut().zip(values);
+    if first {
+        pairs.for_each(|(sum, &value)| *sum = weight * hu(value));
+    } else {
+        pairs.for_each(|(sum, &value)| *sum += weight * hu(value));
+    }
+}
+
+fn to_hu(stored: i32, rescale: Rescale, padding: Option<(i32, i32)>) -> f32 {
+    // First after last marks the absence of padding.
+    let (first, last) = padding.unwrap_or((1, 0));
+    let hu = stored as f32 * rescale.slope + rescale.intercept;
+    if (first <= stored) & (stored <= last) {
+        PADDING_HU
+    } else {
+        hu
+    }
+}
