@@ -58,6 +58,8 @@ pub struct CandidatesConfig {
     pub min_long_axis_mm: f64,
     /// Lesions of lower confidence are dropped, 0 to 1.
     pub min_confidence: f64,
+    /// Parts of the probability map nearer than this are one lesion, mm.
+    pub merge_distance_mm: f64,
     /// At most so many lesions a series, the most confident first.
     pub max_lesions: usize,
 }
@@ -95,6 +97,7 @@ impl Default for CandidatesConfig {
         Self {
             min_long_axis_mm: 3.0,
             min_confidence: 0.3,
+            merge_distance_mm: 2.0,
             max_lesions: 100,
         }
     }
@@ -166,6 +169,7 @@ impl Config {
         let CandidatesConfig {
             min_long_axis_mm,
             min_confidence,
+            merge_distance_mm,
             max_lesions,
         } = self.candidates;
         if !(0.0..=1.0).contains(&min_confidence) {
@@ -180,6 +184,13 @@ impl Config {
                 key: "candidates.min_long_axis_mm",
                 found: min_long_axis_mm.to_string(),
                 wanted: "0 to 200",
+            });
+        }
+        if !(0.0..=10.0).contains(&merge_distance_mm) {
+            return Err(Error::OutOfRange {
+                key: "candidates.merge_distance_mm",
+                found: merge_distance_mm.to_string(),
+                wanted: "0 to 10",
             });
         }
         // Segment numbers are 16-bit and an SR of more findings helps nobody.

@@ -13,6 +13,7 @@
 pub mod cli;
 pub mod code;
 pub mod config;
+pub mod cpu;
 pub mod dicom;
 pub mod error;
 pub mod gpu;
@@ -20,6 +21,7 @@ pub mod lesion;
 pub mod measure;
 pub mod model;
 pub mod phantom;
+pub mod pipeline;
 pub mod preprocess;
 pub mod provenance;
 pub mod report;

@@ -1,15 +1,16 @@
-//! The `hilum` executable.
+//! The `hilum` executable: parses the command line, runs it, leaves with its exit code.
+#![expect(
+    clippy::print_stderr,
+    reason = "an error that ends the program is told to the person who started it"
+)]
 
 use clap::Parser;
 use std::process::ExitCode;
 
-#[derive(Parser)]
-enum Command {
-    Phantom(hilum::cli::phantom::PhantomArgs),
-}
-
-fn main() -> anyhow::Result<ExitCode> {
-    match Command::parse() {
-        Command::Phantom(args) => hilum::cli::phantom::run(&args),
-    }
+fn main() -> ExitCode {
+    let cli = hilum::cli::Cli::parse();
+    cli.run().unwrap_or_else(|error| {
+        eprintln!("hilum: {error:#}");
+        hilum::cli::exit_code(&error)
+    })
 }

@@ -1,3 +1,104 @@
 //! The command line: one file a verb.
 
+mod batch;
+mod bench;
+mod devices;
+mod interrupt;
 pub mod phantom;
+mod process;
+
+use crate::{Class, Error};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    everything was done
+  1    done, but some file, series or study failed: see stderr and findings.json
+  2    the command line or the configuration is wrong
+  3    the environment failed: disk, permissions, GPU
+  4    a defect of this program
+  130  interrupted; what was written is whole";
+
+/// Finds lung-nodule candidates in CT series and reports them as coded DICOM SR and SEG.
+///
+/// For research use. Not a medical device: every result is unverified and needs a physician's review.
+#[derive(Debug, Parser)]
+#[command(name = "hilum", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more on stderr: one line a study and state change; twice for debugging.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Process(process::ProcessArgs),
+    Devices(devices::DevicesArgs),
+    Phantom(phantom::PhantomArgs),
+    Bench(bench::BenchArgs),
+}
+
+impl Cli {
+    /// Runs the verb and returns the exit code.
+    ///
+    /// # Errors
+    /// What ended the command as a whole; [`exit_code`] tells how to leave.
+    pub fn run(&self) -> anyhow::Result<ExitCode> {
+        start_log(self.verbose);
+        match &self.command {
+            Command::Process(args) => process::run(args),
+            Command::Devices(args) => devices::run(args),
+            Command::Phantom(args) => phantom::run(args),
+            Command::Bench(args) => bench::run(args),
+        }
+    }
+}
+
+/// The exit code of an error that ended a command.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let of_class = |class| match class {
+        Class::Input | Class::Unsupported | Class::Limits => 1,
+        Class::Config => 2,
+        Class::Environment => 3,
+        Class::Internal => 4,
+    };
+    let code = match error.downcast_ref::<Error>() {
+        Some(error) => of_class(error.class()),
+        None if error.is::<crate::config::Error>() => 2,
+        None if error.chain().any(|cause| cause.is::<std::io::Error>()) => 3,
+        None => 1,
+    };
+    ExitCode::from(code)
+}
+
+/// Logs go to stderr; `HILUM_LOG` overrides what is logged.
+fn start_log(verbose: u8) {
+    let default = match verbose {
+        0 => "off",
+        1 => "error,hilum=info",
+        _ => "info,hilum=debug",
+    };
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("HILUM_LOG").unwrap_or_else(|_| default.into());
+    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr())
+        && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colour)
+        .with_writer(std::io::stderr);
+    log.init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

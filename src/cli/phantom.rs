@@ -81,6 +81,17 @@ pub enum Preset {
     Tiny,
 }
 
+impl Preset {
+    /// The parameters of that name.
+    pub(super) fn params(self) -> Params {
+        match self {
+            Self::Adult => Params::default(),
+            Self::Demo => Params::demo(),
+            Self::Tiny => Params::tiny(),
+        }
+    }
+}
+
 /// Reads an option by the name that it has in JSON.
 fn named<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(text.into()).map_err(|e| e.to_string())
@@ -129,11 +140,7 @@ impl PhantomArgs {
 
     fn base(&self) -> anyhow::Result<Params> {
         let Some(file) = &self.params else {
-            return Ok(match self.preset {
-                Preset::Adult => Params::default(),
-                Preset::Demo => Params::demo(),
-                Preset::Tiny => Params::tiny(),
-            });
+            return Ok(self.preset.params());
         };
         let json = std::fs::read_to_string(file)
             .with_context(|| format!("cannot read {}", file.display()))?;

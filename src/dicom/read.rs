@@ -48,6 +48,28 @@ pub struct Study {
     pub left_out: Vec<LeftOut>,
 }
 
+impl Study {
+    /// Patient and study attributes, from the first slice of the first series.
+    ///
+    /// # Errors
+    /// As [`header`]; [`Error::Missing`] where no series is a volume.
+    pub fn header(&self) -> Result<InMemDicomObject, Error> {
+        let first = self
+            .series
+            .first()
+            .and_then(|series| series.instances.first());
+        first.map_or_else(
+            || {
+                Err(Error::Missing {
+                    attribute: Attribute::SOP_INSTANCE_UID,
+                    uid: self.study_instance_uid.clone(),
+                })
+            },
+            header,
+        )
+    }
+}
+
 /// A series that no model runs on, and why.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{error}; left out (series {series_instance_uid})")]

@@ -21,7 +21,8 @@ pub struct Request {
 }
 
 /// Which reconstruction kernel comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum KernelPreference {
     /// Smooth, for soft tissue.
     Soft,

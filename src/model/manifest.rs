@@ -5,6 +5,7 @@
 use super::Error;
 use super::unet::UNetConfig;
 use crate::code::Code;
+use crate::dicom::KernelPreference;
 use crate::lesion::Kind;
 use crate::preprocess::{Interpolation, Normalization};
 use serde::{Deserialize, Serialize};
@@ -139,18 +140,6 @@ pub struct IntendedUse {
     pub kernel: KernelPreference,
     /// Series with contrast medium were among the training series.
     pub contrast_seen: bool,
-}
-
-/// Which reconstruction kernel a model prefers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum KernelPreference {
-    /// No preference.
-    Any,
-    /// Smooth.
-    Soft,
-    /// Sharp.
-    Lung,
 }
 
 impl Manifest {

@@ -18,8 +18,7 @@ mod window;
 
 pub use error::Error;
 pub use manifest::{
-    Activation, Confidence, InputSpec, IntendedUse, KernelPreference, Label, Manifest, OutputSpec,
-    WeightsSpec,
+    Activation, Confidence, InputSpec, IntendedUse, Label, Manifest, OutputSpec, WeightsSpec,
 };
 pub use registry::{BUILTINS, Builtin, ModelSource};
 pub use unet::UNetConfig;

@@ -1,0 +1,521 @@
+//! Reading, inference and writing of many studies at once: three threads, one volume in flight between each two.
+
+use crate::config::Config;
+use crate::dicom::{self, Study};
+use crate::pipeline::{Outcome, Pipeline, Planner, StageTimings, StudyPlan};
+use crate::report::{
+    self, Existing, LeftOutSeries, Reason, SeriesRun, Status, StudyReport, existing_run,
+    write_study,
+};
+use crate::uid::UidSource;
+use crate::volume::StoredVolume;
+use crate::{Class, Error};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use indicatif::ProgressBar;
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use tracing::info;
+
+/// What all studies of a batch share.
+pub(super) struct Batch<'a> {
+    pub config: &'a Config,
+    pub out_dir: &'a Path,
+    pub overwrite: bool,
+    pub cancel: &'a AtomicBool,
+    pub bar: &'a ProgressBar,
+}
+
+/// How one study ended.
+#[derive(Debug, Serialize)]
+pub(super) struct StudyResult {
+    study_instance_uid: String,
+    outcome: StudyOutcome,
+    /// The folder of its results.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    series: Vec<SeriesResult>,
+    lesions: usize,
+    highest_confidence: Option<f32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum StudyOutcome {
+    Written,
+    Unchanged,
+    Skipped,
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+struct SeriesResult {
+    series_instance_uid: String,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+}
+
+impl StudyResult {
+    fn ended(study: &Study, outcome: StudyOutcome, reason: Option<Reason>) -> Self {
+        let study_instance_uid = study.study_instance_uid.clone();
+        Self {
+            study_instance_uid,
+            outcome,
+            dir: None,
+            reason,
+            series: Vec::new(),
+            lesions: 0,
+            highest_confidence: None,
+        }
+    }
+
+    fn refused(study: &Study, error: &Error) -> Self {
+        Self::ended(study, StudyOutcome::Failed, Some(reason_of(error)))
+    }
+
+    /// Whether a person must look at what went wrong.
+    pub(super) fn failed(&self) -> bool {
+        self.outcome == StudyOutcome::Failed
+            || self.series.iter().any(|s| s.status == Status::Failed)
+    }
+
+    /// One line a failure.
+    pub(super) fn failures(&self) -> impl Iterator<Item = String> {
+        let line = |what: &str, reason: &Reason, uid: &str| {
+            format!(
+                "{what} failed [{}] {} ({what} {uid})",
+                reason.code, reason.text
+            )
+        };
+        let study = self
+            .reason
+            .iter()
+            .filter(|_| self.outcome == StudyOutcome::Failed);
+        let series = self.series.iter().filter(|s| s.status == Status::Failed);
+        let series = series
+            .filter_map(move |s| Some(line("series", s.reason.as_ref()?, &s.series_instance_uid)));
+        study
+            .map(move |reason| line("study", reason, &self.study_instance_uid))
+            .chain(series)
+    }
+}
+
+impl fmt::Display for StudyResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.dir.as_deref().map_or_else(
+            || self.study_instance_uid.clone(),
+            |dir| dir.display().to_string(),
+        );
+        match self.outcome {
+            StudyOutcome::Written => match self.highest_confidence {
+                Some(highest) => write!(
+                    f,
+                    "{place}: {} lesion(s), highest confidence {highest:.2}",
+                    self.lesions
+                ),
+                None if self.failed() => write!(f, "{place}: failed, see findings.json"),
+                None => write!(f, "{place}: no lesion"),
+            },
+            StudyOutcome::Unchanged => write!(
+                f,
+                "{place}: the results of this run are there already, left alone"
+            ),
+            StudyOutcome::Skipped => write!(
+                f,
+                "{place}: skipped, {}",
+                self.reason.as_ref().map_or("", |r| &r.text)
+            ),
+            StudyOutcome::Failed => write!(
+                f,
+                "{place}: failed, {}",
+                self.reason.as_ref().map_or("", |r| &r.text)
+            ),
+        }
+    }
+}
+
+/// From the reader to the pipeline.
+enum Read {
+    Series {
+        study: usize,
+        series: usize,
+        volume: Result<StoredVolume, dicom::Error>,
+        ms: f64,
+    },
+    StudyDone {
+        study: usize,
+    },
+}
+
+/// From the pipeline to the writer.
+struct Finished<'a> {
+    study: usize,
+    runs: Vec<SeriesRun<'a>>,
+    timings_ms: StageTimings,
+}
+
+/// Runs every study; the results come in the order of `studies`.
+pub(super) fn run(
+    batch: &Batch<'_>,
+    pipeline: &Pipeline,
+    studies: &[Study],
+) -> anyhow::Result<Vec<StudyResult>> {
+    let planner = pipeline.planner(batch.config.input.all_series);
+    let plans: Vec<StudyPlan> = studies.iter().map(|study| planner.plan(study)).collect();
+    let mut results: Vec<Option<StudyResult>> = studies
+        .iter()
+        .zip(&plans)
+        .map(|(study, plan)| settled(batch, study, plan))
+        .collect();
+    let pending: Vec<usize> = (0..studies.len())
+        .filter(|i| results[*i].is_none())
+        .collect();
+    let work = Work {
+        batch,
+        planner: &planner,
+        studies,
+        plans: &plans,
+    };
+    // Rendezvous channels: one volume is read while another runs, and no more wait in memory.
+    let (to_run, volumes) = bounded(0);
+    let (to_write, finished) = bounded(1);
+    let written = std::thread::scope(|scope| {
+        scope.spawn(|| work.read(&pending, to_run));
+        let writer = scope.spawn(|| work.write(&finished));
+        work.infer(pipeline, &volumes, &to_write);
+        drop((to_write, volumes));
+        writer.join()
+    });
+    let written = written
+        .map_err(|_| anyhow::anyhow!("writing ended by a panic: a defect of this program"))?;
+    for (study, result) in written {
+        results[study] = Some(result);
+    }
+    Ok(results.into_iter().flatten().collect())
+}
+
+/// The result of a study that needs no run.
+fn settled(batch: &Batch<'_>, study: &Study, plan: &StudyPlan) -> Option<StudyResult> {
+    let uid = &study.study_instance_uid;
+    match existing_run(batch.out_dir, uid) {
+        Ok(Existing::Run(run_id)) if run_id == plan.provenance.run_id => {
+            let dir = Some(batch.out_dir.join(uid));
+            Some(StudyResult {
+                dir,
+                ..StudyResult::ended(study, StudyOutcome::Unchanged, None)
+            })
+        }
+        Ok(Existing::Run(_)) if !batch.overwrite => Some(StudyResult::refused(
+            study,
+            &report::Error::Exists {
+                dir: batch.out_dir.join(uid),
+            }
+            .into(),
+        )),
+        Ok(Existing::Foreign) => Some(StudyResult::refused(
+            study,
+            &report::Error::NotOurs {
+                dir: batch.out_dir.join(uid),
+            }
+            .into(),
+        )),
+        Ok(_) => None,
+        Err(error) => Some(StudyResult::refused(study, &error.into())),
+    }
+}
+
+struct Work<'a> {
+    batch: &'a Batch<'a>,
+    planner: &'a Planner,
+    studies: &'a [Study],
+    plans: &'a [StudyPlan],
+}
+
+impl<'a> Work<'a> {
+    fn cancelled(&self) -> bool {
+        self.batch.cancel.load(Ordering::Relaxed)
+    }
+
+    /// Loads each series once, however many models run on it.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the channel closes when the reader ends"
+    )]
+    fn read(&self, pending: &[usize], to_run: Sender<Read>) {
+        for &study in pending {
+            let mut series: Vec<usize> = self.plans[study]
+                .tasks
+                .iter()
+                .map(|task| task.series)
+                .collect();
+            series.sort_unstable();
+            series.dedup();
+            for series in series {
+                let start = Instant::now();
+                let volume = dicom::load(
+                    &self.studies[study].series[series],
+                    self.batch.config.input.max_voxels,
+                    Some(self.batch.cancel),
+                );
+                let ms = start.elapsed().as_secs_f64() * 1e3;
+                if self.cancelled()
+                    || to_run
+                        .send(Read::Series {
+                            study,
+                            series,
+                            volume,
+                            ms,
+                        })
+                        .is_err()
+                {
+                    return;
+                }
+            }
+            if to_run.send(Read::StudyDone { study }).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn infer(
+        &self,
+        pipeline: &Pipeline,
+        volumes: &Receiver<Read>,
+        to_write: &Sender<Finished<'a>>,
+    ) {
+        let mut runs = Vec::new();
+        let mut timings_ms = pipeline.timings_ms.clone();
+        for message in volumes {
+            if self.cancelled() {
+                return;
+            }
+            match message {
+                Read::Series {
+                    study,
+                    series,
+                    volume,
+                    ms,
+                } => {
+                    add(&mut timings_ms, "read", ms);
+                    runs.extend(self.infer_series(
+                        pipeline,
+                        study,
+                        series,
+                        volume,
+                        &mut timings_ms,
+                    ));
+                }
+                Read::StudyDone { study } => {
+                    runs.extend(self.passed_over(study));
+                    let finished = Finished {
+                        study,
+                        runs: std::mem::take(&mut runs),
+                        timings_ms: std::mem::replace(&mut timings_ms, pipeline.timings_ms.clone()),
+                    };
+                    if to_write.send(finished).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn infer_series(
+        &self,
+        pipeline: &Pipeline,
+        study: usize,
+        series: usize,
+        volume: Result<StoredVolume, dicom::Error>,
+        timings_ms: &mut StageTimings,
+    ) -> Vec<SeriesRun<'a>> {
+        let tasks = self.plans[study]
+            .tasks
+            .iter()
+            .filter(|task| task.series == series);
+        let run = |task: &crate::pipeline::Task| {
+            let model = self.planner.model(task.model);
+            let (at, all) = (study + 1, self.studies.len());
+            let progress = |done, patches| {
+                self.batch.bar.set_message(format!(
+                    "study {at} of {all}: {} patch {done} of {patches}",
+                    model.name
+                ))
+            };
+            let outcome = match &volume {
+                Ok(volume) => pipeline.run(task.model, volume, &progress, self.batch.cancel),
+                Err(error) => Err(Error::from(error.clone())),
+            };
+            let mut run = self.series_run(study, series, task.model, Status::Done, None);
+            run.warnings.clone_from(&task.warnings);
+            match outcome {
+                Ok(Outcome {
+                    lesions,
+                    warnings,
+                    timings_ms: stages,
+                    ..
+                }) => {
+                    stages
+                        .iter()
+                        .for_each(|(stage, ms)| add(timings_ms, stage, *ms));
+                    run.lesions = lesions;
+                    run.warnings.extend(warnings);
+                }
+                Err(error) => {
+                    run.status = Status::Failed;
+                    run.reason = Some(reason_of(&error));
+                }
+            }
+            info!(lesions = run.lesions.len(), status = ?run.status, series_uid = self.studies[study].series[series].uid(), "Ran a series.");
+            run
+        };
+        tasks.map(run).collect()
+    }
+
+    fn passed_over(&self, study: usize) -> Vec<SeriesRun<'a>> {
+        let run = |over: &crate::pipeline::PassedOver| {
+            let reason = Reason {
+                code: over.code.into(),
+                text: over.text.clone(),
+            };
+            self.series_run(
+                study,
+                over.series,
+                over.model,
+                Status::Skipped,
+                Some(reason),
+            )
+        };
+        self.plans[study].passed_over.iter().map(run).collect()
+    }
+
+    fn series_run(
+        &self,
+        study: usize,
+        series: usize,
+        model: usize,
+        status: Status,
+        reason: Option<Reason>,
+    ) -> SeriesRun<'a> {
+        let series = &self.studies[study].series[series];
+        let model = self.planner.model(model).clone();
+        SeriesRun {
+            series,
+            model,
+            status,
+            reason,
+            lesions: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn write(&self, finished: &Receiver<Finished<'a>>) -> Vec<(usize, StudyResult)> {
+        finished
+            .iter()
+            .map(|f| (f.study, self.write_study(f)))
+            .collect()
+    }
+
+    fn write_study(&self, finished: Finished<'a>) -> StudyResult {
+        let study = &self.studies[finished.study];
+        let report = match self.report(finished) {
+            Ok(report) => report,
+            Err(error) => return StudyResult::refused(study, &error),
+        };
+        let confidences = report
+            .runs
+            .iter()
+            .flat_map(|run| &run.lesions)
+            .map(|(lesion, _)| lesion.confidence);
+        let (lesions, highest_confidence) =
+            (confidences.clone().count(), confidences.reduce(f32::max));
+        let series = report.runs.iter().map(|run| SeriesResult {
+            series_instance_uid: run.series.uid().into(),
+            status: run.status,
+            reason: run.reason.clone(),
+        });
+        let left_out = report.left_out.iter().map(|l| SeriesResult {
+            series_instance_uid: l.series_instance_uid.clone(),
+            status: Status::Skipped,
+            reason: Some(l.reason.clone()),
+        });
+        let series = series.chain(left_out).collect();
+        match write_study(self.batch.out_dir, &report, self.batch.overwrite) {
+            Ok(written) => StudyResult {
+                dir: Some(written.dir),
+                series,
+                lesions,
+                highest_confidence,
+                ..StudyResult::ended(study, StudyOutcome::Written, None)
+            },
+            Err(error) => StudyResult {
+                series,
+                ..StudyResult::refused(study, &error.into())
+            },
+        }
+    }
+
+    fn report(&self, finished: Finished<'a>) -> Result<StudyReport<'a>, Error> {
+        let study = &self.studies[finished.study];
+        let provenance = self.plans[finished.study].provenance.clone();
+        let left_out = study.left_out.iter().map(|l| LeftOutSeries {
+            series_instance_uid: l.series_instance_uid.clone(),
+            modality: l.modality.clone(),
+            reason: Reason {
+                code: l.error.code().into(),
+                text: l.error.to_string(),
+            },
+        });
+        let mut report = StudyReport {
+            study_instance_uid: study.study_instance_uid.clone(),
+            source_header: study.header()?,
+            runs: finished.runs,
+            left_out: left_out.collect(),
+            warnings: self.planner.warnings().to_vec(),
+            timings_ms: finished.timings_ms,
+            uid_source: UidSource::new([]),
+            provenance,
+        };
+        report.uid_source = uid_source(&report);
+        Ok(report)
+    }
+}
+
+/// Output UIDs depend on the run and on what may differ between two tries of it: how each series ended, and warnings.
+fn uid_source(report: &StudyReport<'_>) -> UidSource {
+    let mut parts = vec![report.provenance.run_id.clone()];
+    for run in &report.runs {
+        parts.push(format!(
+            "{} {:?} {:?}",
+            run.series.uid(),
+            run.status,
+            run.reason
+        ));
+        parts.extend(
+            run.warnings
+                .iter()
+                .map(|warning| format!("{}: {warning}", warning.code())),
+        );
+    }
+    UidSource::new(parts.iter().map(String::as_str))
+}
+
+fn reason_of(error: &Error) -> Reason {
+    let hint = if error.class() == Class::Internal {
+        " (a defect of this program; please report it)"
+    } else {
+        ""
+    };
+    Reason {
+        code: error.code().into(),
+        text: format!("{error}{hint}"),
+    }
+}
+
+fn add(timings_ms: &mut StageTimings, stage: &str, ms: f64) {
+    *timings_ms.entry(stage.into()).or_default() += ms;
+}

@@ -1,0 +1,175 @@
+//! `hilum process`: a folder of studies in, SR, SEG and `findings.json` out.
+
+use super::batch::{self, Batch, StudyResult};
+use super::interrupt;
+use crate::config::{Config, DeviceKind};
+use crate::dicom::{Inventory, Unreadable, read_paths};
+use crate::pipeline::Pipeline;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Finds lesions in every study below PATH and writes DIR/<StudyInstanceUID>/{sr.dcm,seg.dcm,findings.json}.
+///
+/// Files and folders are searched to any depth and grouped to studies and series. Of each study the best series for each
+/// model runs; findings.json says which series were passed over, and why. A study whose results are there already is left
+/// alone. A series that fails is an entry with a code; the rest goes on.
+#[derive(Debug, clap::Args)]
+pub struct ProcessArgs {
+    /// DICOM files or folders.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Write the results below this folder.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Read the configuration from this file; options given here win.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Run on this device: auto takes a hardware GPU or else the CPU; gpu never falls back.
+    #[arg(long, value_enum)]
+    device: Option<DeviceKind>,
+    /// Take the first GPU whose name contains this text (see `hilum devices`).
+    #[arg(long, value_name = "TEXT")]
+    adapter: Option<String>,
+    /// Run this model, a name or a folder; may be given several times.
+    #[arg(long, value_name = "MODEL")]
+    model: Vec<String>,
+    /// Drop lesions of lower confidence, 0 to 1.
+    #[arg(long, value_name = "P")]
+    min_confidence: Option<f64>,
+    /// Drop lesions whose long axis is shorter, mm.
+    #[arg(long, value_name = "MM")]
+    min_long_axis_mm: Option<f64>,
+    /// Run every fitting series of a study, not only the best.
+    #[arg(long)]
+    all_series: bool,
+    /// Replace the results of an earlier, different run.
+    #[arg(long)]
+    overwrite: bool,
+    /// Print the results as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl ProcessArgs {
+    fn config(&self) -> Result<Config, crate::Error> {
+        let mut config = self
+            .config
+            .as_deref()
+            .map_or_else(|| Ok(Config::default()), Config::load)?;
+        if let Some(kind) = self.device {
+            config.device.kind = kind;
+        }
+        if let Some(adapter) = &self.adapter {
+            config.device.adapter.clone_from(adapter);
+        }
+        if !self.model.is_empty() {
+            config.models.enabled.clone_from(&self.model);
+        }
+        if let Some(min) = self.min_confidence {
+            config.candidates.min_confidence = min;
+        }
+        if let Some(min) = self.min_long_axis_mm {
+            config.candidates.min_long_axis_mm = min;
+        }
+        config.input.all_series |= self.all_series;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+pub(super) fn run(args: &ProcessArgs) -> anyhow::Result<ExitCode> {
+    let config = args.config()?;
+    let cancel = interrupt::flag()?;
+    let bar = progress_bar();
+    let (inventory, pipeline) = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            read_paths(&args.paths, &|files| {
+                bar.set_message(format!("read {files} files"))
+            })
+        });
+        let pipeline = Pipeline::new(&config);
+        (reader.join(), pipeline)
+    });
+    let inventory = inventory
+        .map_err(|_| anyhow::anyhow!("reading ended by a panic: a defect of this program"))?;
+    let pipeline = pipeline?;
+    let batch = Batch {
+        config: &config,
+        out_dir: &args.out,
+        overwrite: args.overwrite,
+        cancel: &cancel,
+        bar: &bar,
+    };
+    let results = batch::run(&batch, &pipeline, &inventory.studies)?;
+    bar.finish_and_clear();
+    tell(args, &inventory, &results)?;
+    if cancel.load(Ordering::Relaxed) {
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    }
+    let failed = !inventory.unreadable.is_empty()
+        || inventory.studies.is_empty()
+        || results.iter().any(StudyResult::failed);
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// On stderr, and only where a person looks at it.
+fn progress_bar() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "results go to stdout, failures to stderr"
+)]
+fn tell(args: &ProcessArgs, inventory: &Inventory, results: &[StudyResult]) -> anyhow::Result<()> {
+    for Unreadable { path, error } in &inventory.unreadable {
+        eprintln!(
+            "unreadable [{}] {error}: {}",
+            error.code(),
+            shown(args, path).display()
+        );
+    }
+    if inventory.studies.is_empty() {
+        eprintln!("no DICOM image was found in what was given");
+    }
+    for failure in results.iter().flat_map(StudyResult::failures) {
+        eprintln!("{failure}");
+    }
+    if args.json {
+        let unreadable: Vec<_> = inventory.unreadable.iter().map(|u| json!({ "path": shown(args, &u.path), "code": u.error.code(), "text": u.error.to_string() })).collect();
+        println!(
+            "{}",
+            serde_json::to_string_pretty(
+                &json!({ "studies": results, "unreadable": unreadable, "skipped_files": inventory.skipped })
+            )?
+        );
+    } else {
+        results.iter().for_each(|result| println!("{result}"));
+    }
+    Ok(())
+}
+
+/// A path as the person who gave it knows it: below what was named on the command line.
+fn shown(args: &ProcessArgs, path: &std::path::Path) -> PathBuf {
+    for root in &args.paths {
+        if let Ok(canonical) = root.canonicalize()
+            && let Ok(below) = path.strip_prefix(&canonical)
+        {
+            return if below.as_os_str().is_empty() {
+                root.clone()
+            } else {
+                root.join(below)
+            };
+        }
+    }
+    path.to_owned()
+}

@@ -1,0 +1,426 @@
+//! All arrows of the flow, in order: the one module that knows every stage.
+//!
+//! In: a configuration once, then stored volumes. Out: lesions with their measurements. No files are read or written here.
+
+use crate::config::{CandidatesConfig, Config};
+use crate::dicom::{Request, Study};
+use crate::gpu::{Compute, KernelTime};
+use crate::lesion::{self, Lesion};
+use crate::measure::{self, Laterality, Measurement};
+use crate::model::{self, IntendedUse, Manifest, ModelSource, Segmenter};
+use crate::preprocess::{self, Plan, Prepared};
+use crate::provenance::{ModelIdentity, Provenance};
+use crate::uid::UidSource;
+use crate::volume::{ProbabilityMap, StoredVolume};
+use crate::warning::Warning;
+use crate::{Error, cpu};
+use glam::DVec3;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+/// Milliseconds by stage.
+pub type StageTimings = BTreeMap<String, f64>;
+
+/// Device and models, ready to run.
+///
+/// Lives on one thread: the GPU's and burn's queues belong to it.
+#[derive(Debug)]
+pub struct Pipeline {
+    candidates: CandidatesConfig,
+    compute: Compute,
+    segmenters: Vec<Segmenter>,
+    /// Of the device; they belong to every report.
+    pub warnings: Vec<Warning>,
+    /// Milliseconds to open the device and to load and check the models.
+    pub timings_ms: StageTimings,
+}
+
+/// What one model found in one series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The most confident first.
+    pub lesions: Vec<(Lesion, Measurement)>,
+    /// What the reader of the report must know.
+    pub warnings: Vec<Warning>,
+    /// Milliseconds by stage.
+    pub timings_ms: StageTimings,
+    /// Patches that the network ran on.
+    pub patches: usize,
+}
+
+impl Pipeline {
+    /// Opens the device, loads the models and checks each on its golden patch.
+    ///
+    /// # Errors
+    /// No such device or model, damaged weights, or a device that miscomputes the golden patch.
+    pub fn new(config: &Config) -> Result<Self, Error> {
+        config.validate()?;
+        let start = Instant::now();
+        let (compute, warnings) = Compute::select(&config.device)?;
+        let mut timings_ms = StageTimings::from([("open-device".into(), ms_since(start))]);
+        let start = Instant::now();
+        let mut segmenters = Vec::new();
+        for name in &config.models.enabled {
+            let source = ModelSource::find(name, &config.models.dir)?;
+            segmenters.push(Segmenter::load(&source, &compute)?);
+        }
+        timings_ms.insert("load-models".into(), ms_since(start));
+        let start = Instant::now();
+        segmenters.iter().try_for_each(Segmenter::self_check)?;
+        timings_ms.insert("self-check".into(), ms_since(start));
+        let candidates = config.candidates;
+        Ok(Self {
+            candidates,
+            compute,
+            segmenters,
+            warnings,
+            timings_ms,
+        })
+    }
+
+    /// The models, in the order of the configuration.
+    pub fn manifests(&self) -> impl Iterator<Item = &Manifest> {
+        self.segmenters.iter().map(Segmenter::manifest)
+    }
+
+    /// Where the numbers are crunched.
+    pub fn compute(&self) -> &Compute {
+        &self.compute
+    }
+
+    /// Model number `model` on one volume.
+    ///
+    /// `progress` is told patches done and patches in all; `cancel` ends the run soon.
+    ///
+    /// # Errors
+    /// Those of preprocessing and of the model; nothing is lost but this run.
+    pub fn run(
+        &self,
+        model: usize,
+        stored: &StoredVolume,
+        progress: &dyn Fn(usize, usize),
+        cancel: &AtomicBool,
+    ) -> Result<Outcome, Error> {
+        let segmenter = &self.segmenters[model];
+        let manifest = segmenter.manifest();
+        let mut timings_ms = StageTimings::new();
+        let mut stage = Instant::now();
+        let mut lap = |name: &str| {
+            timings_ms.insert(
+                name.into(),
+                std::mem::replace(&mut stage, Instant::now())
+                    .elapsed()
+                    .as_secs_f64()
+                    * 1e3,
+            )
+        };
+
+        let prepared = self.prepare(model, stored)?;
+        lap("preprocess");
+        let segmentation = segmenter.segment(&model::Input::from(&prepared), progress, cancel)?;
+        lap("network");
+        let params = lesion_params(manifest, &self.candidates);
+        let side = |position| prepared.lungs.side(position);
+        let lesions = lesions(
+            &segmentation.probability,
+            stored,
+            &params,
+            &self.candidates,
+            side,
+        );
+        lap("measure");
+        let mut warnings = prepared.warnings;
+        warnings.extend(segmentation.warnings);
+        Ok(Outcome {
+            lesions,
+            warnings,
+            timings_ms,
+            patches: segmentation.patches,
+        })
+    }
+
+    /// The first part of [`Pipeline::run`]: the volume on the grid of model number `model`.
+    ///
+    /// # Errors
+    /// Those of preprocessing.
+    pub fn prepare(&self, model: usize, stored: &StoredVolume) -> Result<Prepared, Error> {
+        let input = &self.segmenters[model].manifest().input;
+        let plan = Plan {
+            grid: stored.geometry.covering(input.spacing_mm),
+            interpolation: input.interpolation,
+        };
+        Ok(preprocess::run(&self.compute, stored, &plan)?)
+    }
+
+    /// Name of the adapter or of the CPU.
+    pub fn device_name(&self) -> String {
+        match &self.compute {
+            Compute::Gpu(gpu) => gpu.info().name.clone(),
+            Compute::Cpu => cpu::model_name(),
+        }
+    }
+
+    /// Times every kernel of one run, or of its preparation alone, on the GPU; empty where the adapter has no timestamps
+    /// or there is no GPU.
+    ///
+    /// # Errors
+    /// As [`Pipeline::run`].
+    pub fn profile(
+        &self,
+        model: usize,
+        stored: &StoredVolume,
+        preparation_alone: bool,
+    ) -> Result<Vec<KernelTime>, Error> {
+        let Compute::Gpu(gpu) = &self.compute else {
+            return Ok(Vec::new());
+        };
+        if !gpu.start_profile() {
+            return Ok(Vec::new());
+        }
+        let run = if preparation_alone {
+            self.prepare(model, stored).map(drop)
+        } else {
+            self.run(model, stored, &|_, _| {}, &AtomicBool::new(false))
+                .map(drop)
+        };
+        let times = gpu.finish_profile();
+        run.map(|()| times)
+    }
+
+    /// What the thread that reads files needs to know: which series each model takes, and what identifies a run.
+    pub fn planner(&self, all_series: bool) -> Planner {
+        let models = self
+            .segmenters
+            .iter()
+            .map(|s| (s.identity(), s.manifest().intended_use.clone()))
+            .collect();
+        let adapter = self.device_name();
+        let driver = match &self.compute {
+            Compute::Gpu(gpu) => gpu.info().driver.clone(),
+            Compute::Cpu => cpu::code_path(),
+        };
+        let parameters = json!({ "candidates": self.candidates, "all_series": all_series });
+        Planner {
+            models,
+            all_series,
+            adapter,
+            driver,
+            parameters,
+            warnings: self.warnings.clone(),
+        }
+    }
+}
+
+/// Lesions of a probability map with their measurements, filtered by size and confidence, the most confident first.
+///
+/// `side` tells the lung at a patient position.
+pub fn lesions(
+    probability: &ProbabilityMap,
+    stored: &StoredVolume,
+    params: &lesion::Params,
+    keep: &CandidatesConfig,
+    side: impl Fn(DVec3) -> Option<Laterality>,
+) -> Vec<(Lesion, Measurement)> {
+    lesion::find(probability, &stored.geometry, params)
+        .into_iter()
+        .filter(|lesion| f64::from(lesion.confidence) >= keep.min_confidence)
+        .filter_map(|lesion| {
+            measure::measure(&lesion.mask, stored, &side).map(|measurement| (lesion, measurement))
+        })
+        .filter(|(_, measurement)| measurement.long_axis.length_mm >= keep.min_long_axis_mm)
+        .take(keep.max_lesions)
+        .collect()
+}
+
+fn lesion_params(manifest: &Manifest, candidates: &CandidatesConfig) -> lesion::Params {
+    lesion::Params {
+        kind: manifest.label().kind,
+        threshold: manifest.output.probability_threshold,
+        min_volume_mm3: manifest.output.min_component_volume_mm3,
+        merge_distance_mm: candidates.merge_distance_mm,
+    }
+}
+
+fn ms_since(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+/// Decides what runs on a study and what identifies that run; free of device handles, so any thread may have one.
+#[derive(Debug, Clone)]
+pub struct Planner {
+    models: Vec<(ModelIdentity, IntendedUse)>,
+    all_series: bool,
+    adapter: String,
+    driver: String,
+    parameters: serde_json::Value,
+    warnings: Vec<Warning>,
+}
+
+/// What is to be done with one study.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StudyPlan {
+    /// Runs of a model on a series, by model, best series first.
+    pub tasks: Vec<Task>,
+    /// Series that a model could take but does not.
+    pub passed_over: Vec<PassedOver>,
+    /// What will have run.
+    pub provenance: Provenance,
+}
+
+/// One model on one series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Number of the model.
+    pub model: usize,
+    /// Index into [`Study::series`].
+    pub series: usize,
+    /// How the series differs from what the model was made for.
+    pub warnings: Vec<Warning>,
+}
+
+/// A series that a model does not run on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Number of the model.
+    pub model: usize,
+    /// Index into [`Study::series`].
+    pub series: usize,
+    /// Stable kebab-case code.
+    pub code: &'static str,
+    /// The reason in words.
+    pub text: String,
+}
+
+impl Planner {
+    /// The models, in the order of the configuration.
+    pub fn model(&self, model: usize) -> &ModelIdentity {
+        &self.models[model].0
+    }
+
+    /// Warnings of the device, for every report.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Chooses the series of each model.
+    pub fn plan(&self, study: &Study) -> StudyPlan {
+        let mut tasks = Vec::new();
+        let mut passed_over = Vec::new();
+        for (model, (_, intended)) in self.models.iter().enumerate() {
+            let selection = crate::dicom::select(study, &request(intended), self.all_series);
+            for series in selection.chosen {
+                let warnings = outside_intended_use(intended, &study.series[series]);
+                tasks.push(Task {
+                    model,
+                    series,
+                    warnings,
+                });
+            }
+            for other in selection.passed_over {
+                let of_uid = |s: &crate::dicom::Series| s.uid() == other.series_instance_uid;
+                if let Some(series) = study.series.iter().position(of_uid) {
+                    passed_over.push(PassedOver {
+                        model,
+                        series,
+                        code: other.code,
+                        text: other.text,
+                    });
+                }
+            }
+        }
+        let provenance = self.provenance(study, &tasks);
+        StudyPlan {
+            tasks,
+            passed_over,
+            provenance,
+        }
+    }
+
+    fn provenance(&self, study: &Study, tasks: &[Task]) -> Provenance {
+        let mut provenance = Provenance {
+            version: env!("CARGO_PKG_VERSION").into(),
+            git_hash: env!("HILUM_GIT_HASH").into(),
+            adapter: self.adapter.clone(),
+            driver: self.driver.clone(),
+            models: self
+                .models
+                .iter()
+                .map(|(identity, _)| identity.clone())
+                .collect(),
+            parameters: self.parameters.clone(),
+            run_id: String::new(),
+        };
+        let identity =
+            serde_json::to_string(&provenance).expect("strings and JSON values always serialise");
+        let mut parts = vec![identity, study.study_instance_uid.clone()];
+        for task in tasks {
+            parts.push(format!("task/{}", task.model));
+            parts.extend(
+                study.series[task.series]
+                    .instances
+                    .iter()
+                    .map(|i| i.sop_instance_uid.clone()),
+            );
+        }
+        parts.extend(study.series.iter().map(|s| s.uid().to_owned()));
+        parts.extend(
+            study
+                .left_out
+                .iter()
+                .map(|l| format!("{} {}", l.series_instance_uid, l.error.code())),
+        );
+        provenance.run_id = UidSource::new(parts.iter().map(String::as_str)).run_id();
+        provenance
+    }
+}
+
+/// Shortest stack that is worth a run, mm: less is no lung.
+const MIN_COVERAGE_MM: f64 = 40.0;
+
+/// Slices further apart than this many times the model's widest are refused, nearer ones run with a warning.
+const SPACING_TOLERANCE: f64 = 2.0;
+
+fn request(intended: &IntendedUse) -> Request {
+    Request {
+        modality: intended.modality.clone(),
+        body_parts: intended.body_parts.clone(),
+        kernel: intended.kernel,
+        min_coverage_mm: MIN_COVERAGE_MM,
+        max_slice_spacing_mm: intended.max_slice_spacing_mm * SPACING_TOLERANCE,
+    }
+}
+
+fn outside_intended_use(intended: &IntendedUse, series: &crate::dicom::Series) -> Vec<Warning> {
+    let mut reasons = Vec::new();
+    let [spacing_mm, _, _] = series.geometry.spacing_mm();
+    let seen_mm = intended.min_slice_spacing_mm..=intended.max_slice_spacing_mm;
+    // Positions are written with few decimals; a hundredth of a millimetre is no difference.
+    if spacing_mm < seen_mm.start() - 0.01 || spacing_mm > seen_mm.end() + 0.01 {
+        reasons.push(format!(
+            "slices {spacing_mm:.2} mm apart, trained on {} to {} mm",
+            seen_mm.start(),
+            seen_mm.end()
+        ));
+    }
+    let first = &series.instances[0];
+    if let Some(vendor) = &first.manufacturer
+        && !intended
+            .vendors_seen
+            .iter()
+            .any(|seen| seen.eq_ignore_ascii_case(vendor))
+    {
+        reasons.push(format!(
+            "Manufacturer (0008,0070) is none of {}",
+            intended.vendors_seen.join(", ")
+        ));
+    }
+    if first.contrast && !intended.contrast_seen {
+        reasons.push("contrast medium, trained without".into());
+    }
+    reasons
+        .into_iter()
+        .map(|reason| Warning::OutsideIntendedUse { reason })
+        .collect()
+}
