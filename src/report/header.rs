@@ -182,6 +182,10 @@ fn copied(source: &InMemElement, charset: &SpecificCharacterSet) -> Result<InMem
             .map_or("", |entry| entry.alias()),
         tag: tag.to_string(),
     })?;
+    // Some writers pad text with NUL, which PS3.5 6.2 allows for UIDs only.
+    while bytes.last() == Some(&0) {
+        bytes.pop();
+    }
     if bytes.len() % 2 == 1 {
         bytes.push(b' ');
     }

@@ -2,7 +2,7 @@
 
 use dicom_core::{DataElement, Tag, VR, value::PrimitiveValue};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{InMemDicomObject, OpenFileOptions};
+use dicom_object::InMemDicomObject;
 use glam::{DAffine3, DVec3};
 use hilum::dicom::{Instance, Series};
 use hilum::lesion::{Kind, Lesion, LesionMask};
@@ -14,11 +14,11 @@ use hilum::volume::{Geometry, Rescale};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub const STUDY_UID: &str = "1.2.826.0.1.3680043.8.498.1";
+pub(crate) const STUDY_UID: &str = "1.2.826.0.1.3680043.8.498.1";
 
 /// Which way the slices lie.
 #[derive(Clone, Copy)]
-pub enum Plane {
+pub(crate) enum Plane {
     Axial,
     Oblique,
     /// Axial, with every slice shifted towards the back: gantry tilt.
@@ -26,7 +26,7 @@ pub enum Plane {
 }
 
 /// Series number `number` of the study, of `size` voxels.
-pub fn series(number: usize, plane: Plane, size: [usize; 3]) -> Series {
+pub(crate) fn series(number: usize, plane: Plane, size: [usize; 3]) -> Series {
     let (row, column, step) = match plane {
         Plane::Axial => (DVec3::X, DVec3::Y, DVec3::Z),
         Plane::Oblique => {
@@ -70,6 +70,7 @@ fn instance(series: usize, z: usize, geometry: &Geometry) -> Instance {
         rows_columns: [geometry.size[1], geometry.size[2]],
         signed: true,
         bits_stored: 16,
+        bits_allocated: 16,
         position_lps_mm: geometry.to_lps_mm(DVec3::new(0.0, 0.0, z as f64)),
         orientation: [m.x_axis.normalize(), m.y_axis.normalize()],
         pixel_spacing_mm: [m.y_axis.length(), m.x_axis.length()],
@@ -87,12 +88,12 @@ fn instance(series: usize, z: usize, geometry: &Geometry) -> Instance {
     }
 }
 
-pub fn text(tag: Tag, vr: VR, value: &str) -> DataElement<InMemDicomObject> {
+pub(crate) fn text(tag: Tag, vr: VR, value: &str) -> DataElement<InMemDicomObject> {
     DataElement::new(tag, vr, PrimitiveValue::from(value))
 }
 
 /// Patient and study attributes of the source.
-pub fn header() -> InMemDicomObject {
+pub(crate) fn header() -> InMemDicomObject {
     InMemDicomObject::from_element_iter([
         text(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 100"),
         text(tags::STUDY_DATE, VR::DA, "20240229"),
@@ -111,7 +112,12 @@ pub fn header() -> InMemDicomObject {
 }
 
 /// A sphere about voxel `centre` (z, y, x), measured as its voxels are.
-pub fn sphere(series: &Series, centre: [usize; 3], radius_mm: f64) -> (Lesion, Measurement) {
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "radii are a few voxels"
+)]
+pub(crate) fn sphere(series: &Series, centre: [usize; 3], radius_mm: f64) -> (Lesion, Measurement) {
     let g = &series.geometry;
     let [sz, sy, sx] = g.spacing_mm();
     let reach = [sz, sy, sx].map(|s| (radius_mm / s).ceil() as usize + 2);
@@ -158,7 +164,7 @@ pub fn sphere(series: &Series, centre: [usize; 3], radius_mm: f64) -> (Lesion, M
 }
 
 /// A run that is done.
-pub fn done(series: &Series, lesions: Vec<(Lesion, Measurement)>) -> SeriesRun<'_> {
+pub(crate) fn done(series: &Series, lesions: Vec<(Lesion, Measurement)>) -> SeriesRun<'_> {
     SeriesRun {
         series,
         model: model(),
@@ -169,7 +175,7 @@ pub fn done(series: &Series, lesions: Vec<(Lesion, Measurement)>) -> SeriesRun<'
     }
 }
 
-pub fn model() -> ModelIdentity {
+pub(crate) fn model() -> ModelIdentity {
     ModelIdentity {
         name: "lung-nodule-lite".into(),
         version: "3".into(),
@@ -178,7 +184,7 @@ pub fn model() -> ModelIdentity {
 }
 
 /// The report of `runs` on the study of [`header`].
-pub fn report(runs: Vec<SeriesRun>) -> StudyReport {
+pub(crate) fn report(runs: Vec<SeriesRun>) -> StudyReport {
     let uid_source = UidSource::new(["test"]);
     StudyReport {
         study_instance_uid: STUDY_UID.into(),
@@ -200,66 +206,8 @@ pub fn report(runs: Vec<SeriesRun>) -> StudyReport {
     }
 }
 
-/// The series in `dir` as far as a report needs it, and its first header.
-pub fn series_of_files(dir: &Path) -> (Series, InMemDicomObject) {
-    let mut headers: Vec<InMemDicomObject> = std::fs::read_dir(dir)
-        .expect("a folder")
-        .map(|entry| {
-            let options = OpenFileOptions::new().read_until(tags::PIXEL_DATA);
-            let file = options.open_file(entry.expect("entry").path());
-            file.expect("DICOM").into_inner()
-        })
-        .collect();
-    let numbers = |o: &InMemDicomObject, tag| -> Vec<f64> {
-        o.element(tag)
-            .expect("present")
-            .to_multi_float64()
-            .expect("numbers")
-    };
-    headers.sort_by(|a, b| {
-        let z = |o| numbers(o, tags::IMAGE_POSITION_PATIENT)[2];
-        z(a).total_cmp(&z(b))
-    });
-    let first = &headers[0];
-    let spacing = numbers(first, tags::PIXEL_SPACING);
-    let position = |o| DVec3::from_slice(&numbers(o, tags::IMAGE_POSITION_PATIENT));
-    let step =
-        (position(&headers[headers.len() - 1]) - position(first)) / (headers.len() - 1) as f64;
-    let geometry = Geometry {
-        size: [headers.len(), 512, 512],
-        index_to_lps: DAffine3::from_cols(
-            DVec3::X * spacing[1],
-            DVec3::Y * spacing[0],
-            step,
-            position(first),
-        ),
-    };
-    let string = |o: &InMemDicomObject, tag| -> String {
-        o.element(tag)
-            .expect("present")
-            .to_str()
-            .expect("text")
-            .trim_end_matches('\0')
-            .into()
-    };
-    let instances = headers.iter().enumerate().map(|(z, o)| Instance {
-        sop_instance_uid: string(o, tags::SOP_INSTANCE_UID),
-        study_instance_uid: string(o, tags::STUDY_INSTANCE_UID),
-        series_instance_uid: string(o, tags::SERIES_INSTANCE_UID),
-        frame_of_reference_uid: Some(string(o, tags::FRAME_OF_REFERENCE_UID)),
-        position_lps_mm: position(o),
-        ..instance(1, z, &geometry)
-    });
-    let series = Series {
-        instances: instances.collect(),
-        geometry,
-        warnings: Vec::new(),
-    };
-    (series, headers.remove(0))
-}
-
 /// Writes the headers of a series as files, so that outside tools can check a report against them.
-pub fn write_sources(dir: &Path, series: &Series) {
+pub(crate) fn write_sources(dir: &Path, series: &Series) {
     std::fs::create_dir_all(dir).expect("folder");
     let join = |values: &[f64]| {
         let texts: Vec<String> = values.iter().map(|v| format!("{v:.6}")).collect();
