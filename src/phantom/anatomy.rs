@@ -296,10 +296,10 @@ impl Chest {
         let skin = ramp(depth_mm - SKIN_MM, width_mm);
         let muscle = MUSCLE_HU + 6.0 * self.grain(p, 6.0, 3);
         // Sheets of fat between the muscles follow the skin, a little wavy and torn.
-        let layer = depth_mm / 13.0 + 0.8 * f64::from(self.grain(p, 38.0, 4));
+        let layer = depth_mm / 17.0 + 1.1 * f64::from(self.grain(p, 48.0, 4));
         let sheet = (layer - layer.round()).abs() - 0.09 * f64::from(self.grain(p, 11.0, 9));
         let streak = match self.detail {
-            Detail::Full => 0.9 * ramp(sheet * 13.0 - 0.4, 2.5),
+            Detail::Full => ramp(sheet * 17.0 - 0.5, 2.5) * ramp(depth_mm - 42.0, 20.0),
             Detail::Plain => 0.0,
         };
         let inner = lerp(muscle, grained, streak);

@@ -162,7 +162,7 @@ impl Site<'_> {
         };
         match place {
             Place::Parenchyma => {
-                let lonely = self.nearest_vessel_mm(start) > radius_mm + 1.0;
+                let lonely = self.nearest_vessel_mm(start) > radius_mm + 2.0;
                 (lonely && self.chest.lung_distance(start) < -(radius_mm + 4.0)).then_some(start)
             }
             Place::Juxtapleural => {
@@ -200,7 +200,7 @@ impl Site<'_> {
         self.vessels
             .iter()
             .filter(|v| v.radii_mm[1] > NAMED_MM)
-            .map(|v| p.distance(v.to).min(p.distance(v.from)) - v.radii_mm[1])
+            .map(|v| v.form().signed_distance(p))
             .fold(f64::INFINITY, f64::min)
     }
 

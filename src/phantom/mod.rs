@@ -5,10 +5,17 @@
 //!
 //! The anatomy is a function of the patient position, so every grid, orientation and tilt shows the same chest.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "HU fit f32, and positions are clamped to the grid before they become indices"
+)]
+
 mod anatomy;
 mod lesion;
 mod noise;
 mod organs;
+mod orientation;
 mod params;
 mod scan;
 mod shape;
@@ -18,9 +25,8 @@ mod tree;
 mod truth;
 mod write;
 
-pub use params::{
-    Density, Detail, Dose, Kernel, LesionShape, LesionSpec, Lesions, Orientation, Params, Place,
-};
+pub use orientation::Orientation;
+pub use params::{Density, Detail, Dose, Kernel, LesionShape, LesionSpec, Lesions, Params, Place};
 pub use truth::{Core, Nodule, PATIENT_ID, Truth};
 pub use write::{SERIES_FOLDER, TRUTH_FILE, WriteOptions, Written, write_series};
 

@@ -12,19 +12,11 @@ pub(super) fn texture(p: DVec3, grain_mm: f64, seed: u32) -> f32 {
     let cell = q.floor();
     let t = q - cell;
     let t = t * t * (3.0 - 2.0 * t);
-    let [x, y, z] = cell.to_array().map(lattice_index);
+    let [x, y, z] = cell.to_array().map(|c| c as i32);
     let corner = |dx, dy, dz| lattice([x + dx, y + dy, z + dz], seed);
     let edge = |dy, dz| mix(corner(0, dy, dz), corner(1, dy, dz), t.x);
     let face = |dz| mix(edge(0, dz), edge(1, dz), t.y);
     mix(face(0), face(1), t.z)
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "already whole, and patients are smaller than 2^31 mm"
-)]
-fn lattice_index(coordinate: f32) -> i32 {
-    coordinate as i32
 }
 
 fn mix(a: f32, b: f32, t: f32) -> f32 {

@@ -90,11 +90,6 @@ fn padding(params: &Params) -> (i32, u16) {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "clamped to 0..=4095 first"
-)]
 fn quantise(hu: f32, params: &Params) -> u16 {
     // Unsigned padding is 0, so there no tissue may be.
     let least = if params.circular_fov && !params.signed {
@@ -177,11 +172,6 @@ impl<'a> Scan<'a> {
 }
 
 /// Whole indices from `lower` to `upper` within `0..count`.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "clamped to 0..=count first"
-)]
 fn whole(lower: f64, upper: f64, count: usize) -> std::ops::Range<usize> {
     let clamp = |v: f64| v.clamp(0.0, count as f64) as usize;
     clamp(lower.ceil())..clamp(upper.floor() + 1.0)

@@ -130,7 +130,8 @@ proptest! {
             let (_, centroid) = moments(&phantom.stored.geometry, &weights);
             let off_mm = centroid.distance(DVec3::from(at));
             prop_assert!(off_mm < 0.1, "{orientation}: {off_mm} mm");
-            prop_assert_eq!(DVec3::from(phantom.truth.nodules[0].centroid_lps_mm).distance(DVec3::from(at)) < 1e-3, true);
+            let stated = DVec3::from(phantom.truth.nodules[0].centroid_lps_mm);
+            prop_assert!(stated.distance(DVec3::from(at)) < 2e-3);
         }
     }
 }
@@ -159,7 +160,7 @@ fn tissues_have_their_attenuation() {
     check([80.0, 40.0, 10.0], -910.0, -780.0);
     check([20.0, -28.0, -62.0], 35.0, 55.0);
     check([-80.0, 0.0, -140.0], 45.0, 70.0);
-    check([-38.0, 95.0, -12.0], 20.0, 70.0);
+    check([25.0, 88.0, -10.0], 20.0, 70.0);
     check([0.0, 62.0, 0.0], 120.0, 450.0);
     check([0.0, 9.0, 50.0], -1024.0, -970.0);
     check([0.0, -140.0, 0.0], -1015.0, -985.0);
@@ -268,10 +269,7 @@ fn a_written_series_reads_back_as_it_was_made() {
             .geometry
             .lps_to_index()
             .transform_point3(position);
-        assert!(
-            index.truncate().length() < 1e-6 && index.z.fract().abs() < 1e-6
-                || (index.z - index.z.round()).abs() < 1e-6
-        );
+        assert!(index.distance(DVec3::Z * index.z.round()) < 1e-6);
         let z = index.z.round() as usize;
         assert_eq!(pixels, &phantom.stored.samples[z * 480..][..480]);
         assert_eq!(doubles(object, tags::PIXEL_SPACING), [1.25, 1.25]);

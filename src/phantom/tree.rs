@@ -20,6 +20,20 @@ pub(super) struct Branch {
     arriving: DVec3,
 }
 
+impl Branch {
+    pub(super) fn form(&self) -> Form {
+        self.thicker(0.0)
+    }
+
+    fn thicker(&self, extra_mm: f64) -> Form {
+        Form::Tube {
+            from: self.from,
+            to: self.to,
+            radii_mm: self.radii_mm.map(|r| r + extra_mm),
+        }
+    }
+}
+
 /// Where a tree enters a lung, and how large it is.
 struct Root {
     at: DVec3,
@@ -28,14 +42,14 @@ struct Root {
     count: usize,
 }
 
-/// Part of the way to its points' middle that a branch covers before it forks.
-const REACH: f64 = 0.42;
+/// Part of the way to its points' middle that a branch covers before it forks, least and most.
+const REACH: [f64; 2] = [0.32, 0.5];
 /// Radius of a branch that serves n of N points: root radius · (n/N)^MURRAY.
-const MURRAY: f64 = 0.32;
+const MURRAY: f64 = 0.36;
 /// Vessels end this far from the pleura, mm.
 const MARGIN_MM: f64 = 4.0;
 /// The thinnest artery that is accompanied by a visible bronchus, mm.
-const LAST_BRONCHUS_MM: f64 = 1.4;
+const LAST_BRONCHUS_MM: f64 = 1.7;
 
 /// Vessels and bronchi of both lungs, in drawing order, and the vessels' branches.
 pub(super) fn trees(chest: &Chest, rng: &mut ChaCha8Rng) -> (Vec<Shape>, Vec<Branch>) {
@@ -56,22 +70,17 @@ pub(super) fn trees(chest: &Chest, rng: &mut ChaCha8Rng) -> (Vec<Shape>, Vec<Bra
         vessels.extend(arteries);
         vessels.extend(grow(&vein, chest, rng));
     }
-    let tube = |b: &Branch, extra_mm: f64| Form::Tube {
-        from: b.from,
-        to: b.to,
-        radii_mm: b.radii_mm.map(|r| r + extra_mm),
-    };
     let wall_mm = |b: &Branch| 0.35 + 0.2 * b.radii_mm[1];
     let mut shapes: Vec<Shape> = vessels
         .iter()
-        .map(|b| Shape::solid(tube(b, 0.0), BLOOD_HU))
+        .map(|b| Shape::solid(b.form(), BLOOD_HU))
         .collect();
     shapes.extend(
         bronchi
             .iter()
-            .map(|b| Shape::solid(tube(b, wall_mm(b)), MUSCLE_HU - 20.0)),
+            .map(|b| Shape::solid(b.thicker(wall_mm(b)), MUSCLE_HU - 20.0)),
     );
-    shapes.extend(bronchi.iter().map(|b| Shape::solid(tube(b, 0.0), AIR_HU)));
+    shapes.extend(bronchi.iter().map(|b| Shape::solid(b.form(), AIR_HU)));
     (shapes, vessels)
 }
 
@@ -98,9 +107,12 @@ fn grow(root: &Root, chest: &Chest, rng: &mut ChaCha8Rng) -> Vec<Branch> {
     let mut branches = Vec::new();
     let mut open = vec![(root.at, DVec3::X * side, root.radius_mm, points)];
     while let Some((node, heading, thick, points)) = open.pop() {
-        for half in halves(points) {
+        for half in halves(points, rng) {
             let middle = mean(&half);
-            let reach = if half.len() == 1 { 0.9 } else { REACH };
+            let reach = match half.len() {
+                1 => 0.9,
+                _ => rng.random_range(REACH[0]..REACH[1]),
+            };
             // Keeps some of the parent's heading, so that trees sweep instead of zigzag.
             let straight = (middle - node) * reach;
             let end = node + straight * 0.85 + heading * straight.length() * 0.15;
@@ -133,17 +145,24 @@ fn mean(points: &[DVec3]) -> DVec3 {
     points.iter().sum::<DVec3>() / points.len().max(1) as f64
 }
 
-/// Splits points across their widest direction at their middle; at least one on either side.
-fn halves(mut points: Vec<DVec3>) -> Vec<Vec<DVec3>> {
-    if points.len() < 2 {
+/// Splits points across the direction of the one farthest from their middle, unevenly; at least one on either side.
+fn halves(mut points: Vec<DVec3>, rng: &mut ChaCha8Rng) -> Vec<Vec<DVec3>> {
+    let count = points.len();
+    if count < 2 {
         return vec![points];
     }
     let middle = mean(&points);
-    let spread: DVec3 = points.iter().map(|p| (*p - middle) * (*p - middle)).sum();
-    let axis = spread.max_position();
-    points.sort_by(|a, b| a[axis].total_cmp(&b[axis]));
-    let cut = points.partition_point(|p| p[axis] < middle[axis]);
-    let second = points.split_off(cut.clamp(1, points.len() - 1));
+    let apart = |p: &DVec3| p.distance_squared(middle);
+    let farthest = points
+        .iter()
+        .copied()
+        .max_by(|a, b| apart(a).total_cmp(&apart(b)));
+    let axis = farthest.map_or(DVec3::X, |p| p - middle);
+    points.sort_by(|a, b| a.dot(axis).total_cmp(&b.dot(axis)));
+    let second = points.split_off(
+        rng.random_range(count / 3..=count - count / 3)
+            .clamp(1, count - 1),
+    );
     vec![points, second]
 }
 
