@@ -38,7 +38,6 @@ pub struct Axis {
     pub ends_column_row: [[f64; 2]; 2],
 }
 
-
 /// Measures `mask` on the slices of `stored`; `side` tells the lung at a patient position.
 ///
 /// `None` for a mask without voxels.
