@@ -32,7 +32,7 @@ const TRAIN: [&str; 4] = [
     "LIDC-IDRI-0007",
 ];
 
-/// Larger shares of the body would make the mask useless; 0.27 to 0.45 were seen.
+/// A mask of a larger share would exclude little.
 const MAX_SHARE_OF_BODY: f64 = 0.5;
 
 /// One nodule of the truth, in the patient.
@@ -167,9 +167,9 @@ fn no_truth_voxel_of_three_readers_or_more_lies_outside_the_search_mask() {
     }
 }
 
-/// Sides by where the lungs lie in the images, read from them by eye.
+/// Sides by the centroids against the middle of the body, from which the nearest is 27 mm away.
 #[test]
-fn nodules_lie_on_the_side_that_the_images_show() {
+fn each_nodule_lies_on_its_side_of_the_body() {
     use Laterality::{Left, Right};
     let Some(folder) = data() else { return };
     let cases: [(&str, &[Laterality]); 4] = [
