@@ -2,6 +2,8 @@
 //!
 //! GPU times include waiting for the end, and for rescale the upload.
 
+#![expect(clippy::print_stdout, reason = "a skipped bench says so")]
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use glam::DVec3;
 use hilum::config::{DeviceConfig, DeviceKind};
@@ -23,7 +25,7 @@ fn thorax() -> StoredVolume {
     StoredVolume {
         geometry,
         samples: (0..geometry.voxel_count())
-            .map(|i| (i.wrapping_mul(2_654_435_761) >> 20) as u16 % 3000)
+            .map(|i| u16::try_from((i.wrapping_mul(2_654_435_761) >> 20) % 3000).unwrap_or(0))
             .collect(),
         signed: false,
         rescale: vec![line; geometry.size[0]],
@@ -52,7 +54,7 @@ fn on_cpu(c: &mut Criterion) {
     let mut group = c.benchmark_group("cpu");
     group.sample_size(10);
     group.bench_function("rescale", |b| {
-        b.iter(|| rescale::reference(black_box(&stored)))
+        b.iter(|| rescale::reference(black_box(&stored)));
     });
     for (name, interpolation) in [
         ("resample trilinear 1.5 mm", Interpolation::Trilinear),
@@ -60,7 +62,7 @@ fn on_cpu(c: &mut Criterion) {
     ] {
         let mapping = Mapping::new(&stored.geometry, &grid, interpolation);
         group.bench_function(name, |b| {
-            b.iter(|| resample::from_stored(&mapping, &stored))
+            b.iter(|| resample::from_stored(&mapping, &stored));
         });
     }
     let mapping = Mapping::new(&stored.geometry, &search, Interpolation::Trilinear);

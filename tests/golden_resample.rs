@@ -1,5 +1,7 @@
 //! Resampling and smoothing against SciPy and Pillow; `testdata/resample/make.py` made the values.
 
+#![expect(clippy::cast_possible_truncation, reason = "kernels compute in f32")]
+
 use glam::{DAffine3, DMat3, DVec3};
 use hilum::preprocess::Interpolation;
 use hilum::preprocess::resample::{self, Mapping};

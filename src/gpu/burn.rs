@@ -31,15 +31,15 @@ pub(super) fn register(
 
 /// Waits for burn's work.
 pub(super) fn sync(device: &Device) -> Result<(), Error> {
-    device.sync().map_err(from_burn)
+    device.sync().map_err(|e| from_burn(&e))
 }
 
 /// Hands burn's recorded kernels to the queue, so that ours run after them.
 pub(super) fn flush(device: &Device) -> Result<(), Error> {
-    device.flush().map_err(from_burn)
+    device.flush().map_err(|e| from_burn(&e))
 }
 
-fn from_burn(error: ExecutionError) -> Error {
+fn from_burn(error: &ExecutionError) -> Error {
     Error::Rejected {
         what: "a burn operation".into(),
         reason: error.reason().to_string(),

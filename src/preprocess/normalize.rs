@@ -101,7 +101,7 @@ pub fn record(
 
 /// Whether some patch voxel's nearest slice of the grid lies in the slab.
 fn owns(slab: &Slab, patch: Patch, size: [usize; 3]) -> bool {
-    let clamp = |z: i64| z.clamp(0, size[0] as i64 - 1) as usize;
+    let clamp = |z: i64| usize::try_from(z).unwrap_or(0).min(size[0] - 1);
     let first = clamp(patch.origin[0]);
     let last = clamp(patch.origin[0] + patch.size[0] as i64 - 1);
     slab.slices.start <= last && first < slab.slices.end

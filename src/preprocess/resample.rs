@@ -2,6 +2,12 @@
 //!
 //! Beyond half a voxel outside the source lies background; up to there its edge voxels are repeated.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positions are clamped to the grid, and kernels compute in f32"
+)]
+
 use super::slab::{Slab, SourceSlices};
 use super::{Error, Interpolation, aligned};
 use crate::gpu::{Access, Buffer, Extent, Grid, Kernel, Pass, params};

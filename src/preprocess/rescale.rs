@@ -109,6 +109,6 @@ mod tests {
             padding: None,
             ..stored
         };
-        assert_eq!(reference(&unsigned)[0], 63536.0 - 24.0);
+        assert_eq!(reference(&unsigned)[..1], [63536.0 - 24.0]);
     }
 }

@@ -1,5 +1,11 @@
 //! Gaussian smoothing, one axis after another, edges clamped.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a radius is small and positive, and kernels compute in f32"
+)]
+
 use super::Error;
 use crate::gpu::{Access, Buffer, Extent, Grid, Kernel, Pass, params};
 use rayon::prelude::*;
