@@ -23,7 +23,7 @@ use std::time::Instant;
 /// the runs after it. Compare two machines, devices or versions with `hilum bench compare`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct BenchArgs {
+pub(super) struct BenchArgs {
     #[command(subcommand)]
     command: Option<BenchCommand>,
     /// Run on this device.

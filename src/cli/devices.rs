@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 /// Lists the GPUs and the CPU of this machine, and which of them `--device auto` takes.
 #[derive(Debug, clap::Args)]
-pub struct DevicesArgs {
+pub(super) struct DevicesArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// model runs; findings.json says which series were passed over, and why. A study whose results are there already is left
 /// alone. A series that fails is an entry with a code; the rest goes on.
 #[derive(Debug, clap::Args)]
-pub struct ProcessArgs {
+pub(super) struct ProcessArgs {
     /// DICOM files or folders.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
