@@ -1,0 +1,37 @@
+# Sourced by demo.sh and test.sh: where things are built, and installing what is missing.
+# shellcheck shell=bash
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Outside the clone, so that every clone on a machine builds the dependencies once.
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/hilum"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}"
+
+say() { printf '\n== %s\n' "$*"; }
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# install_missing PACKAGE...: Debian packages that are not there yet.
+install_missing() {
+    local missing=() package
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+    done
+    [ ${#missing[@]} = 0 ] && return
+    say "Installing ${missing[*]} (Debian packages)"
+    as_root apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+}
+
+need_rust() {
+    command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then run this again." >&2; exit 3; }
+    # The C++ codecs (JPEG-LS) are built from source.
+    install_missing cmake g++ git
+}
+
+# The executable with the same features as the tests: a test target beside it keeps cargo from building the tree twice.
+build_hilum() {
+    say "Building (the first time takes about ten minutes on two cores)"
+    cargo build --release --locked --quiet --bin hilum --test shaders
+    hilum="$CARGO_TARGET_DIR/release/hilum"
+}

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Installs what the tests need, then checks format, tests, outside verifiers, lints and documentation.
+# Shaders run on software Vulkan (lavapipe); a missing adapter is a failure.
+source "$(dirname "$0")/common.sh"
+export REQUIRE_GPU=1
+
+need_rust
+as_root sh scripts/install-lavapipe.sh
+install_missing dcmtk dicom3tools python3-venv
+
+say "Format"
+cargo fmt --check
+
+say "Tests"
+cargo test --release --locked
+
+say "Outside verifiers on what the main job writes"
+scripts/verify.sh
+
+say "Lints"
+cargo clippy --release --locked --all-targets --quiet -- -D warnings
+
+say "Documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --quiet
+say "All passed"
