@@ -2,6 +2,9 @@
 //!
 //! Without an adapter the tests say so and pass; with `REQUIRE_GPU=1` they fail.
 
+mod common;
+
+use common::gpu;
 use glam::{DAffine3, DMat3, DQuat, DVec3};
 use hilum::config::{DeviceConfig, DeviceKind};
 use hilum::gpu::{Compute, Gpu, Pass};
@@ -11,30 +14,6 @@ use hilum::preprocess::{GridHu, Interpolation, Normalization, Plan, rescale, sla
 use hilum::volume::{Geometry, Rescale, StoredVolume};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-
-/// The GPU, for one test at a time: all work on a device belongs to one thread.
-fn gpu() -> Option<MutexGuard<'static, Gpu>> {
-    static GPU: OnceLock<Option<Mutex<Gpu>>> = OnceLock::new();
-    let opened = GPU.get_or_init(|| {
-        let config = DeviceConfig {
-            kind: DeviceKind::Gpu,
-            ..DeviceConfig::default()
-        };
-        match Compute::select(&config) {
-            Ok((Compute::Gpu(gpu), _)) => Some(Mutex::new(gpu.with_poisoned_outputs())),
-            Ok((Compute::Cpu, _)) => unreachable!("gpu never falls back"),
-            Err(error) => {
-                let required = std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1");
-                assert!(!required, "REQUIRE_GPU=1 but {error}");
-                println!("SKIPPED, NO KERNEL WAS TESTED: {error}");
-                None
-            }
-        }
-    });
-    let gpu = opened.as_ref()?;
-    Some(gpu.lock().unwrap_or_else(PoisonError::into_inner))
-}
 
 const SEEDS: std::ops::Range<u64> = 0..12;
 

@@ -1,5 +1,7 @@
 //! Reading, inference and writing of many studies at once: three threads, one volume in flight between each two.
 
+use super::result::{StudyResult, reason_of};
+use crate::Error;
 use crate::config::Config;
 use crate::dicom::{self, Study};
 use crate::pipeline::{Outcome, Pipeline, Planner, StageTimings, StudyPlan};
@@ -9,12 +11,9 @@ use crate::report::{
 };
 use crate::uid::UidSource;
 use crate::volume::StoredVolume;
-use crate::{Class, Error};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::ProgressBar;
-use serde::Serialize;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tracing::info;
@@ -26,117 +25,6 @@ pub(super) struct Batch<'a> {
     pub overwrite: bool,
     pub cancel: &'a AtomicBool,
     pub bar: &'a ProgressBar,
-}
-
-/// How one study ended.
-#[derive(Debug, Serialize)]
-pub(super) struct StudyResult {
-    study_instance_uid: String,
-    outcome: StudyOutcome,
-    /// The folder of its results.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dir: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-    series: Vec<SeriesResult>,
-    lesions: usize,
-    highest_confidence: Option<f32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum StudyOutcome {
-    Written,
-    Unchanged,
-    Skipped,
-    Failed,
-}
-
-#[derive(Debug, Serialize)]
-struct SeriesResult {
-    series_instance_uid: String,
-    status: Status,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-}
-
-impl StudyResult {
-    fn ended(study: &Study, outcome: StudyOutcome, reason: Option<Reason>) -> Self {
-        let study_instance_uid = study.study_instance_uid.clone();
-        Self {
-            study_instance_uid,
-            outcome,
-            dir: None,
-            reason,
-            series: Vec::new(),
-            lesions: 0,
-            highest_confidence: None,
-        }
-    }
-
-    fn refused(study: &Study, error: &Error) -> Self {
-        Self::ended(study, StudyOutcome::Failed, Some(reason_of(error)))
-    }
-
-    /// Whether a person must look at what went wrong.
-    pub(super) fn failed(&self) -> bool {
-        self.outcome == StudyOutcome::Failed
-            || self.series.iter().any(|s| s.status == Status::Failed)
-    }
-
-    /// One line a failure.
-    pub(super) fn failures(&self) -> impl Iterator<Item = String> {
-        let line = |what: &str, reason: &Reason, uid: &str| {
-            format!(
-                "{what} failed [{}] {} ({what} {uid})",
-                reason.code, reason.text
-            )
-        };
-        let study = self
-            .reason
-            .iter()
-            .filter(|_| self.outcome == StudyOutcome::Failed);
-        let series = self.series.iter().filter(|s| s.status == Status::Failed);
-        let series = series
-            .filter_map(move |s| Some(line("series", s.reason.as_ref()?, &s.series_instance_uid)));
-        study
-            .map(move |reason| line("study", reason, &self.study_instance_uid))
-            .chain(series)
-    }
-}
-
-impl fmt::Display for StudyResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.dir.as_deref().map_or_else(
-            || self.study_instance_uid.clone(),
-            |dir| dir.display().to_string(),
-        );
-        match self.outcome {
-            StudyOutcome::Written => match self.highest_confidence {
-                Some(highest) => write!(
-                    f,
-                    "{place}: {} lesion(s), highest confidence {highest:.2}",
-                    self.lesions
-                ),
-                None if self.failed() => write!(f, "{place}: failed, see findings.json"),
-                None => write!(f, "{place}: no lesion"),
-            },
-            StudyOutcome::Unchanged => write!(
-                f,
-                "{place}: the results of this run are there already, left alone"
-            ),
-            StudyOutcome::Skipped => write!(
-                f,
-                "{place}: skipped, {}",
-                self.reason.as_ref().map_or("", |r| &r.text)
-            ),
-            StudyOutcome::Failed => write!(
-                f,
-                "{place}: failed, {}",
-                self.reason.as_ref().map_or("", |r| &r.text)
-            ),
-        }
-    }
 }
 
 /// From the reader to the pipeline.
@@ -201,32 +89,17 @@ pub(super) fn run(
 
 /// The result of a study that needs no run.
 fn settled(batch: &Batch<'_>, study: &Study, plan: &StudyPlan) -> Option<StudyResult> {
-    let uid = &study.study_instance_uid;
-    match existing_run(batch.out_dir, uid) {
+    let dir = batch.out_dir.join(&study.study_instance_uid);
+    let refusal = match existing_run(batch.out_dir, &study.study_instance_uid) {
         Ok(Existing::Run(run_id)) if run_id == plan.provenance.run_id => {
-            let dir = Some(batch.out_dir.join(uid));
-            Some(StudyResult {
-                dir,
-                ..StudyResult::ended(study, StudyOutcome::Unchanged, None)
-            })
+            return Some(StudyResult::unchanged(study, dir));
         }
-        Ok(Existing::Run(_)) if !batch.overwrite => Some(StudyResult::refused(
-            study,
-            &report::Error::Exists {
-                dir: batch.out_dir.join(uid),
-            }
-            .into(),
-        )),
-        Ok(Existing::Foreign) => Some(StudyResult::refused(
-            study,
-            &report::Error::NotOurs {
-                dir: batch.out_dir.join(uid),
-            }
-            .into(),
-        )),
-        Ok(_) => None,
-        Err(error) => Some(StudyResult::refused(study, &error.into())),
-    }
+        Ok(Existing::Run(_)) if !batch.overwrite => report::Error::Exists { dir },
+        Ok(Existing::Foreign) => report::Error::NotOurs { dir },
+        Ok(_) => return None,
+        Err(error) => error,
+    };
+    Some(StudyResult::failure(study, &refusal.into()))
 }
 
 struct Work<'a> {
@@ -306,7 +179,7 @@ impl<'a> Work<'a> {
                         pipeline,
                         study,
                         series,
-                        volume,
+                        &volume,
                         &mut timings_ms,
                     ));
                 }
@@ -330,7 +203,7 @@ impl<'a> Work<'a> {
         pipeline: &Pipeline,
         study: usize,
         series: usize,
-        volume: Result<StoredVolume, dicom::Error>,
+        volume: &Result<StoredVolume, dicom::Error>,
         timings_ms: &mut StageTimings,
     ) -> Vec<SeriesRun<'a>> {
         let tasks = self.plans[study]
@@ -344,9 +217,9 @@ impl<'a> Work<'a> {
                 self.batch.bar.set_message(format!(
                     "study {at} of {all}: {} patch {done} of {patches}",
                     model.name
-                ))
+                ));
             };
-            let outcome = match &volume {
+            let outcome = match volume {
                 Ok(volume) => pipeline.run(task.model, volume, &progress, self.batch.cancel),
                 Err(error) => Err(Error::from(error.clone())),
             };
@@ -422,41 +295,11 @@ impl<'a> Work<'a> {
 
     fn write_study(&self, finished: Finished<'a>) -> StudyResult {
         let study = &self.studies[finished.study];
-        let report = match self.report(finished) {
-            Ok(report) => report,
-            Err(error) => return StudyResult::refused(study, &error),
-        };
-        let confidences = report
-            .runs
-            .iter()
-            .flat_map(|run| &run.lesions)
-            .map(|(lesion, _)| lesion.confidence);
-        let (lesions, highest_confidence) =
-            (confidences.clone().count(), confidences.reduce(f32::max));
-        let series = report.runs.iter().map(|run| SeriesResult {
-            series_instance_uid: run.series.uid().into(),
-            status: run.status,
-            reason: run.reason.clone(),
+        let written = self.report(finished).and_then(|report| {
+            let written = write_study(self.batch.out_dir, &report, self.batch.overwrite)?;
+            Ok(StudyResult::written(study, &report, written.dir))
         });
-        let left_out = report.left_out.iter().map(|l| SeriesResult {
-            series_instance_uid: l.series_instance_uid.clone(),
-            status: Status::Skipped,
-            reason: Some(l.reason.clone()),
-        });
-        let series = series.chain(left_out).collect();
-        match write_study(self.batch.out_dir, &report, self.batch.overwrite) {
-            Ok(written) => StudyResult {
-                dir: Some(written.dir),
-                series,
-                lesions,
-                highest_confidence,
-                ..StudyResult::ended(study, StudyOutcome::Written, None)
-            },
-            Err(error) => StudyResult {
-                series,
-                ..StudyResult::refused(study, &error.into())
-            },
-        }
+        written.unwrap_or_else(|error| StudyResult::failure(study, &error))
     }
 
     fn report(&self, finished: Finished<'a>) -> Result<StudyReport<'a>, Error> {
@@ -502,18 +345,6 @@ fn uid_source(report: &StudyReport<'_>) -> UidSource {
         );
     }
     UidSource::new(parts.iter().map(String::as_str))
-}
-
-fn reason_of(error: &Error) -> Reason {
-    let hint = if error.class() == Class::Internal {
-        " (a defect of this program; please report it)"
-    } else {
-        ""
-    };
-    Reason {
-        code: error.code().into(),
-        text: format!("{error}{hint}"),
-    }
 }
 
 fn add(timings_ms: &mut StageTimings, stage: &str, ms: f64) {

@@ -6,6 +6,7 @@ mod devices;
 mod interrupt;
 pub mod phantom;
 mod process;
+mod result;
 
 use crate::{Class, Error};
 use clap::{Parser, Subcommand};

@@ -1,7 +1,8 @@
 //! `hilum process`: a folder of studies in, SR, SEG and `findings.json` out.
 
-use super::batch::{self, Batch, StudyResult};
+use super::batch::{self, Batch};
 use super::interrupt;
+use super::result::StudyResult;
 use crate::config::{Config, DeviceKind};
 use crate::dicom::{Inventory, Unreadable, read_paths};
 use crate::pipeline::Pipeline;
@@ -88,7 +89,7 @@ pub(super) fn run(args: &ProcessArgs) -> anyhow::Result<ExitCode> {
     let (inventory, pipeline) = std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             read_paths(&args.paths, &|files| {
-                bar.set_message(format!("read {files} files"))
+                bar.set_message(format!("read {files} files"));
             })
         });
         let pipeline = Pipeline::new(&config);

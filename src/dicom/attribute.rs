@@ -21,6 +21,7 @@ pub struct Attribute(
 impl Attribute {
     pub(crate) const TRANSFER_SYNTAX_UID: Self = Self(tags::TRANSFER_SYNTAX_UID);
     pub(crate) const SOP_CLASS_UID: Self = Self(tags::SOP_CLASS_UID);
+    pub(crate) const STUDY_INSTANCE_UID: Self = Self(tags::STUDY_INSTANCE_UID);
     pub(crate) const SOP_INSTANCE_UID: Self = Self(tags::SOP_INSTANCE_UID);
     pub(crate) const RESCALE_TYPE: Self = Self(tags::RESCALE_TYPE);
     pub(crate) const IMAGE_POSITION_PATIENT: Self = Self(tags::IMAGE_POSITION_PATIENT);

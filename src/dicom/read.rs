@@ -49,24 +49,29 @@ pub struct Study {
 }
 
 impl Study {
-    /// Patient and study attributes, from the first slice of the first series.
+    /// Patient and study attributes: those of the first slice, or where no series is a volume of any object.
     ///
     /// # Errors
-    /// As [`header`]; [`Error::Missing`] where no series is a volume.
+    /// As [`header`].
     pub fn header(&self) -> Result<InMemDicomObject, Error> {
-        let first = self
-            .series
-            .first()
-            .and_then(|series| series.instances.first());
-        first.map_or_else(
-            || {
-                Err(Error::Missing {
-                    attribute: Attribute::SOP_INSTANCE_UID,
-                    uid: self.study_instance_uid.clone(),
-                })
-            },
-            header,
-        )
+        if let Some(instance) = self.series.iter().flat_map(|s| &s.instances).next() {
+            return header(instance);
+        }
+        let path = self.left_out.first().map(|left_out| &left_out.path);
+        let missing = || Error::Missing {
+            attribute: Attribute::STUDY_INSTANCE_UID,
+            uid: self.study_instance_uid.clone(),
+        };
+        let path = path.ok_or_else(missing)?;
+        guarded(&self.study_instance_uid, || {
+            let object = DicomFile::open(path)?.object()?;
+            let identity = Identity::from_object(&object)?;
+            if identity.study_instance_uid == self.study_instance_uid {
+                Ok(object)
+            } else {
+                Err(missing())
+            }
+        })
     }
 }
 
@@ -80,6 +85,8 @@ pub struct LeftOut {
     pub modality: String,
     /// The reason; of several, that of the first object by SOP Instance UID.
     pub error: Error,
+    /// One file of the series; it may hold a patient's name, so it is not for logs.
+    pub path: PathBuf,
 }
 
 /// Reads the headers of all files below `paths`, in parallel, and groups them to studies and series.
@@ -117,7 +124,7 @@ pub fn read_paths(paths: &[PathBuf], on_file: &(dyn Fn(usize) + Sync)) -> Invent
                 &identity.series_instance_uid,
             )
             .refused
-            .push((*identity, error)),
+            .push((path, *identity, error)),
             Entry::Unreadable(error) => inventory.unreadable.push(Unreadable { path, error }),
             Entry::Skipped(error) => *inventory.skipped.entry(error.code()).or_default() += 1,
         }
@@ -149,7 +156,7 @@ enum Entry {
 #[derive(Default)]
 struct Group {
     slices: Vec<Instance>,
-    refused: Vec<(Identity, Error)>,
+    refused: Vec<(PathBuf, Identity, Error)>,
 }
 
 fn group<'a>(
@@ -252,14 +259,16 @@ fn study((study_instance_uid, groups): (String, BTreeMap<String, Group>)) -> Stu
     for (series_instance_uid, mut group) in groups {
         group
             .refused
-            .sort_by(|a, b| a.0.sop_instance_uid.cmp(&b.0.sop_instance_uid));
+            .sort_by(|a, b| a.1.sop_instance_uid.cmp(&b.1.sop_instance_uid));
         let modality = group.modality();
+        let path = group.path();
         match group.into_series() {
             Ok(series) => study.series.push(series),
             Err(error) => study.left_out.push(LeftOut {
                 series_instance_uid,
                 modality,
                 error,
+                path,
             }),
         }
     }
@@ -267,12 +276,18 @@ fn study((study_instance_uid, groups): (String, BTreeMap<String, Group>)) -> Stu
 }
 
 impl Group {
+    fn path(&self) -> PathBuf {
+        let slice = self.slices.first().map(|s| s.path.clone());
+        let refused = || self.refused.first().map(|(path, _, _)| path.clone());
+        slice.or_else(refused).unwrap_or_default()
+    }
+
     fn modality(&self) -> String {
         let slice = self.slices.first().map(|s| s.modality.clone());
         let refused = || {
             self.refused
                 .first()
-                .map(|(identity, _)| identity.modality.clone())
+                .map(|(_, identity, _)| identity.modality.clone())
         };
         slice.or_else(refused).unwrap_or_default()
     }
@@ -280,17 +295,17 @@ impl Group {
     /// The series of the slices; objects that were refused are counted in its warnings, by reason.
     fn into_series(self) -> Result<Series, Error> {
         if self.slices.is_empty()
-            && let Some((_, error)) = self.refused.first()
+            && let Some((_, _, error)) = self.refused.first()
         {
             return Err(error.clone());
         }
         // A damaged slice explains better than the gap that it leaves.
         let damaged = |e: &&Error| e.class() == Class::Input;
-        let mut refused = self.refused.iter().map(|(_, error)| error);
+        let mut refused = self.refused.iter().map(|(_, _, error)| error);
         let mut series = Series::from_instances(self.slices)
             .map_err(|error| refused.find(damaged).cloned().unwrap_or(error))?;
         let mut reasons = BTreeMap::<&str, (usize, String)>::new();
-        for (_, error) in &self.refused {
+        for (_, _, error) in &self.refused {
             let (count, _) = reasons
                 .entry(error.code())
                 .or_insert_with(|| (0, error.to_string()));

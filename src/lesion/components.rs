@@ -114,10 +114,8 @@ fn describe(probability: &ProbabilityMap, members: &[usize], label: u32) -> Comp
     };
     for &member in members {
         let at = voxel(&probability.geometry, member);
-        for axis in 0..3 {
-            component.first[axis] = component.first[axis].min(at[axis]);
-            component.last[axis] = component.last[axis].max(at[axis]);
-        }
+        component.first = std::array::from_fn(|axis| component.first[axis].min(at[axis]));
+        component.last = std::array::from_fn(|axis| component.last[axis].max(at[axis]));
         let value = probability.voxels[member];
         let order = value.total_cmp(&component.peak);
         if order.is_gt() || (order.is_eq() && member < component.peak_index) {

@@ -75,6 +75,11 @@ impl Geometry {
         let extent = upper - lower;
         let [sz, sy, sx] = spacing_mm;
         // Half a voxel of slack, so that rounding never adds a plane that lies wholly outside.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "not negative, and a float that is too large saturates"
+        )]
         let count = |length: f64, step: f64| (length / step + 0.5).floor().max(0.0) as usize + 1;
         let size = [
             count(extent.z, sz),
@@ -101,7 +106,8 @@ mod tests {
             size: [2, 2, 2],
             index_to_lps,
         };
-        assert_eq!(g.spacing_mm(), [5.0, 0.5, 0.5]);
+        let expected = [5.0, 0.5, 0.5];
+        assert!(std::iter::zip(g.spacing_mm(), expected).all(|(a, b)| (a - b).abs() < 1e-12));
         assert!((g.voxel_volume_mm3() - 0.5 * 0.5 * 4.0).abs() < 1e-12);
     }
 

@@ -1,0 +1,173 @@
+//! How one study of a batch ended, for people and as JSON.
+
+use crate::dicom::Study;
+use crate::report::{LeftOutSeries, Reason, SeriesRun, Status, StudyReport};
+use crate::{Class, Error};
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+
+/// How one study ended.
+#[derive(Debug, Serialize)]
+pub(super) struct StudyResult {
+    study_instance_uid: String,
+    outcome: StudyOutcome,
+    /// The folder of its results.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dir: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    series: Vec<SeriesResult>,
+    lesions: usize,
+    highest_confidence: Option<f32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum StudyOutcome {
+    Written,
+    Unchanged,
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+struct SeriesResult {
+    series_instance_uid: String,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+}
+
+impl StudyResult {
+    fn ended(study: &Study, outcome: StudyOutcome, reason: Option<Reason>) -> Self {
+        let study_instance_uid = study.study_instance_uid.clone();
+        Self {
+            study_instance_uid,
+            outcome,
+            dir: None,
+            reason,
+            series: Vec::new(),
+            lesions: 0,
+            highest_confidence: None,
+        }
+    }
+
+    /// No results, and why.
+    pub(super) fn failure(study: &Study, error: &Error) -> Self {
+        Self::ended(study, StudyOutcome::Failed, Some(reason_of(error)))
+    }
+
+    /// The same run was written before.
+    pub(super) fn unchanged(study: &Study, dir: PathBuf) -> Self {
+        let result = Self::ended(study, StudyOutcome::Unchanged, None);
+        Self {
+            dir: Some(dir),
+            ..result
+        }
+    }
+
+    /// The report was written to `dir`.
+    pub(super) fn written(study: &Study, report: &StudyReport<'_>, dir: PathBuf) -> Self {
+        let lesions = || report.runs.iter().flat_map(|run| &run.lesions);
+        Self {
+            dir: Some(dir),
+            series: report
+                .runs
+                .iter()
+                .map(SeriesResult::of_run)
+                .chain(report.left_out.iter().map(SeriesResult::of_left_out))
+                .collect(),
+            lesions: lesions().count(),
+            highest_confidence: lesions()
+                .map(|(lesion, _)| lesion.confidence)
+                .reduce(f32::max),
+            ..Self::ended(study, StudyOutcome::Written, None)
+        }
+    }
+
+    /// Whether a person must look at what went wrong.
+    pub(super) fn failed(&self) -> bool {
+        self.outcome == StudyOutcome::Failed
+            || self.series.iter().any(|s| s.status == Status::Failed)
+    }
+
+    /// One line a failure.
+    pub(super) fn failures(&self) -> impl Iterator<Item = String> {
+        let line = |what: &str, reason: &Reason, uid: &str| {
+            format!(
+                "{what} failed [{}] {} ({what} {uid})",
+                reason.code, reason.text
+            )
+        };
+        let study = self
+            .reason
+            .iter()
+            .filter(|_| self.outcome == StudyOutcome::Failed);
+        let series = self.series.iter().filter(|s| s.status == Status::Failed);
+        let series = series
+            .filter_map(move |s| Some(line("series", s.reason.as_ref()?, &s.series_instance_uid)));
+        study
+            .map(move |reason| line("study", reason, &self.study_instance_uid))
+            .chain(series)
+    }
+}
+
+impl fmt::Display for StudyResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.dir.as_deref().map_or_else(
+            || self.study_instance_uid.clone(),
+            |dir| dir.display().to_string(),
+        );
+        match self.outcome {
+            StudyOutcome::Written => match self.highest_confidence {
+                Some(highest) => write!(
+                    f,
+                    "{place}: {} lesion(s), highest confidence {highest:.2}",
+                    self.lesions
+                ),
+                None if self.failed() => write!(f, "{place}: failed, see findings.json"),
+                None => write!(f, "{place}: no lesion"),
+            },
+            StudyOutcome::Unchanged => write!(
+                f,
+                "{place}: the results of this run are there already, left alone"
+            ),
+            StudyOutcome::Failed => write!(
+                f,
+                "{place}: failed, {}",
+                self.reason.as_ref().map_or("", |r| &r.text)
+            ),
+        }
+    }
+}
+
+impl SeriesResult {
+    fn of_run(run: &SeriesRun<'_>) -> Self {
+        Self {
+            series_instance_uid: run.series.uid().into(),
+            status: run.status,
+            reason: run.reason.clone(),
+        }
+    }
+
+    fn of_left_out(left_out: &LeftOutSeries) -> Self {
+        Self {
+            series_instance_uid: left_out.series_instance_uid.clone(),
+            status: Status::Skipped,
+            reason: Some(left_out.reason.clone()),
+        }
+    }
+}
+
+/// Code and words of an error, as they stand in `findings.json`.
+pub(super) fn reason_of(error: &Error) -> Reason {
+    let hint = if error.class() == Class::Internal {
+        " (a defect of this program; please report it)"
+    } else {
+        ""
+    };
+    Reason {
+        code: error.code().into(),
+        text: format!("{error}{hint}"),
+    }
+}
