@@ -36,6 +36,9 @@ pub enum Error {
     /// Writing SR, SEG or JSON.
     #[error(transparent)]
     Report(#[from] crate::report::Error),
+    /// Making or writing a phantom.
+    #[error(transparent)]
+    Phantom(#[from] crate::phantom::Error),
     /// Reading or checking the configuration.
     #[error(transparent)]
     Config(#[from] crate::config::Error),
@@ -50,6 +53,7 @@ impl Error {
             Self::Preprocess(e) => e.class(),
             Self::Model(e) => e.class(),
             Self::Report(e) => e.class(),
+            Self::Phantom(e) => e.class(),
             Self::Config(_) => Class::Config,
         }
     }
@@ -62,6 +66,7 @@ impl Error {
             Self::Preprocess(e) => e.code(),
             Self::Model(e) => e.code(),
             Self::Report(e) => e.code(),
+            Self::Phantom(e) => e.code(),
             Self::Config(_) => "config-invalid",
         }
     }

@@ -104,12 +104,12 @@ fn named<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
 #[expect(clippy::print_stdout, reason = "the paths are this command's result")]
 pub fn run(args: &PhantomArgs) -> anyhow::Result<ExitCode> {
     let params = args.params()?;
-    let phantom = Phantom::new(&params)?;
+    let phantom = Phantom::new(&params).map_err(crate::Error::from)?;
     let options = WriteOptions {
         overwrite: args.overwrite,
         shuffle: args.shuffle,
     };
-    let written = write_series(&phantom, &args.out, options)?;
+    let written = write_series(&phantom, &args.out, options).map_err(crate::Error::from)?;
     println!("{}", written.series.display());
     println!("{}", written.truth.display());
     Ok(ExitCode::SUCCESS)

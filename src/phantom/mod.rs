@@ -75,7 +75,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The disk refused.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}", path.display())]
     Write {
         /// File or folder.
         path: PathBuf,
