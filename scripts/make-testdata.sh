@@ -1,5 +1,5 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # Makes testdata/phantom-chest again with `hilum phantom`; a test compares the committed files with the generator.
-set -eu
-cd "$(dirname "$0")/.."
-cargo run --release --quiet -- phantom --preset demo --overwrite --out testdata/phantom-chest
+source "$(dirname "$0")/common.sh"
+build_hilum
+"$hilum" phantom --preset demo --overwrite --out testdata/phantom-chest

@@ -22,6 +22,7 @@ pub mod measure;
 pub mod model;
 pub mod phantom;
 pub mod pipeline;
+pub mod plan;
 pub mod preprocess;
 pub mod provenance;
 pub mod report;

@@ -4,7 +4,8 @@ use super::result::{StudyResult, reason_of};
 use crate::Error;
 use crate::config::Config;
 use crate::dicom::{self, Study};
-use crate::pipeline::{Outcome, Pipeline, Planner, StageTimings, StudyPlan};
+use crate::pipeline::{Outcome, Pipeline, StageTimings};
+use crate::plan::{PassedOver, Planner, StudyPlan, Task};
 use crate::report::{
     self, Existing, LeftOutSeries, Reason, SeriesRun, Status, StudyReport, existing_run,
     write_study,
@@ -210,7 +211,7 @@ impl<'a> Work<'a> {
             .tasks
             .iter()
             .filter(|task| task.series == series);
-        let run = |task: &crate::pipeline::Task| {
+        let run = |task: &Task| {
             let model = self.planner.model(task.model);
             let (at, all) = (study + 1, self.studies.len());
             let progress = |done, patches| {
@@ -250,7 +251,7 @@ impl<'a> Work<'a> {
     }
 
     fn passed_over(&self, study: usize) -> Vec<SeriesRun<'a>> {
-        let run = |over: &crate::pipeline::PassedOver| {
+        let run = |over: &PassedOver| {
             let reason = Reason {
                 code: over.code.into(),
                 text: over.text.clone(),

@@ -1,0 +1,187 @@
+//! What runs on a study, and what identifies that run.
+//!
+//! In: the models' intended use and a study. Out: which model runs on which series, why not on the others, and provenance.
+
+use crate::dicom::{Request, Series, Study, select};
+use crate::model::IntendedUse;
+use crate::provenance::{ModelIdentity, Provenance};
+use crate::uid::UidSource;
+use crate::warning::Warning;
+
+/// Decides what runs on a study and what identifies that run; free of device handles, so any thread may have one.
+#[derive(Debug, Clone)]
+pub struct Planner {
+    pub(crate) models: Vec<(ModelIdentity, IntendedUse)>,
+    pub(crate) all_series: bool,
+    pub(crate) adapter: String,
+    pub(crate) driver: String,
+    pub(crate) parameters: serde_json::Value,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// What is to be done with one study.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StudyPlan {
+    /// Runs of a model on a series, by model, best series first.
+    pub tasks: Vec<Task>,
+    /// Series that a model could take but does not.
+    pub passed_over: Vec<PassedOver>,
+    /// What will have run.
+    pub provenance: Provenance,
+}
+
+/// One model on one series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Number of the model.
+    pub model: usize,
+    /// Index into [`Study::series`].
+    pub series: usize,
+    /// How the series differs from what the model was made for.
+    pub warnings: Vec<Warning>,
+}
+
+/// A series that a model does not run on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Number of the model.
+    pub model: usize,
+    /// Index into [`Study::series`].
+    pub series: usize,
+    /// Stable kebab-case code.
+    pub code: &'static str,
+    /// The reason in words.
+    pub text: String,
+}
+
+impl Planner {
+    /// The models, in the order of the configuration.
+    pub fn model(&self, model: usize) -> &ModelIdentity {
+        &self.models[model].0
+    }
+
+    /// Warnings of the device, for every report.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Chooses the series of each model.
+    pub fn plan(&self, study: &Study) -> StudyPlan {
+        let mut tasks = Vec::new();
+        let mut passed_over = Vec::new();
+        for (model, (_, intended)) in self.models.iter().enumerate() {
+            let selection = select(study, &request(intended), self.all_series);
+            for series in selection.chosen {
+                let warnings = outside_intended_use(intended, &study.series[series]);
+                tasks.push(Task {
+                    model,
+                    series,
+                    warnings,
+                });
+            }
+            for other in selection.passed_over {
+                let of_uid = |s: &Series| s.uid() == other.series_instance_uid;
+                if let Some(series) = study.series.iter().position(of_uid) {
+                    passed_over.push(PassedOver {
+                        model,
+                        series,
+                        code: other.code,
+                        text: other.text,
+                    });
+                }
+            }
+        }
+        let provenance = self.provenance(study, &tasks);
+        StudyPlan {
+            tasks,
+            passed_over,
+            provenance,
+        }
+    }
+
+    fn provenance(&self, study: &Study, tasks: &[Task]) -> Provenance {
+        let mut provenance = Provenance {
+            version: env!("CARGO_PKG_VERSION").into(),
+            git_hash: env!("HILUM_GIT_HASH").into(),
+            adapter: self.adapter.clone(),
+            driver: self.driver.clone(),
+            models: self
+                .models
+                .iter()
+                .map(|(identity, _)| identity.clone())
+                .collect(),
+            parameters: self.parameters.clone(),
+            run_id: String::new(),
+        };
+        let identity =
+            serde_json::to_string(&provenance).expect("strings and JSON values always serialise");
+        let mut parts = vec![identity, study.study_instance_uid.clone()];
+        for task in tasks {
+            parts.push(format!("task/{}", task.model));
+            parts.extend(
+                study.series[task.series]
+                    .instances
+                    .iter()
+                    .map(|i| i.sop_instance_uid.clone()),
+            );
+        }
+        parts.extend(study.series.iter().map(|s| s.uid().to_owned()));
+        parts.extend(
+            study
+                .left_out
+                .iter()
+                .map(|l| format!("{} {}", l.series_instance_uid, l.error.code())),
+        );
+        provenance.run_id = UidSource::new(parts.iter().map(String::as_str)).run_id();
+        provenance
+    }
+}
+
+/// Shortest stack that is worth a run, mm: less is no lung.
+const MIN_COVERAGE_MM: f64 = 40.0;
+
+/// Slices further apart than this many times the model's widest are refused, nearer ones run with a warning.
+const SPACING_TOLERANCE: f64 = 2.0;
+
+fn request(intended: &IntendedUse) -> Request {
+    Request {
+        modality: intended.modality.clone(),
+        body_parts: intended.body_parts.clone(),
+        kernel: intended.kernel,
+        min_coverage_mm: MIN_COVERAGE_MM,
+        max_slice_spacing_mm: intended.max_slice_spacing_mm * SPACING_TOLERANCE,
+    }
+}
+
+fn outside_intended_use(intended: &IntendedUse, series: &Series) -> Vec<Warning> {
+    let mut reasons = Vec::new();
+    let [spacing_mm, _, _] = series.geometry.spacing_mm();
+    let seen_mm = intended.min_slice_spacing_mm..=intended.max_slice_spacing_mm;
+    // Positions are written with few decimals; a hundredth of a millimetre is no difference.
+    if spacing_mm < seen_mm.start() - 0.01 || spacing_mm > seen_mm.end() + 0.01 {
+        reasons.push(format!(
+            "slices {spacing_mm:.2} mm apart, trained on {} to {} mm",
+            seen_mm.start(),
+            seen_mm.end()
+        ));
+    }
+    let first = &series.instances[0];
+    if let Some(vendor) = &first.manufacturer
+        && !intended
+            .vendors_seen
+            .iter()
+            .any(|seen| seen.eq_ignore_ascii_case(vendor))
+    {
+        reasons.push(format!(
+            "Manufacturer (0008,0070) is none of {}",
+            intended.vendors_seen.join(", ")
+        ));
+    }
+    if first.contrast && !intended.contrast_seen {
+        reasons.push("contrast medium, trained without".into());
+    }
+    reasons
+        .into_iter()
+        .map(|reason| Warning::OutsideIntendedUse { reason })
+        .collect()
+}
