@@ -27,7 +27,7 @@ pub(super) struct BenchArgs {
     #[command(subcommand)]
     command: Option<BenchCommand>,
     /// Run on this device.
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, value_parser = super::device_kind(), default_value = "auto")]
     device: DeviceKind,
     /// Take the first GPU whose name contains this text.
     #[arg(long, value_name = "TEXT", default_value = "")]

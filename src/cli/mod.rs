@@ -8,7 +8,9 @@ pub mod phantom;
 mod process;
 mod result;
 
+use crate::config::DeviceKind;
 use crate::{Class, Error};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -73,6 +75,12 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
         None => 1,
     };
     ExitCode::from(code)
+}
+
+/// `--device`, by the names that the configuration file has.
+fn device_kind() -> impl TypedValueParser<Value = DeviceKind> {
+    PossibleValuesParser::new(["auto", "gpu", "cpu"])
+        .try_map(|name| serde_json::from_value::<DeviceKind>(name.into()))
 }
 
 /// Logs go to stderr; `HILUM_LOG` overrides what is logged.

@@ -30,7 +30,7 @@ pub(super) struct ProcessArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Run on this device: auto takes a hardware GPU or else the CPU; gpu never falls back.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = super::device_kind())]
     device: Option<DeviceKind>,
     /// Take the first GPU whose name contains this text (see `hilum devices`).
     #[arg(long, value_name = "TEXT")]
