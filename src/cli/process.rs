@@ -17,7 +17,7 @@ use std::time::Duration;
 ///
 /// Files and folders are searched to any depth and grouped to studies and series. Of each study the best series for each
 /// model runs; findings.json says which series were passed over, and why. A study whose results are there already is left
-/// alone. A series that fails is an entry with a code; the rest goes on.
+/// alone, unless a series of it failed. A series that fails is an entry with a code; the rest goes on.
 #[derive(Debug, clap::Args)]
 pub(super) struct ProcessArgs {
     /// DICOM files or folders.

@@ -97,7 +97,7 @@ pub struct LeftOutSeries {
 }
 
 /// How a run on a series ended; `status` in `findings.json`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// The model ran to its end, whether or not it found anything.
