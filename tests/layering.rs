@@ -9,6 +9,7 @@ const LAYERS: &[&str] = &[
     "lib",
     "cli",
     "pipeline",
+    "plan",
     "report",
     "measure",
     "lesion",
