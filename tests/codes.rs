@@ -36,7 +36,7 @@ fn root() -> &'static Path {
 
 /// First and second cell of every table row that starts with a code.
 fn documented() -> BTreeSet<Entry> {
-    let page = fs::read_to_string(root().join("docs/codes.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/codes.md")).expect("docs/codes.md");
     let entry = |line: &str| {
         let (code, rest) = line.strip_prefix("| `")?.split_once("` |")?;
         let class = rest.split('|').next()?.trim();
@@ -49,8 +49,8 @@ fn documented() -> BTreeSet<Entry> {
 fn given() -> BTreeSet<Entry> {
     let mut entries = BTreeSet::new();
     for file in rust_files(&root().join("src")) {
-        let source = fs::read_to_string(&file).unwrap();
-        let source = source.split("\nmod tests {").next().unwrap();
+        let source = fs::read_to_string(&file).expect("source");
+        let source = before(&source, "\nmod tests {");
         let classes = arms(source, "pub fn class(&self)");
         for (variant, code) in arms(source, "pub fn code(&self)") {
             entries.insert((code, classes.get(&variant).cloned()));
@@ -64,8 +64,8 @@ fn given() -> BTreeSet<Entry> {
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("src is readable") {
+        let path = entry.expect("entry").path();
         if path.is_dir() {
             files.extend(rust_files(&path));
         } else if path.extension().is_some_and(|e| e == "rs") {
@@ -82,7 +82,7 @@ fn arms(source: &str, method: &str) -> BTreeMap<String, String> {
     let Some((_, body)) = source.split_once(method) else {
         return arms;
     };
-    let body = body.split("\n    }\n").next().unwrap();
+    let body = before(body, "\n    }\n");
     let mut variants = Vec::new();
     for word in words(body) {
         if let Some(variant) = word.strip_prefix("Self::") {
@@ -103,6 +103,10 @@ fn reasons(source: &str) -> impl Iterator<Item = String> {
         .filter(|line| !line.trim_start().starts_with("#["));
     let literals = code_lines.flat_map(words).filter_map(quoted);
     literals.filter(|text| is_code(text)).map(str::to_owned)
+}
+
+fn before<'a>(text: &'a str, end: &str) -> &'a str {
+    text.split_once(end).map_or(text, |(before, _)| before)
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
