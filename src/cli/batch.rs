@@ -339,11 +339,8 @@ fn uid_source(report: &StudyReport<'_>) -> UidSource {
             run.status,
             run.reason
         ));
-        parts.extend(
-            run.warnings
-                .iter()
-                .map(|warning| format!("{}: {warning}", warning.code())),
-        );
+        let warnings = run.series.warnings.iter().chain(&run.warnings);
+        parts.extend(warnings.map(|warning| format!("{}: {warning}", warning.code())));
     }
     UidSource::new(parts.iter().map(String::as_str))
 }
