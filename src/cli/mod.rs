@@ -14,11 +14,16 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
+Examples:
+  hilum devices                                 what this machine can compute on
+  hilum phantom --preset demo --out phantom     a synthetic chest CT to try the program with
+  hilum process phantom/series --out results    find lesions and write SR, SEG and findings.json
+
 Exit codes:
   0    everything was done
   1    done, but some file, series or study failed: see stderr and findings.json
-  2    the command line or the configuration is wrong
+  2    the command line, the configuration or a model is wrong
   3    the environment failed: disk, permissions, GPU
   4    a defect of this program
   130  interrupted; what was written is whole";
@@ -27,12 +32,12 @@ Exit codes:
 ///
 /// For research use. Not a medical device: every result is unverified and needs a physician's review.
 #[derive(Debug, Parser)]
-#[command(name = "hilum", version, after_help = EXIT_CODES)]
+#[command(name = "hilum", version, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Say more on stderr: one line a study and state change; twice for debugging.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    /// Log to stderr what is done; twice for debugging. The variable HILUM_LOG, such as `hilum=debug`, says it finer.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 1000)]
     verbose: u8,
 }
 
