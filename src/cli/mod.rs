@@ -65,6 +65,13 @@ impl Cli {
     }
 }
 
+/// An error that ended a command in one line, with its code where it has one.
+pub fn message(error: &anyhow::Error) -> String {
+    let code = error.downcast_ref::<Error>().map(Error::code);
+    let code = code.map(|code| format!("[{code}] ")).unwrap_or_default();
+    format!("{code}{error:#}")
+}
+
 /// The exit code of an error that ended a command.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let of_class = |class| match class {
@@ -77,7 +84,7 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
         Some(error) => of_class(error.class()),
         None if error.is::<crate::config::Error>() => 2,
         None if error.chain().any(|cause| cause.is::<std::io::Error>()) => 3,
-        None => 1,
+        None => 2,
     };
     ExitCode::from(code)
 }

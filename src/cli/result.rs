@@ -159,7 +159,7 @@ impl SeriesResult {
     fn of_left_out(left_out: &LeftOutSeries) -> Self {
         Self {
             series_instance_uid: left_out.series_instance_uid.clone(),
-            status: Status::Skipped,
+            status: left_out.status,
             reason: Some(left_out.reason.clone()),
         }
     }

@@ -92,6 +92,8 @@ pub struct LeftOutSeries {
     pub series_instance_uid: String,
     /// Modality (0008,0060), empty where unknown.
     pub modality: String,
+    /// Skipped where it is sound but nothing for a model, failed where it is broken.
+    pub status: Status,
     /// Why.
     pub reason: Reason,
 }
