@@ -5,8 +5,8 @@
 
 use super::attribute::Attributes;
 use super::{Attribute, Error};
-use dicom_core::Tag;
 use dicom_core::header::{HasLength, Header};
+use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_encoding::transfer_syntax::{Codec, TransferSyntax};
 use dicom_encoding::{Endianness, TransferSyntaxIndex};
@@ -257,6 +257,10 @@ impl Walk {
             }
             LazyDataToken::LazyValue { header, .. } => {
                 let len = header.length().get().ok_or(malformed(self.last))?;
+                // Of a value that is no whole number of units, the object's parser would leave the rest as an element.
+                if !u64::from(len).is_multiple_of(unit_bytes(header.vr())) {
+                    return Err(malformed(self.last));
+                }
                 self.pass_value(token, len.into())
             }
             LazyDataToken::LazyItemValue { len, .. } => {
@@ -301,6 +305,16 @@ impl Walk {
             return Ok(());
         }
         Err(truncated(self.last))
+    }
+}
+
+/// Bytes of one number of a binary VR, 1 for text (PS3.5 6.2).
+fn unit_bytes(vr: VR) -> u64 {
+    match vr {
+        VR::US | VR::SS | VR::OW => 2,
+        VR::AT | VR::FL | VR::OF | VR::OL | VR::SL | VR::UL => 4,
+        VR::FD | VR::OD | VR::OV | VR::SV | VR::UV => 8,
+        _ => 1,
     }
 }
 

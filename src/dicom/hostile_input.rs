@@ -351,6 +351,15 @@ fn file_meta_information_that_claims_too_much_is_refused() {
 }
 
 #[test]
+fn a_binary_value_with_a_rest_is_refused_before_its_rest_is_taken_for_an_element() {
+    // One byte of US, then what an element of 1 GiB would look like from that byte on.
+    let rest = [
+        0x28, 0, 0x02, 0, b'U', b'S', 1, 0, 0x09, 0, 0x01, 0x10, b'O', b'B', 0, 0, 0, 0, 0, 0x40,
+    ];
+    assert_eq!(refusal_of(&file_with_data_set(&rest)).code(), "malformed");
+}
+
+#[test]
 fn sequences_nested_without_end_are_refused() {
     let open = [0x08, 0, 0x40, 0x11, b'S', b'Q', 0, 0, 255, 255, 255, 255];
     let item = [0xfe, 0xff, 0x00, 0xe0, 255, 255, 255, 255];
