@@ -22,8 +22,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
 
-/// Most bytes before the pixel data; CT headers have some kilobytes, private elements some megabytes.
-const MAX_HEADER_BYTES: u64 = 16 << 20;
+/// Most bytes that the attributes before the pixel data may take in memory; CT headers take some kilobytes, private
+/// elements some megabytes.
+const MAX_HEADER_BYTES: u64 = 48 << 20;
 
 /// Most bytes up to the end of the File Meta Information (PS3.10 7.1).
 const MAX_META_BYTES: usize = 64 << 10;
@@ -32,7 +33,10 @@ const MAX_META_BYTES: usize = 64 << 10;
 const MAX_DEPTH: usize = 32;
 
 /// What a data element costs beside its value.
-const ELEMENT_BYTES: u64 = 8;
+const ELEMENT_BYTES: u64 = 64;
+
+/// What each of several texts in one value costs beside its letters.
+const TEXT_BYTES: u64 = 24;
 
 type Tokens = LazyDataSetReader<DynStatefulDecoder<Box<dyn Read>>>;
 
@@ -297,11 +301,16 @@ impl Walk {
         bytes: u64,
     ) -> Result<(), Error> {
         self.charge(bytes)?;
-        let mut counter = Counter(0);
+        let several =
+            matches!(&token, LazyDataToken::LazyValue { header, .. } if is_split(header.vr()));
+        let mut counter = Counter::default();
         token
             .read_value_into(&mut counter)
             .map_err(|e| broken(&e, self.last))?;
-        if counter.0 == bytes {
+        if several {
+            self.charge(counter.backslashes * TEXT_BYTES)?;
+        }
+        if counter.bytes == bytes {
             return Ok(());
         }
         Err(truncated(self.last))
@@ -318,12 +327,26 @@ fn unit_bytes(vr: VR) -> u64 {
     }
 }
 
+/// Whether backslashes part the texts of this VR (PS3.5 6.2).
+fn is_split(vr: VR) -> bool {
+    use VR::{AE, AS, CS, DA, DS, DT, IS, LO, PN, SH, TM, UC, UI};
+    matches!(
+        vr,
+        AE | AS | CS | DA | DS | DT | IS | LO | PN | SH | TM | UC | UI
+    )
+}
+
 /// Counts bytes and forgets them.
-struct Counter(u64);
+#[derive(Default)]
+struct Counter {
+    bytes: u64,
+    backslashes: u64,
+}
 
 impl Write for Counter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len() as u64;
+        self.bytes += bytes.len() as u64;
+        self.backslashes += bytes.iter().filter(|b| **b == b'\\').count() as u64;
         Ok(bytes.len())
     }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-/// After this the input is kept and the program ended: nothing else would.
-const HANG: Duration = Duration::from_secs(60);
+/// After this, by the clock, the input is kept and the program ended: nothing else would.
+const HANG: Duration = Duration::from_secs(300);
 
 struct Running {
     target: &'static str,
@@ -55,6 +55,14 @@ pub(crate) fn start() {
             }
         });
     });
+}
+
+/// Time that the processor spent on this thread; where the system does not tell, time by the clock.
+pub(crate) fn processor_time() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = schedstat.split(' ').next().and_then(|n| n.parse().ok());
+    nanoseconds.map_or_else(|| START.elapsed(), Duration::from_nanos)
 }
 
 /// An input starts.
