@@ -77,6 +77,8 @@ pub struct InputConfig {
     pub max_voxels: u64,
     /// Run every fitting series of a study, not only the best.
     pub all_series: bool,
+    /// Search the whole volume where a model for lungs recognises none.
+    pub search_without_lungs: bool,
 }
 
 impl Default for DeviceConfig {
@@ -113,6 +115,7 @@ impl Default for InputConfig {
         Self {
             max_voxels: 2048 * 512 * 512,
             all_series: false,
+            search_without_lungs: false,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Reading, inference and writing of many studies at once: three threads, one volume in flight between each two.
 
 use super::result::{StudyResult, reason_of};
-use crate::Error;
 use crate::config::Config;
 use crate::dicom::{self, Study};
 use crate::pipeline::{Outcome, Pipeline, StageTimings};
@@ -12,6 +11,7 @@ use crate::report::{
 };
 use crate::uid::UidSource;
 use crate::volume::StoredVolume;
+use crate::{Class, Error};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::ProgressBar;
 use std::path::Path;
@@ -240,7 +240,11 @@ impl<'a> Work<'a> {
                     run.warnings.extend(warnings);
                 }
                 Err(error) => {
-                    run.status = Status::Failed;
+                    run.status = match error.class() {
+                        // Valid, but not what the model is for.
+                        Class::Unsupported => Status::Skipped,
+                        _ => Status::Failed,
+                    };
                     run.reason = Some(reason_of(&error));
                 }
             }
