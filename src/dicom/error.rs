@@ -89,6 +89,14 @@ pub enum Error {
         /// SOP Instance UID.
         uid: String,
     },
+    /// The SOP class says CT, the modality does not.
+    #[error("{attribute} is {found:?} in an object of the class CT Image Storage; it is no CT (object {uid})", attribute = Attribute::MODALITY)]
+    ForeignModality {
+        /// Modality, as found.
+        found: String,
+        /// SOP Instance UID.
+        uid: String,
+    },
     /// Enhanced CT: one object with many frames.
     #[error("an Enhanced CT object; export it as classic CT Image Storage (object {uid})")]
     EnhancedCt {
@@ -254,6 +262,7 @@ impl Error {
             | Self::TransferSyntax { .. }
             | Self::Unsupported { .. }
             | Self::SopClass { .. }
+            | Self::ForeignModality { .. }
             | Self::EnhancedCt { .. }
             | Self::Localizer { .. }
             | Self::SecondaryCapture { .. }
@@ -295,6 +304,7 @@ impl Error {
             Self::BadValue { .. } => "bad-value",
             Self::Unsupported { .. } => "unsupported-value",
             Self::SopClass { .. } => "sop-class",
+            Self::ForeignModality { .. } => "foreign-modality",
             Self::EnhancedCt { .. } => "enhanced-ct",
             Self::Localizer { .. } => "localizer",
             Self::SecondaryCapture { .. } => "secondary-capture",
