@@ -127,7 +127,7 @@ fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
         folder.path(),
         WriteOptions {
             overwrite: true,
-            shuffle: false,
+            ..WriteOptions::default()
         },
     )?
     .series;

@@ -147,16 +147,29 @@ impl DicomFile {
         Err(truncated(tags::PIXEL_DATA))
     }
 
+    /// Reads the value of native pixel data as a stream.
+    pub(crate) fn read_native_into(&mut self, out: &mut dyn Write) -> Result<(), Error> {
+        let token = self.tokens.advance().ok_or(truncated(tags::PIXEL_DATA))?;
+        token
+            .map_err(|e| broken(&e, tags::PIXEL_DATA))?
+            .read_value_into(out)
+            .map_err(|e| broken(&e, tags::PIXEL_DATA))
+    }
+
     /// Reads the fragments of encapsulated pixel data, without the offset table before them.
     pub(crate) fn read_fragments(&mut self) -> Result<Vec<Vec<u8>>, Error> {
+        let mut items = self.read_items()?;
+        items.drain(..1.min(items.len()));
+        Ok(items)
+    }
+
+    /// Reads the items of encapsulated pixel data: the Basic Offset Table, then the fragments (PS3.5 A.4).
+    pub(crate) fn read_items(&mut self) -> Result<Vec<Vec<u8>>, Error> {
         let mut items: Vec<Vec<u8>> = Vec::new();
         while let Some(token) = self.tokens.advance() {
             match token.map_err(|e| broken(&e, tags::PIXEL_DATA))? {
                 LazyDataToken::ItemStart { .. } => items.push(Vec::new()),
-                LazyDataToken::SequenceEnd => {
-                    items.drain(..1.min(items.len()));
-                    return Ok(items);
-                }
+                LazyDataToken::SequenceEnd => return Ok(items),
                 LazyDataToken::LazyItemValue { len, decoder } => {
                     let item = items.last_mut().ok_or(malformed(tags::PIXEL_DATA))?;
                     let value = LazyDataToken::LazyItemValue { len, decoder };
