@@ -115,15 +115,12 @@ impl Planner {
         let mut parts = vec![identity, study.study_instance_uid.clone()];
         for task in tasks {
             parts.push(format!("task/{}", task.model));
-            parts.extend(
-                study.series[task.series]
-                    .instances
-                    .iter()
-                    .map(|i| match i.frame_number {
-                        Some(frame) => format!("{}/{frame}", i.sop_instance_uid),
-                        None => i.sop_instance_uid.clone(),
-                    }),
-            );
+            parts.extend(study.series[task.series].instances.iter().map(
+                |i| match i.frame_number {
+                    Some(frame) => format!("{}/{frame}", i.sop_instance_uid),
+                    None => i.sop_instance_uid.clone(),
+                },
+            ));
         }
         parts.extend(study.series.iter().map(|s| s.uid().to_owned()));
         parts.extend(

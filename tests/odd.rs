@@ -6,7 +6,9 @@ use glam::DVec3;
 use hilum::dicom::{Series, load, read_paths};
 use hilum::lesion::{self, Kind};
 use hilum::measure::{Measurement, measure};
-use hilum::phantom::{Defect, Dose, LesionSpec, Lesions, Params, Phantom, WriteOptions, write_series};
+use hilum::phantom::{
+    Defect, Dose, LesionSpec, Lesions, Params, Phantom, WriteOptions, write_series,
+};
 use hilum::preprocess::Interpolation;
 use hilum::preprocess::resample::{self, Mapping};
 use hilum::volume::{StoredVolume, Volume};
@@ -46,7 +48,12 @@ fn written(params: &Params, defect: Option<Defect>) -> (TempDir, Phantom) {
 
 fn stacks(folder: &Path) -> Result<Vec<Series>, &'static str> {
     let mut inventory = read_paths(&[folder.to_owned()], &|_| ());
-    assert!(inventory.unreadable.iter().all(|u| u.error.code() == "not-dicom"));
+    assert!(
+        inventory
+            .unreadable
+            .iter()
+            .all(|u| u.error.code() == "not-dicom")
+    );
     let mut series = Vec::new();
     for study in &mut inventory.studies {
         if let Some(left_out) = study.left_out.first() {
@@ -85,7 +92,10 @@ const PHANTOMS: [(Defect, &str); 17] = [
     (Defect::Gap, "refused: `gap-too-wide`"),
     (Defect::Uneven, "read: 24 slices, `uneven-spacing`"),
     (Defect::Duplicate, "read: 60 slices, `instances-left-out`"),
-    (Defect::DifferentDuplicate, "refused: `conflicting-duplicates`"),
+    (
+        Defect::DifferentDuplicate,
+        "refused: `conflicting-duplicates`",
+    ),
     (Defect::Overlap, "read: 60 slices, `overlapping-slices`"),
     (Defect::Tilt, "read: 60 slices, `gantry-tilt`"),
     (Defect::Shifted, "refused: `slices-not-in-line`"),
@@ -107,29 +117,72 @@ const PHANTOMS: [(Defect, &str); 17] = [
 ];
 
 const REAL: [(&str, &str, &str); 6] = [
-    ("gantrytilting", "sequence CT of a tilted gantry", "read: 4 slices, `gantry-tilt`"),
-    ("notavolume", "bolus monitoring, all slices in one place", "refused: `same-position`"),
-    ("sliceincrement/001", "5 mm, one slice missing", "read: 4 slices, `missing-slices`"),
+    (
+        "gantrytilting",
+        "sequence CT of a tilted gantry",
+        "read: 4 slices, `gantry-tilt`",
+    ),
+    (
+        "notavolume",
+        "bolus monitoring, all slices in one place",
+        "refused: `same-position`",
+    ),
+    (
+        "sliceincrement/001",
+        "5 mm, one slice missing",
+        "read: 4 slices, `missing-slices`",
+    ),
     (
         "sliceincrement/002",
         "tilted, 0.8 mm, one slice missing",
         "read: 4 slices, `gantry-tilt`, `missing-slices`",
     ),
     ("slicecount", "two MR slices", "refused: `sop-class`"),
-    ("sliceorientation", "MR of two orientations", "refused: `sop-class`"),
+    (
+        "sliceorientation",
+        "MR of two orientations",
+        "refused: `sop-class`",
+    ),
 ];
 
 /// What is done with what is read.
 const DONE: [(&str, &str); 9] = [
-    ("`missing-slices`", "Neighbours up to 10 mm and four usual increments apart are bridged linearly; lesions are marked on acquired slices alone; wider gaps are refused (`gap-too-wide`)."),
-    ("`uneven-spacing`", "Each slice keeps its place, in resampling and in measuring: a lesion's volume is the sum over its slices of area times half the distance between the slices below and above."),
-    ("`instances-left-out`", "Of identical objects one is kept; attributes and decoded samples are compared, files and transfer syntaxes may differ. Damaged or foreign objects of a series are counted here too."),
-    ("`overlapping-slices`", "Volumes count the distance of slices, not their thickness."),
-    ("`gantry-tilt`", "The affine keeps the shear; SEG frames lie on the tilted slices."),
-    ("`not-axial`", "Resampled by its own affine; axes are measured in the slices as they are."),
-    ("`stack-of-series`", "The series holds several volumes. Told apart by Image Orientation, Frame of Reference, Pixel Spacing, Rows or Columns, else by Temporal Position, Cardiac Phase, Trigger Time, Acquisition Number, Stack ID, Echo Number, KVP, Convolution Kernel or Image Type, the first of these that makes every part a volume. Each is a candidate for selection."),
-    ("`same-position`, `mixed-slices`", "No attribute makes every part a volume: refused, never mixed."),
-    ("`slices-not-in-line`", "A slice lies 0.05 mm or more beside the line of the others: refused, since the patient or the field of view moved."),
+    (
+        "`missing-slices`",
+        "Neighbours up to 10 mm and four usual increments apart are bridged linearly; lesions are marked on acquired slices alone; wider gaps are refused (`gap-too-wide`).",
+    ),
+    (
+        "`uneven-spacing`",
+        "Each slice keeps its place, in resampling and in measuring: a lesion's volume is the sum over its slices of area times half the distance between the slices below and above.",
+    ),
+    (
+        "`instances-left-out`",
+        "Of identical objects one is kept; attributes and decoded samples are compared, files and transfer syntaxes may differ. Damaged or foreign objects of a series are counted here too.",
+    ),
+    (
+        "`overlapping-slices`",
+        "Volumes count the distance of slices, not their thickness.",
+    ),
+    (
+        "`gantry-tilt`",
+        "The affine keeps the shear; SEG frames lie on the tilted slices.",
+    ),
+    (
+        "`not-axial`",
+        "Resampled by its own affine; axes are measured in the slices as they are.",
+    ),
+    (
+        "`stack-of-series`",
+        "The series holds several volumes. Told apart by Image Orientation, Frame of Reference, Pixel Spacing, Rows or Columns, else by Temporal Position, Cardiac Phase, Trigger Time, Acquisition Number, Stack ID, Echo Number, KVP, Convolution Kernel or Image Type, the first of these that makes every part a volume. Each is a candidate for selection.",
+    ),
+    (
+        "`same-position`, `mixed-slices`",
+        "No attribute makes every part a volume: refused, never mixed.",
+    ),
+    (
+        "`slices-not-in-line`",
+        "A slice lies 0.05 mm or more beside the line of the others: refused, since the patient or the field of view moved.",
+    ),
 ];
 
 fn page() -> String {
@@ -137,10 +190,18 @@ fn page() -> String {
         "# Odd geometry: what becomes of it\n\nWritten by `HILUM_WRITE_DOCS=1 cargo test --release --test odd`; the same test holds it true.\n\n| series | made by | result |\n| --- | --- | --- |\n",
     );
     for (defect, wanted) in PHANTOMS {
-        writeln!(page, "| {defect} | `hilum phantom --defect {defect}` | {wanted} |").expect("text");
+        writeln!(
+            page,
+            "| {defect} | `hilum phantom --defect {defect}` | {wanted} |"
+        )
+        .expect("text");
     }
     for (folder, what, wanted) in REAL {
-        writeln!(page, "| {what} | `odd/{folder}` of dicom2nifti's examples | {wanted} |").expect("text");
+        writeln!(
+            page,
+            "| {what} | `odd/{folder}` of dicom2nifti's examples | {wanted} |"
+        )
+        .expect("text");
     }
     page += "\n| code | what is done |\n| --- | --- |\n";
     for (code, done) in DONE {
@@ -156,7 +217,11 @@ fn the_page_is_the_table_of_this_test() {
         std::fs::write(&path, page()).expect("written");
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(found, page(), "run HILUM_WRITE_DOCS=1 cargo test --release --test odd");
+    assert_eq!(
+        found,
+        page(),
+        "run HILUM_WRITE_DOCS=1 cargo test --release --test odd"
+    );
 }
 
 #[test]
@@ -181,7 +246,10 @@ fn odd_series_of_real_scanners_end_as_the_table_says() {
         return;
     }
     let found = REAL.map(|(folder, _, _)| (folder, outcome(&data.join(folder))));
-    assert_eq!(found, REAL.map(|(folder, _, wanted)| (folder, wanted.to_owned())));
+    assert_eq!(
+        found,
+        REAL.map(|(folder, _, wanted)| (folder, wanted.to_owned()))
+    );
 }
 
 fn only_volume(folder: &Path) -> StoredVolume {
@@ -202,7 +270,11 @@ fn ball(stored: &StoredVolume, phantom: &Phantom) -> Measurement {
         let index = [i % columns, i / columns % rows, i / columns / rows].map(|n| n as f64);
         let near = grid.to_lps_mm(DVec3::from(index)).distance(centre) <= reach_mm;
         // Half-way between lung and lesion is one half.
-        *hu = if near { ((*hu + 850.0) / 900.0).clamp(0.0, 1.0) } else { 0.0 };
+        *hu = if near {
+            ((*hu + 850.0) / 900.0).clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
     }
     let params = lesion::Params {
         kind: Kind::LungNodule,
@@ -234,7 +306,9 @@ fn a_ball_keeps_its_volume_and_centre_in_every_stack_that_is_read() {
         let nodule = &phantom.truth.nodules[0];
         let ratio = found.volume_mm3 / nodule.volume_mm3;
         assert!((ratio - 1.0).abs() < VOLUME_TOLERANCE, "{defect}: {ratio}");
-        let off_mm = found.centroid_lps_mm.distance(DVec3::from(nodule.centroid_lps_mm));
+        let off_mm = found
+            .centroid_lps_mm
+            .distance(DVec3::from(nodule.centroid_lps_mm));
         assert!(off_mm < CENTROID_TOLERANCE_MM, "{defect}: {off_mm} mm");
     }
 }

@@ -360,10 +360,7 @@ fn slices_of_a_multi_frame_object_are_referenced_by_object_and_frame() {
     let slices: Vec<usize> = (0..SIZE[0])
         .filter(|z| ball.0.mask.voxels().any(|[at, _, _]| at == *z))
         .collect();
-    let wanted: Vec<String> = slices
-        .iter()
-        .map(|z| (SIZE[0] - z).to_string())
-        .collect();
+    let wanted: Vec<String> = slices.iter().map(|z| (SIZE[0] - z).to_string()).collect();
     let axes = (SIZE[0] - ball.1.axis_slice) as u64;
     let files = encode(&report(vec![done(&series, vec![ball])])).expect("encoded");
     let seg = dicom(&files, "seg.dcm");
@@ -390,7 +387,7 @@ fn two_stacks_of_one_series_are_one_series_in_the_evidence() {
     let first = series(1, Plane::Axial, SIZE);
     let mut second = series(1, Plane::Oblique, SIZE);
     for instance in &mut second.instances {
-        instance.sop_instance_uid += "0";
+        instance.sop_instance_uid += ".7";
     }
     let runs = vec![done(&first, Vec::new()), done(&second, Vec::new())];
     let files = encode(&report(runs)).expect("encoded");

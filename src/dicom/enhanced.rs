@@ -1,5 +1,6 @@
 //! Multi-frame objects made by hand: the same volume as the classic series, in whatever order and encoding.
 
+use super::file::DicomFile;
 use super::fixture::{
     COLUMNS, ROWS, file_object, only_refusal, only_series, read, slice, with, without, write,
     write_as,
@@ -9,7 +10,7 @@ use crate::volume::StoredVolume;
 use dicom_core::value::{DataSetSequence, PixelFragmentSequence};
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{InMemDicomObject, open_file};
+use dicom_object::InMemDicomObject;
 use std::path::{Path, PathBuf};
 use tempfile::tempdir;
 
@@ -140,10 +141,7 @@ fn frames_in_big_endian_and_rle_are_the_same_volume() {
     let object = enhanced(1, &frames);
     let rle_frames: Vec<Vec<u8>> = frames.iter().map(|f| rle(&samples_of(f))).collect();
     let with_rle = encapsulated(object.clone(), Vec::new(), rle_frames);
-    for (object, syntax) in [
-        (object, BIG_ENDIAN),
-        (with_rle, uids::RLE_LOSSLESS),
-    ] {
+    for (object, syntax) in [(object, BIG_ENDIAN), (with_rle, uids::RLE_LOSSLESS)] {
         let folder = tempdir().unwrap();
         write_as(folder.path(), "all.dcm", object, syntax);
         assert_eq!(volume(&only_series(folder.path())), classic(3), "{syntax}");
@@ -239,9 +237,9 @@ fn fragmented_frames_without_an_offset_table_are_put_together() {
         eprintln!("SKIPPED: real data are missing, {}", path.display());
         return;
     }
-    let source = open_file(&path).unwrap().into_inner();
-    let value = source.element(tags::PIXEL_DATA).unwrap().value().clone();
-    let codestream: Vec<u8> = value.fragments().unwrap().concat();
+    let mut file = DicomFile::open(&path).unwrap();
+    let source = file.object().unwrap();
+    let codestream = file.read_fragments().unwrap().concat();
     let (head, tail) = codestream.split_at(codestream.len() / 4 * 2);
     let frames = [0, 1].map(|z| {
         let object = with(

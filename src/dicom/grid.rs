@@ -54,7 +54,7 @@ pub(super) fn fit(stack: &[Instance], uid: &str) -> Result<Grid, Error> {
     };
     let tilt = tilt_warning(step_mm, normal, uid)?;
     let mut warnings: Vec<Warning> = tilt.into_iter().collect();
-    warnings.extend(plane_warning(step_mm));
+    warnings.extend(plane_warning(step_mm, normal));
     let even = farthest_mm(&|z| z as f64) <= POSITION_TOLERANCE_MM;
     let slices = if even {
         SlicePositions::even()
@@ -145,11 +145,13 @@ fn tilt_warning(step_mm: DVec3, normal: DVec3, uid: &str) -> Result<Option<Warni
     Ok((tilt_deg > MIN_TILT_DEG).then_some(Warning::GantryTilt { tilt_deg }))
 }
 
-/// By the direction of stacking: a tilted gantry leaves it along the patient.
-fn plane_warning(step_mm: DVec3) -> Option<Warning> {
+/// By the direction of stacking or the normal: a tilted gantry leaves one of them along the patient.
+fn plane_warning(step_mm: DVec3, normal: DVec3) -> Option<Warning> {
     let along = |axis: DVec3| {
-        let angle_deg = step_mm.angle_between(axis).to_degrees();
-        angle_deg.min(180.0 - angle_deg) <= MAX_AXIAL_DEG
+        [step_mm, normal].iter().any(|direction| {
+            let angle_deg = direction.angle_between(axis).to_degrees();
+            angle_deg.min(180.0 - angle_deg) <= MAX_AXIAL_DEG
+        })
     };
     if along(DVec3::Z) {
         return None;
