@@ -1,4 +1,4 @@
-//! A coded term (PS3.3 8.8): what programs compare, with the words that people read.
+//! What programs compare: coded terms (PS3.3 8.8) with the words that people read, and kinds of lesion.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,4 +23,18 @@ impl Code {
             meaning: meaning.into(),
         }
     }
+}
+
+/// What a lesion is; `kind` in `findings.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A lung nodule.
+    LungNodule,
+    /// A lymph node.
+    LymphNode,
+    /// A lesion with high tracer uptake.
+    PetLesion,
+    /// Normal uptake, shown so that nothing is dropped in silence.
+    PhysiologicUptake,
 }

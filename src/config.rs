@@ -28,7 +28,7 @@ pub struct DeviceConfig {
 }
 
 /// The device to run on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceKind {
     /// A hardware GPU where there is one, else the CPU (with a warning).

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = hilum::cli::Cli::parse();
     cli.run().unwrap_or_else(|error| {
-        eprintln!("hilum: {error:#}");
+        eprintln!("hilum: {}", hilum::cli::message(&error));
         hilum::cli::exit_code(&error)
     })
 }

@@ -141,6 +141,7 @@ fn localizer() -> LeftOutSeries {
     LeftOutSeries {
         series_instance_uid: format!("{STUDY_UID}.77"),
         modality: "CT".into(),
+        status: Status::Skipped,
         reason: Reason {
             code: "localizer".into(),
             text: "a localizer is not a volume".into(),

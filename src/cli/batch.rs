@@ -1,7 +1,6 @@
 //! Reading, inference and writing of many studies at once: three threads, one volume in flight between each two.
 
 use super::result::{StudyResult, reason_of};
-use crate::Error;
 use crate::config::Config;
 use crate::dicom::{self, Study};
 use crate::pipeline::{Outcome, Pipeline, StageTimings};
@@ -12,6 +11,7 @@ use crate::report::{
 };
 use crate::uid::UidSource;
 use crate::volume::StoredVolume;
+use crate::{Class, Error};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::ProgressBar;
 use std::path::Path;
@@ -309,6 +309,10 @@ impl<'a> Work<'a> {
         let left_out = study.left_out.iter().map(|l| LeftOutSeries {
             series_instance_uid: l.series_instance_uid.clone(),
             modality: l.modality.clone(),
+            status: match l.error.class() {
+                Class::Unsupported => Status::Skipped,
+                _ => Status::Failed,
+            },
             reason: Reason {
                 code: l.error.code().into(),
                 text: l.error.to_string(),
@@ -339,11 +343,8 @@ fn uid_source(report: &StudyReport<'_>) -> UidSource {
             run.status,
             run.reason
         ));
-        parts.extend(
-            run.warnings
-                .iter()
-                .map(|warning| format!("{}: {warning}", warning.code())),
-        );
+        let warnings = run.series.warnings.iter().chain(&run.warnings);
+        parts.extend(warnings.map(|warning| format!("{}: {warning}", warning.code())));
     }
     UidSource::new(parts.iter().map(String::as_str))
 }

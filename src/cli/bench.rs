@@ -20,34 +20,39 @@ use std::time::Instant;
 /// Times every stage and kernel on a synthetic chest, cold and warm.
 ///
 /// Cold is the first run in this process: it compiles kernels and touches memory for the first time. Warm is the median of
-/// the runs after it. Compare two machines, devices or versions with `hilum bench compare`.
+/// the runs after it. Keep the output of --json to compare two machines, devices or versions with `hilum bench compare`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct BenchArgs {
     #[command(subcommand)]
     command: Option<BenchCommand>,
-    /// Run on this device.
-    #[arg(long, value_enum, default_value = "auto")]
+    /// Run on this device: auto takes a hardware GPU or else the CPU; gpu never falls back.
+    #[arg(long, value_parser = super::device_kind(), default_value = "auto")]
     device: DeviceKind,
-    /// Take the first GPU whose name contains this text.
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    /// Take the first GPU whose name contains this text (see `hilum devices`).
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     adapter: String,
-    /// Run this model, a name or a folder.
+    /// Run this model: a name, or a folder that holds model.toml.
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Measure on this phantom.
+    /// Measure on this synthetic chest (see `hilum phantom`).
     #[arg(long, value_enum, default_value = "demo")]
     preset: Preset,
     /// Measure on this many slices instead of the preset's.
     #[arg(long, value_name = "N")]
     slices: Option<usize>,
-    /// Run this often warm.
+    /// Repeat warm so many times.
     #[arg(long, value_name = "N", default_value_t = 3)]
     repeat: usize,
     /// Stop before the network: reading and preprocessing alone.
     #[arg(long)]
     no_network: bool,
-    /// Print JSON.
+    /// Print the figures as JSON, as `hilum bench compare` reads them.
     #[arg(long)]
     json: bool,
 }
@@ -56,9 +61,9 @@ pub(super) struct BenchArgs {
 enum BenchCommand {
     /// Shows the ratio of every figure of B to that of A.
     Compare {
-        /// JSON of one `hilum bench --json`.
+        /// Output of `hilum bench --json`: the reference.
         a: PathBuf,
-        /// JSON of another.
+        /// Output of another run, for which a ratio below 1 means faster.
         b: PathBuf,
     },
 }

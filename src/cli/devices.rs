@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// Lists the GPUs and the CPU of this machine, and which of them `--device auto` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct DevicesArgs {
-    /// Print JSON.
+    /// Print the list as JSON, with the limits of each GPU.
     #[arg(long)]
     json: bool,
 }

@@ -8,15 +8,22 @@ pub mod phantom;
 mod process;
 mod result;
 
+use crate::config::DeviceKind;
 use crate::{Class, Error};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
+Examples:
+  hilum devices                                 what this machine can compute on
+  hilum phantom --preset demo --out phantom     a synthetic chest CT to try the program with
+  hilum process phantom/series --out results    find lesions and write SR, SEG and findings.json
+
 Exit codes:
   0    everything was done
   1    done, but some file, series or study failed: see stderr and findings.json
-  2    the command line or the configuration is wrong
+  2    the command line, the configuration or a model is wrong
   3    the environment failed: disk, permissions, GPU
   4    a defect of this program
   130  interrupted; what was written is whole";
@@ -25,12 +32,12 @@ Exit codes:
 ///
 /// For research use. Not a medical device: every result is unverified and needs a physician's review.
 #[derive(Debug, Parser)]
-#[command(name = "hilum", version, after_help = EXIT_CODES)]
+#[command(name = "hilum", version, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Say more on stderr: one line a study and state change; twice for debugging.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    /// Log to stderr what is done; twice for debugging. The variable HILUM_LOG, such as `hilum=debug`, says it finer.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 1000)]
     verbose: u8,
 }
 
@@ -58,6 +65,13 @@ impl Cli {
     }
 }
 
+/// An error that ended a command in one line, with its code where it has one.
+pub fn message(error: &anyhow::Error) -> String {
+    let code = error.downcast_ref::<Error>().map(Error::code);
+    let code = code.map(|code| format!("[{code}] ")).unwrap_or_default();
+    format!("{code}{error:#}")
+}
+
 /// The exit code of an error that ended a command.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let of_class = |class| match class {
@@ -70,9 +84,15 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
         Some(error) => of_class(error.class()),
         None if error.is::<crate::config::Error>() => 2,
         None if error.chain().any(|cause| cause.is::<std::io::Error>()) => 3,
-        None => 1,
+        None => 2,
     };
     ExitCode::from(code)
+}
+
+/// `--device`, by the names that the configuration file has.
+fn device_kind() -> impl TypedValueParser<Value = DeviceKind> {
+    PossibleValuesParser::new(["auto", "gpu", "cpu"])
+        .try_map(|name| serde_json::from_value::<DeviceKind>(name.into()))
 }
 
 /// Logs go to stderr; `HILUM_LOG` overrides what is logged.

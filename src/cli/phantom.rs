@@ -40,10 +40,10 @@ pub struct PhantomArgs {
         allow_hyphen_values = true
     )]
     pub centre_lps_mm: Option<Vec<f64>>,
-    /// Choose the noise: none, 12 HU (standard), 25 HU (low) or 45 HU (ultra-low); the lung kernel doubles it.
+    /// Set the noise: none, 12 HU (standard), 25 HU (low) or 45 HU (ultra-low); the lung kernel doubles it.
     #[arg(long, value_parser = named::<Dose>, value_name = "none|standard|low|ultra-low")]
     pub dose: Option<Dose>,
-    /// Choose the reconstruction kernel: smooth with coarse noise, or sharp with fine noise.
+    /// Set the reconstruction kernel: smooth with coarse noise, or sharp with fine noise.
     #[arg(long, value_parser = named::<Kernel>, value_name = "soft|lung")]
     pub kernel: Option<Kernel>,
     /// Place this many lesions of mixed kinds, 4 to 30 mm; give a list of lesions by --params.
@@ -58,7 +58,7 @@ pub struct PhantomArgs {
     /// Fill what lies outside the circular field of view with the padding value.
     #[arg(long)]
     pub circular_fov: bool,
-    /// Store signed values.
+    /// Store signed values (Pixel Representation 1).
     #[arg(long)]
     pub signed: bool,
     /// Give files and Instance Numbers no order, as archives often do.

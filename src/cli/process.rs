@@ -13,44 +13,55 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+const AFTER_HELP: &str = "\
+Examples:
+  hilum process /data/studies --out results
+  hilum process a.dcm b.dcm more/ --out results --device cpu --json > results.json
+
+Exit codes: 0 everything was done, 1 something failed, 2 wrong options or model, 3 environment, 4 defect, 130 interrupted.";
+
 /// Finds lesions in every study below PATH and writes DIR/<StudyInstanceUID>/{sr.dcm,seg.dcm,findings.json}.
 ///
-/// Files and folders are searched to any depth and grouped to studies and series. Of each study the best series for each
-/// model runs; findings.json says which series were passed over, and why. A study whose results are there already is left
-/// alone. A series that fails is an entry with a code; the rest goes on.
+/// Files and folders are searched to any depth and grouped to studies and series by their UIDs; names and folders play no
+/// part. Of each study the best series for each model runs: the model's kernel first, then the thinnest slices, then the
+/// longest coverage. findings.json says which series were passed over or failed, and why.
+///
+/// A study without lesions has an SR that says so and no SEG. A study whose results are there already is left alone,
+/// unless a series of it failed. What fails is told on stderr with a code (docs/codes.md); the rest goes on.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub(super) struct ProcessArgs {
     /// DICOM files or folders.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Write the results below this folder.
+    /// Write the results below this folder, one folder a study.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Read the configuration from this file; options given here win.
+    /// Read the configuration from this TOML file (config.example.toml has every key); options given here win.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Run on this device: auto takes a hardware GPU or else the CPU; gpu never falls back.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = super::device_kind())]
     device: Option<DeviceKind>,
     /// Take the first GPU whose name contains this text (see `hilum devices`).
     #[arg(long, value_name = "TEXT")]
     adapter: Option<String>,
-    /// Run this model, a name or a folder; may be given several times.
+    /// Run this model: a name, or a folder that holds model.toml; may be given several times.
     #[arg(long, value_name = "MODEL")]
     model: Vec<String>,
-    /// Drop lesions of lower confidence, 0 to 1.
+    /// Drop lesions of lower confidence, 0 to 1; 0.3 where nothing else is configured.
     #[arg(long, value_name = "P")]
     min_confidence: Option<f64>,
-    /// Drop lesions whose long axis is shorter, mm.
+    /// Drop lesions whose long axis is shorter, mm; 3.0 where nothing else is configured.
     #[arg(long, value_name = "MM")]
     min_long_axis_mm: Option<f64>,
-    /// Run every fitting series of a study, not only the best.
+    /// Run every series of a study that fits a model, not only the best.
     #[arg(long)]
     all_series: bool,
-    /// Replace the results of an earlier, different run.
+    /// Replace the results of another run: other model, parameters, version or device. Other folders are never replaced.
     #[arg(long)]
     overwrite: bool,
-    /// Print the results as JSON.
+    /// Print to stdout, as JSON, how each study ended and which files could not be read.
     #[arg(long)]
     json: bool,
 }
@@ -173,4 +184,22 @@ fn shown(args: &ProcessArgs, path: &std::path::Path) -> PathBuf {
         }
     }
     path.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CandidatesConfig;
+    use clap::Args;
+
+    #[test]
+    fn the_help_states_the_defaults_of_the_configuration() {
+        let mut command = ProcessArgs::augment_args(clap::Command::new("process"));
+        let help = command.render_long_help().to_string();
+        let default = CandidatesConfig::default();
+        for value in [default.min_confidence, default.min_long_axis_mm] {
+            let stated = format!("{value:?} where nothing else is configured");
+            assert!(help.contains(&stated), "{stated}: {help}");
+        }
+    }
 }

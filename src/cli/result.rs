@@ -91,6 +91,11 @@ impl StudyResult {
             || self.series.iter().any(|s| s.status == Status::Failed)
     }
 
+    /// Whether any model ran to its end: only then does "no lesion" mean that none was found.
+    fn ran(&self) -> bool {
+        self.series.iter().any(|s| s.status == Status::Done)
+    }
+
     /// One line a failure.
     pub(super) fn failures(&self) -> impl Iterator<Item = String> {
         let line = |what: &str, reason: &Reason, uid: &str| {
@@ -126,6 +131,7 @@ impl fmt::Display for StudyResult {
                     self.lesions
                 ),
                 None if self.failed() => write!(f, "{place}: failed, see findings.json"),
+                None if !self.ran() => write!(f, "{place}: no series was run, see findings.json"),
                 None => write!(f, "{place}: no lesion"),
             },
             StudyOutcome::Unchanged => write!(
@@ -153,7 +159,7 @@ impl SeriesResult {
     fn of_left_out(left_out: &LeftOutSeries) -> Self {
         Self {
             series_instance_uid: left_out.series_instance_uid.clone(),
-            status: Status::Skipped,
+            status: left_out.status,
             reason: Some(left_out.reason.clone()),
         }
     }
@@ -169,5 +175,30 @@ pub(super) fn reason_of(error: &Error) -> Reason {
     Reason {
         code: error.code().into(),
         text: format!("{error}{hint}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_found_is_not_said_where_nothing_was_run() {
+        let study = |status| StudyResult {
+            study_instance_uid: "1.2".into(),
+            outcome: StudyOutcome::Written,
+            dir: None,
+            reason: None,
+            series: vec![SeriesResult {
+                series_instance_uid: "1.2.3".into(),
+                status,
+                reason: None,
+            }],
+            lesions: 0,
+            highest_confidence: None,
+        };
+        assert_eq!(study(Status::Done).to_string(), "1.2: no lesion");
+        assert!(!study(Status::Skipped).to_string().contains("no lesion"));
+        assert!(!study(Status::Failed).to_string().contains("no lesion"));
     }
 }

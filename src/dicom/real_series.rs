@@ -182,6 +182,24 @@ fn one_slice_is_the_same_in_every_lossless_syntax() {
 }
 
 #[test]
+fn lossy_syntaxes_lose_no_more_than_their_encoder_did() {
+    // The files were made from the same slice; the 8 bits of JPEG Baseline are steps of 32 HU.
+    const MOST_HU: [(&str, f32); 3] = [
+        ("JPEGLSLossyTransferSyntax_1.2.840.10008.1.2.4.81", 1.0),
+        ("JPEG2000TransferSyntax_1.2.840.10008.1.2.4.91", 5.0),
+        ("JPEGProcess1TransferSyntax_1.2.840.10008.1.2.4.50", 64.5),
+    ];
+    let Some(path) = data("codecs") else { return };
+    let hu = |name: &str| slice_hu(&path.join(format!("CTImage.dcm_{name}.dcm"))).unwrap();
+    let whole = hu("LittleEndianExplicitTransferSyntax_1.2.840.10008.1.2.1");
+    for (name, most_hu) in MOST_HU {
+        let lost = hu(name).into_iter().zip(&whole).map(|(a, b)| (a - b).abs());
+        let worst_hu = lost.fold(0.0, f32::max);
+        assert!(worst_hu <= most_hu, "{name} {worst_hu}");
+    }
+}
+
+#[test]
 fn syntaxes_that_nothing_decodes_are_refused_by_code() {
     let Some(path) = data("codecs") else { return };
     let code = |name: &str| decode(&path.join(name)).unwrap_err().code();
@@ -235,10 +253,30 @@ fn damaged_files_of_every_codec_never_panic() {
     }
 }
 
+/// HU of one file.
+fn slice_hu(path: &Path) -> Result<Vec<f32>, Error> {
+    let Instance {
+        rescale, signed, ..
+    } = header_of(path)?;
+    let hu = |raw: u16| {
+        let stored = if signed {
+            f32::from(raw.cast_signed())
+        } else {
+            f32::from(raw)
+        };
+        stored * rescale.slope + rescale.intercept
+    };
+    Ok(decode(path)?.into_iter().map(hu).collect())
+}
+
+fn header_of(path: &Path) -> Result<Instance, Error> {
+    let file = DicomFile::open(path)?;
+    Instance::from_object(path, file.syntax.uid(), &file.object()?)
+}
+
 /// The samples of one file, which need not belong to a volume.
 fn decode(path: &Path) -> Result<Vec<u16>, Error> {
-    let file = DicomFile::open(path)?;
-    let instance = Instance::from_object(path, file.syntax.uid(), &file.object()?)?;
+    let instance = header_of(path)?;
     let [rows, columns] = instance.rows_columns;
     let mut samples = vec![0; (rows * columns).min(MAX_SLICE_PIXELS)];
     if samples.len() == rows * columns {

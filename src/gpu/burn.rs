@@ -5,7 +5,9 @@
 use super::{Binding, Error, Gpu};
 use burn::backend::wgpu::{CubeTensor, Wgpu, WgpuSetup};
 use burn::cubecl::wgpu::{AutoCompiler, WgpuResource, WgpuServer};
-use burn::tensor::{DType, Device, ExecutionError, Tensor};
+use burn::tensor::{DType, ExecutionError};
+
+pub(super) use burn::tensor::{Device, Tensor};
 
 /// Runs a future to its end on this thread; wgpu's are ready at once outside the browser.
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -43,7 +43,7 @@ struct Shared {
     info: AdapterInfo,
     device: wgpu::Device,
     queue: wgpu::Queue,
-    burn: ::burn::tensor::Device,
+    burn: burn::Device,
     pipelines: Mutex<HashMap<&'static str, Arc<kernel::Pipeline>>>,
     profile: Mutex<Option<Vec<KernelTime>>>,
     faults: Arc<Faults>,
@@ -65,7 +65,7 @@ impl Gpu {
     }
 
     /// burn's device on the same wgpu device and queue.
-    pub fn burn_device(&self) -> &::burn::tensor::Device {
+    pub fn burn_device(&self) -> &burn::Device {
         &self.shared.burn
     }
 
@@ -197,9 +197,9 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::burn::Tensor;
     use super::*;
     use crate::config::{DeviceConfig, DeviceKind};
-    use ::burn::tensor::Tensor;
 
     /// A GPU of its own for each test, since these break it.
     fn gpu() -> Option<Gpu> {

@@ -9,19 +9,7 @@ mod components;
 use crate::volume::{Geometry, ProbabilityMap, SlicePositions};
 use components::Component;
 
-/// What a lesion is; `kind` in `findings.json`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// A lung nodule.
-    LungNodule,
-    /// A lymph node.
-    LymphNode,
-    /// A lesion with high tracer uptake.
-    PetLesion,
-    /// Normal uptake, shown so that nothing is dropped in silence.
-    PhysiologicUptake,
-}
+pub use crate::code::Kind;
 
 /// What makes a lesion of a component.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -4,9 +4,8 @@
 
 use super::Error;
 use super::unet::UNetConfig;
-use crate::code::Code;
+use crate::code::{Code, Kind};
 use crate::dicom::KernelPreference;
-use crate::lesion::Kind;
 use crate::preprocess::{Interpolation, Normalization};
 use serde::{Deserialize, Serialize};
 

@@ -122,7 +122,7 @@ pub fn reference(mask: &[u8], size: [usize; 3], connectivity: Connectivity) -> V
     rows.paint(&mut parent, mask.len())
 }
 
-/// Renames the components of [`reference`] to 1, 2, 3 … in the order of their first voxels; returns how many there are.
+/// Renames the components of [`reference()`] to 1, 2, 3 … in the order of their first voxels; returns how many there are.
 pub fn number(labels: &mut [u32]) -> u32 {
     let mut count = 0;
     for i in 0..labels.len() {

@@ -34,7 +34,7 @@ impl Lungs {
     }
 }
 
-/// Finds body and lungs on the device chosen: [`reference`] or [`on_gpu`], which give the same masks.
+/// Finds body and lungs on the device chosen: [`reference()`] or [`on_gpu`], which give the same masks.
 ///
 /// # Errors
 /// [`Error::Gpu`].

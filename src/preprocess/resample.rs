@@ -219,7 +219,7 @@ pub fn reference(mapping: &Mapping, source_hu: &[f32]) -> Vec<f32> {
 
 /// The path for the CPU: rescales each sample as it is read, so that the source is never copied to `f32`.
 ///
-/// Equal to [`reference`] of [`super::rescale::reference`], to the bit.
+/// Equal to [`reference()`] of [`super::rescale::reference`], to the bit.
 pub fn from_stored(mapping: &Mapping, stored: &StoredVolume) -> Vec<f32> {
     match mapping.aligned() {
         Some(axes) => aligned::resample(mapping, &axes, stored),

@@ -96,7 +96,7 @@ fn series<'a>(report: &'a StudyReport) -> Vec<SeriesEntry<'a>> {
         series_instance_uid: &series.series_instance_uid,
         modality: &series.modality,
         model: None,
-        status: Status::Skipped,
+        status: series.status,
         reason: Some(&series.reason),
     });
     runs.chain(left_out).collect()

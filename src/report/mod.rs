@@ -92,12 +92,14 @@ pub struct LeftOutSeries {
     pub series_instance_uid: String,
     /// Modality (0008,0060), empty where unknown.
     pub modality: String,
+    /// Skipped where it is sound but nothing for a model, failed where it is broken.
+    pub status: Status,
     /// Why.
     pub reason: Reason,
 }
 
 /// How a run on a series ended; `status` in `findings.json`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// The model ran to its end, whether or not it found anything.

@@ -211,7 +211,9 @@ fn qualitative_evaluations(report: &StudyReport, findings: &Findings) -> Node {
 
 /// CID 6047. A skipped run neither succeeded nor failed.
 fn outcome(report: &StudyReport, findings: &Findings) -> codes::Term {
-    let any = |status| report.runs.iter().any(|run| run.status == status);
+    let runs = report.runs.iter().map(|run| run.status);
+    let statuses = runs.chain(report.left_out.iter().map(|series| series.status));
+    let any = |status| statuses.clone().any(|found| found == status);
     match (
         any(Status::Done),
         any(Status::Failed),
@@ -226,12 +228,7 @@ fn outcome(report: &StudyReport, findings: &Findings) -> codes::Term {
 }
 
 fn series_outcome(run: &SeriesRun) -> Node {
-    let status = match run.status {
-        Status::Done => codes::SUCCEEDED,
-        Status::Skipped => codes::NOT_ATTEMPTED,
-        Status::Failed => codes::FAILED,
-    };
-    coded(codes::SUMMARY_OF_DETECTIONS, status)
+    coded(codes::SUMMARY_OF_DETECTIONS, ended(run.status))
         .has_properties(uid_reference(
             codes::SERIES_INSTANCE_UID,
             run.series_instance_uid(),
@@ -249,9 +246,17 @@ fn series_outcome(run: &SeriesRun) -> Node {
         })
 }
 
+fn ended(status: Status) -> codes::Term {
+    match status {
+        Status::Done => codes::SUCCEEDED,
+        Status::Skipped => codes::NOT_ATTEMPTED,
+        Status::Failed => codes::FAILED,
+    }
+}
+
 fn left_out(series: &LeftOutSeries) -> Node {
     let reason = format!("{}: {}", series.reason.code, series.reason.text);
-    coded(codes::SUMMARY_OF_DETECTIONS, codes::NOT_ATTEMPTED)
+    coded(codes::SUMMARY_OF_DETECTIONS, ended(series.status))
         .has_properties(uid_reference(
             codes::SERIES_INSTANCE_UID,
             &series.series_instance_uid,

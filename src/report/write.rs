@@ -2,7 +2,7 @@
 //!
 //! Whatever goes wrong, the output folder holds the whole old result or the whole new one under the study's name.
 
-use super::{Error, StudyReport, encode};
+use super::{Error, Status, StudyReport, encode};
 use serde::Deserialize;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -18,6 +18,8 @@ pub enum Existing {
     None,
     /// The results of the run with this `provenance.run_id`.
     Run(String),
+    /// Results of which some series failed: another try replaces them.
+    Incomplete,
     /// Something that this program did not write.
     Foreign,
 }
@@ -35,8 +37,8 @@ pub struct Written {
 
 /// Writes the files of a study to `out_dir/<StudyInstanceUID>`, whole or not at all.
 ///
-/// The same run (`provenance.run_id`) is left alone. Another run is replaced only with `overwrite`; what this program
-/// did not write is never replaced.
+/// The same run (`provenance.run_id`) is left alone, unless a series of it failed: then this is another try. Another run is
+/// replaced only with `overwrite`; what this program did not write is never replaced.
 ///
 /// # Errors
 /// [`Error::Exists`], [`Error::NotOurs`]; [`Error::DiskFull`], [`Error::NotWritable`] and [`Error::Io`] from the file
@@ -49,7 +51,7 @@ pub fn write_study(
     let dir = out_dir.join(&report.study_instance_uid);
     let existing = existing_run(out_dir, &report.study_instance_uid)?;
     match &existing {
-        Existing::None => {}
+        Existing::None | Existing::Incomplete => {}
         Existing::Run(run_id) if *run_id == report.provenance.run_id => return unchanged(dir),
         Existing::Run(_) if overwrite => {}
         Existing::Run(_) => return Err(Error::Exists { dir }),
@@ -64,7 +66,7 @@ pub fn write_study(
     sync_dir(&staging.path)?;
     match existing {
         Existing::None => fs::rename(&staging.path, &dir).map_err(at(&dir))?,
-        Existing::Run(_) | Existing::Foreign => staging.swap_with(&dir)?,
+        Existing::Run(_) | Existing::Incomplete | Existing::Foreign => staging.swap_with(&dir)?,
     }
     sync_dir(out_dir)?;
     Ok(Written {
@@ -82,7 +84,12 @@ pub fn existing_run(out_dir: &Path, study_instance_uid: &str) -> Result<Existing
     #[derive(Deserialize)]
     struct Findings {
         study_instance_uid: String,
+        series: Vec<Series>,
         provenance: Run,
+    }
+    #[derive(Deserialize)]
+    struct Series {
+        status: Status,
     }
     #[derive(Deserialize)]
     struct Run {
@@ -107,7 +114,12 @@ pub fn existing_run(out_dir: &Path, study_instance_uid: &str) -> Result<Existing
     };
     match serde_json::from_reader::<_, Findings>(io::BufReader::new(file)) {
         Ok(found) if found.study_instance_uid == study_instance_uid => {
-            Ok(Existing::Run(found.provenance.run_id))
+            let failed = found.series.iter().any(|s| s.status == Status::Failed);
+            Ok(if failed {
+                Existing::Incomplete
+            } else {
+                Existing::Run(found.provenance.run_id)
+            })
         }
         _ => Ok(Existing::Foreign),
     }
@@ -229,6 +241,23 @@ mod tests {
             (other.code(), other.class()),
             ("output-io", Class::Environment)
         );
+    }
+
+    #[test]
+    fn results_with_a_failed_series_wait_for_another_try() {
+        let out = tempfile::tempdir().expect("temporary folder");
+        let dir = out.path().join("1.2");
+        fs::create_dir(&dir).expect("folder");
+        let found_with = |status: &str| {
+            let series = format!(r#"[{{"status": "done"}}, {{"status": "{status}"}}]"#);
+            let text = format!(
+                r#"{{"study_instance_uid": "1.2", "series": {series}, "provenance": {{"run_id": "a"}}}}"#
+            );
+            fs::write(dir.join(FINDINGS_JSON), text).expect("file");
+            existing_run(out.path(), "1.2").expect("readable")
+        };
+        assert_eq!(found_with("failed"), Existing::Incomplete);
+        assert_eq!(found_with("skipped"), Existing::Run("a".into()));
     }
 
     #[test]
