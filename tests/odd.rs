@@ -157,7 +157,7 @@ const DONE: [(&str, &str); 9] = [
     ),
     (
         "`instances-left-out`",
-        "Of identical objects one is kept; attributes and decoded samples are compared, files and transfer syntaxes may differ. Damaged or foreign objects of a series are counted here too.",
+        "Of identical objects one is kept; attributes and decoded samples are compared, transfer syntaxes may differ (of multi-frame objects the whole files are compared). Damaged or foreign objects of a series are counted here too.",
     ),
     (
         "`overlapping-slices`",

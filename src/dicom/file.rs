@@ -17,7 +17,7 @@ use dicom_parser::{DynStatefulDecoder, StatefulDecode};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
@@ -194,6 +194,30 @@ pub(crate) fn guarded<T>(uid: &str, run: impl FnOnce() -> Result<T, Error>) -> R
             uid: uid.to_owned(),
         })
     })
+}
+
+/// Whether two files hold the same bytes.
+pub(crate) fn same_bytes(a: &Path, b: &Path) -> Result<bool, Error> {
+    let open = |path: &Path| File::open(path).map(BufReader::new);
+    let (mut a, mut b) = (
+        open(a).map_err(|e| io_error(&e))?,
+        open(b).map_err(|e| io_error(&e))?,
+    );
+    loop {
+        let (left, right) = (
+            a.fill_buf().map_err(|e| io_error(&e))?,
+            b.fill_buf().map_err(|e| io_error(&e))?,
+        );
+        let count = left.len().min(right.len());
+        if left[..count] != right[..count] || (count == 0 && left.len() != right.len()) {
+            return Ok(false);
+        }
+        if count == 0 {
+            return Ok(true);
+        }
+        a.consume(count);
+        b.consume(count);
+    }
 }
 
 /// Passes over the attributes before the pixel data; also says how many bytes they take.

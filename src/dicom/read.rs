@@ -4,16 +4,17 @@
 //! Refused, file by file: what cannot be read or is no DICOM object; the rest of the batch goes on.
 
 use super::duplicates::without_duplicates;
-use super::file::{DicomFile, PixelElement, guarded};
+use super::file::{DicomFile, PixelElement, guarded, same_bytes};
 use super::frames::check_native_length;
 use super::instance::Identity;
-use super::stack::same_pixels;
+use super::stack::same_samples;
 use super::{Attribute, Error, Instance, Series, functional, split};
 use crate::error::Class;
 use crate::warning::Warning;
 use dicom_dictionary_std::uids;
 use dicom_object::InMemDicomObject;
 use rayon::prelude::*;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -321,7 +322,7 @@ impl Group {
         let damaged = |e: &&Error| e.class() == Class::Input;
         let mut refused = self.refused.iter().map(|(_, _, error)| error);
         check_concatenations(&self.concatenated)?;
-        let (slices, duplicates) = without_duplicates(self.slices, same_pixels)?;
+        let (slices, duplicates) = without_duplicates(self.slices, same_pixels())?;
         let mut series = split::stacks(slices)
             .map_err(|error| refused.find(damaged).cloned().unwrap_or(error))?;
         let mut reasons = BTreeMap::<&str, (usize, String)>::new();
@@ -339,6 +340,23 @@ impl Group {
             stack.warnings.extend_from_slice(&warnings);
         }
         Ok(series)
+    }
+}
+
+/// Compares images of equal attributes: by their samples, those of a multi-frame object by its whole file, once.
+fn same_pixels() -> impl Fn(&Instance, &Instance) -> Result<bool, Error> {
+    let files = RefCell::new(BTreeMap::new());
+    move |a, b| {
+        if a.frame_number.is_none() {
+            return same_samples(a, b);
+        }
+        let pair = (a.path.clone(), b.path.clone());
+        if let Some(same) = files.borrow().get(&pair) {
+            return Ok(*same);
+        }
+        let same = same_bytes(&a.path, &b.path)?;
+        files.borrow_mut().insert(pair, same);
+        Ok(same)
     }
 }
 

@@ -31,10 +31,10 @@ pub(super) fn stacks(slices: Vec<Instance>) -> Result<Vec<Series>, Error> {
         }
     }
     let [first, second, ..] = &parts[..] else {
-        return one_grid(parts.pop().unwrap_or_default());
+        return one_grid(&parts.pop().unwrap_or_default());
     };
     let Some(attribute) = first_difference(&first[0], &second[0]) else {
-        return one_grid(parts.concat());
+        return one_grid(&parts.concat());
     };
     let uid = first[0].series_instance_uid.clone();
     let mixed = || Error::Mixed {
@@ -48,7 +48,7 @@ pub(super) fn stacks(slices: Vec<Instance>) -> Result<Vec<Series>, Error> {
     }
     let mut found = Vec::new();
     for (part, value) in parts.into_iter().zip(values) {
-        let mut stacks = one_grid(part).map_err(|_| mixed())?;
+        let mut stacks = one_grid(&part).map_err(|_| mixed())?;
         for stack in &mut stacks {
             stack.warnings.push(warning(count, attribute, &value));
         }
@@ -66,8 +66,8 @@ pub(super) fn stacks(slices: Vec<Instance>) -> Result<Vec<Series>, Error> {
 }
 
 /// The stacks of slices that share a grid but for their position.
-fn one_grid(slices: Vec<Instance>) -> Result<Vec<Series>, Error> {
-    let whole = Series::from_instances(slices.clone());
+fn one_grid(slices: &[Instance]) -> Result<Vec<Series>, Error> {
+    let whole = Series::from_instances(slices.to_vec());
     let even = |series: &Series| series.slices.is_even();
     if whole.as_ref().is_ok_and(even) {
         return whole.map(|series| vec![series]);
@@ -75,7 +75,7 @@ fn one_grid(slices: Vec<Instance>) -> Result<Vec<Series>, Error> {
     // A stack with gaps is still one stack, unless its parts are better ones.
     let wanted = |series: &Series| whole.is_err() || even(series);
     let split = (0..STACK_ATTRIBUTES.len())
-        .filter_map(|key| split_by(key, &slices))
+        .filter_map(|key| split_by(key, slices))
         .find(|parts| parts.iter().all(wanted));
     match split {
         Some(parts) => Ok(parts),

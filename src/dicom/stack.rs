@@ -85,12 +85,12 @@ fn read(mut targets: Vec<Target>) -> Result<(), Error> {
     }
 }
 
-/// Whether two images of equal attributes hold equal samples.
-pub(super) fn same_pixels(a: &Instance, b: &Instance) -> Result<bool, Error> {
+/// Whether two images of one frame and of equal attributes hold equal samples.
+pub(super) fn same_samples(a: &Instance, b: &Instance) -> Result<bool, Error> {
     let samples = |instance: &Instance| {
         let [rows, columns] = instance.rows_columns;
         let mut samples = vec![0; rows * columns];
-        read(vec![(instance, &mut samples[..])]).map(|()| samples)
+        read_slice(instance, &mut samples).map(|()| samples)
     };
     Ok(samples(a)? == samples(b)?)
 }
