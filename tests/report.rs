@@ -350,7 +350,7 @@ fn frame_numbers(object: &InMemDicomObject) -> Vec<String> {
 #[test]
 fn slices_of_a_multi_frame_object_are_referenced_by_object_and_frame() {
     let mut series = series(1, Plane::Axial, SIZE);
-    let count = series.instances.len() as u32;
+    let count = u32::try_from(SIZE[0]).expect("few slices");
     for (frame, instance) in (1..).zip(&mut series.instances) {
         instance.sop_class_uid = uids::ENHANCED_CT_IMAGE_STORAGE.into();
         instance.sop_instance_uid = format!("{STUDY_UID}.1.1");
