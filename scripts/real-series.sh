@@ -35,7 +35,7 @@ run() {
     echo '## verify_outputs.py, one line a study'
     echo '```'
     for case in "$shared"/data/ct/LIDC-IDRI-*/; do
-        study="$("$python" -c 'import pydicom,sys; print(pydicom.dcmread(sys.argv[1], stop_before_pixels=True).StudyInstanceUID)' "$case/000001.dcm")"
+        study="$("$python" -c 'import pydicom,sys; print(pydicom.dcmread(sys.argv[1], stop_before_pixels=True).StudyInstanceUID)' "$(find "$case" -name '*.dcm' | sort | head -n 1)")"
         echo "$(basename "$case"): $("$python" "$shared/tools/verify_outputs.py" "$out/first/$study" "$case" --quiet | tail -n 1)"
     done
     echo '```'

@@ -1,7 +1,12 @@
 //! The configuration file: every key with its default and unit, checked once.
 
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// Largest configuration file: the parser takes a hundred times the text's size.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// Everything that a run can be told, from a TOML file, then from the command line.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -72,6 +77,8 @@ pub struct InputConfig {
     pub max_voxels: u64,
     /// Run every fitting series of a study, not only the best.
     pub all_series: bool,
+    /// Search the whole volume where a model for lungs recognises none.
+    pub search_without_lungs: bool,
 }
 
 impl Default for DeviceConfig {
@@ -108,6 +115,7 @@ impl Default for InputConfig {
         Self {
             max_voxels: 2048 * 512 * 512,
             all_series: false,
+            search_without_lungs: false,
         }
     }
 }
@@ -122,6 +130,12 @@ pub enum Error {
         path: PathBuf,
         /// The cause.
         source: std::io::Error,
+    },
+    /// More bytes than any configuration has.
+    #[error("{path} is larger than {MAX_BYTES} bytes; is it a configuration?")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
     },
     /// Not TOML, an unknown key or a wrong type.
     #[error("{path}: {message}")]
@@ -147,12 +161,18 @@ impl Config {
     /// Reads and checks a file.
     ///
     /// # Errors
-    /// [`Error::Read`], [`Error::Parse`], or [`Error::OutOfRange`] naming the key.
+    /// [`Error::Read`], [`Error::TooLarge`], [`Error::Parse`], or [`Error::OutOfRange`] naming the key.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-            path: path.into(),
-            source,
-        })?;
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text))
+            .map_err(|source| Error::Read {
+                path: path.into(),
+                source,
+            })?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(Error::TooLarge { path: path.into() });
+        }
         let config: Self = toml::from_str(&text).map_err(|e| Error::Parse {
             path: path.into(),
             message: e.to_string(),
@@ -237,6 +257,16 @@ mod tests {
         };
         let written = toml::to_string(&Config::default()).expect("serialises");
         assert_eq!(keys(example), keys(&written));
+    }
+
+    #[test]
+    fn a_file_beyond_any_configuration_is_refused_before_it_is_parsed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "#".repeat(70_000)).unwrap();
+        assert!(matches!(
+            Config::load(file.path()),
+            Err(Error::TooLarge { .. })
+        ));
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub type StageTimings = BTreeMap<String, f64>;
 #[derive(Debug)]
 pub struct Pipeline {
     candidates: CandidatesConfig,
+    search_without_lungs: bool,
     compute: Compute,
     segmenters: Vec<Segmenter>,
     /// Of the device; they belong to every report.
@@ -71,6 +72,7 @@ impl Pipeline {
         let candidates = config.candidates;
         Ok(Self {
             candidates,
+            search_without_lungs: config.input.search_without_lungs,
             compute,
             segmenters,
             warnings,
@@ -93,7 +95,8 @@ impl Pipeline {
     /// `progress` is told patches done and patches in all; `cancel` ends the run soon.
     ///
     /// # Errors
-    /// Those of preprocessing and of the model; nothing is lost but this run.
+    /// Those of preprocessing and of the model, and a volume without lungs for a model that requires them; nothing is
+    /// lost but this run.
     pub fn run(
         &self,
         model: usize,
@@ -116,6 +119,9 @@ impl Pipeline {
         };
 
         let prepared = self.prepare(model, stored)?;
+        if manifest.intended_use.requires_lungs && !self.search_without_lungs {
+            prepared.require_lungs()?;
+        }
         lap("preprocess");
         let segmentation = segmenter.segment(&model::Input::from(&prepared), progress, cancel)?;
         lap("network");
@@ -199,7 +205,11 @@ impl Pipeline {
             Compute::Gpu(gpu) => gpu.info().driver.clone(),
             Compute::Cpu => cpu::code_path(),
         };
-        let parameters = json!({ "candidates": self.candidates, "all_series": all_series });
+        let parameters = json!({
+            "candidates": self.candidates,
+            "all_series": all_series,
+            "search_without_lungs": self.search_without_lungs,
+        });
         Planner {
             models,
             all_series,

@@ -244,7 +244,11 @@ impl<'a> Work<'a> {
                     run.warnings.extend(warnings);
                 }
                 Err(error) => {
-                    run.status = Status::Failed;
+                    run.status = match error.class() {
+                        // Valid, but not what the model is for.
+                        Class::Unsupported => Status::Skipped,
+                        _ => Status::Failed,
+                    };
                     run.reason = Some(reason_of(&error));
                 }
             }

@@ -58,6 +58,9 @@ pub(super) struct ProcessArgs {
     /// Run every series of a study that fits a model, not only the best.
     #[arg(long)]
     all_series: bool,
+    /// Search the whole volume where a model for lungs recognises none, instead of skipping the series.
+    #[arg(long)]
+    search_without_lungs: bool,
     /// Replace the results of another run: other model, parameters, version or device. Other folders are never replaced.
     #[arg(long)]
     overwrite: bool,
@@ -88,6 +91,7 @@ impl ProcessArgs {
             config.candidates.min_long_axis_mm = min;
         }
         config.input.all_series |= self.all_series;
+        config.input.search_without_lungs |= self.search_without_lungs;
         config.validate()?;
         Ok(config)
     }

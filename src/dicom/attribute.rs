@@ -5,10 +5,11 @@
 
 use super::Error;
 use crate::uid;
-use dicom_core::Tag;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
+use dicom_core::{PrimitiveValue, Tag};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 use dicom_object::InMemDicomObject;
+use std::borrow::Cow;
 use std::fmt;
 
 /// A tag that shows itself as keyword and number, such as `PixelSpacing (0028,0030)`.
@@ -21,6 +22,7 @@ pub struct Attribute(
 impl Attribute {
     pub(crate) const TRANSFER_SYNTAX_UID: Self = Self(tags::TRANSFER_SYNTAX_UID);
     pub(crate) const SOP_CLASS_UID: Self = Self(tags::SOP_CLASS_UID);
+    pub(crate) const MODALITY: Self = Self(tags::MODALITY);
     pub(crate) const STUDY_INSTANCE_UID: Self = Self(tags::STUDY_INSTANCE_UID);
     pub(crate) const SOP_INSTANCE_UID: Self = Self(tags::SOP_INSTANCE_UID);
     pub(crate) const RESCALE_TYPE: Self = Self(tags::RESCALE_TYPE);
@@ -36,6 +38,9 @@ impl fmt::Display for Attribute {
         }
     }
 }
+
+/// More values than any attribute has that is read here.
+const MAX_VALUES: usize = 64;
 
 /// Longest value that an error repeats, characters.
 const MAX_SHOWN: usize = 64;
@@ -58,15 +63,17 @@ impl<'a> Attributes<'a> {
         self.uid.to_owned()
     }
 
-    /// Every value as trimmed text; none for an absent or empty attribute, or a sequence.
+    /// The first values as trimmed text; none for an absent or empty attribute, or a sequence.
     pub(crate) fn texts(&self, tag: Tag) -> Vec<String> {
         let Some(value) = self.object.get(tag).and_then(|e| e.value().primitive()) else {
             return Vec::new();
         };
-        let values: Vec<String> = value
+        let values: Vec<String> = first_values(value)
             .to_multi_str()
             .iter()
-            .flat_map(|v| v.split('\\').map(trim).collect::<Vec<_>>())
+            .flat_map(|v| v.split('\\'))
+            .take(MAX_VALUES)
+            .map(trim)
             .collect();
         if values.iter().all(String::is_empty) {
             return Vec::new();
@@ -190,6 +197,16 @@ impl<'a> Attributes<'a> {
     }
 }
 
+/// Numbers beyond [`MAX_VALUES`] cut off, so that they are not all turned into text; texts as they are.
+fn first_values(value: &PrimitiveValue) -> Cow<'_, PrimitiveValue> {
+    if matches!(value, PrimitiveValue::Strs(_)) || value.multiplicity() as usize <= MAX_VALUES {
+        return Cow::Borrowed(value);
+    }
+    let mut first = value.clone();
+    first.truncate(MAX_VALUES);
+    Cow::Owned(first)
+}
+
 /// Without the padding of PS3.5 6.2: spaces and, for UIDs, nulls.
 fn trim(text: &str) -> String {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\0')
@@ -208,7 +225,7 @@ fn parse_number(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dicom_core::{DataElement, PrimitiveValue, VR};
+    use dicom_core::{DataElement, VR};
 
     fn with(tag: Tag, vr: VR, value: impl Into<PrimitiveValue>) -> InMemDicomObject {
         InMemDicomObject::from_element_iter([DataElement::new(tag, vr, value.into())])

@@ -89,6 +89,14 @@ pub enum Error {
         /// SOP Instance UID.
         uid: String,
     },
+    /// The SOP class says CT, the modality does not.
+    #[error("{attribute} is {found:?} which its SOP class has not; ask its maker for the right class (object {uid})", attribute = Attribute::MODALITY)]
+    ForeignModality {
+        /// Modality, as found.
+        found: String,
+        /// SOP Instance UID.
+        uid: String,
+    },
     /// More frames than one object may have.
     #[error("{found} frames, the limit is {limit}; split the object (object {uid})")]
     TooManyFrames {
@@ -282,6 +290,7 @@ impl Error {
             | Self::TransferSyntax { .. }
             | Self::Unsupported { .. }
             | Self::SopClass { .. }
+            | Self::ForeignModality { .. }
             | Self::Localizer { .. }
             | Self::SecondaryCapture { .. }
             | Self::Derived { .. }
@@ -326,6 +335,7 @@ impl Error {
             Self::BadValue { .. } => "bad-value",
             Self::Unsupported { .. } => "unsupported-value",
             Self::SopClass { .. } => "sop-class",
+            Self::ForeignModality { .. } => "foreign-modality",
             Self::TooManyFrames { .. } => "too-many-frames",
             Self::FrameFragments { .. } => "frame-fragments",
             Self::ConcatenationIncomplete { .. } => "concatenation-incomplete",

@@ -5,8 +5,8 @@
 
 use super::attribute::Attributes;
 use super::{Attribute, Error};
-use dicom_core::Tag;
 use dicom_core::header::{HasLength, Header};
+use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_encoding::transfer_syntax::{Codec, TransferSyntax};
 use dicom_encoding::{Endianness, TransferSyntaxIndex};
@@ -22,8 +22,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
 
-/// Most bytes before the pixel data; CT headers have some kilobytes, private elements some megabytes.
-const MAX_HEADER_BYTES: u64 = 16 << 20;
+/// Most bytes that the attributes before the pixel data may take in memory; CT headers take some kilobytes, private
+/// elements some megabytes.
+const MAX_HEADER_BYTES: u64 = 48 << 20;
 
 /// Most bytes up to the end of the File Meta Information (PS3.10 7.1).
 const MAX_META_BYTES: usize = 64 << 10;
@@ -32,7 +33,10 @@ const MAX_META_BYTES: usize = 64 << 10;
 const MAX_DEPTH: usize = 32;
 
 /// What a data element costs beside its value.
-const ELEMENT_BYTES: u64 = 8;
+const ELEMENT_BYTES: u64 = 64;
+
+/// What each of several texts in one value costs beside its letters.
+const TEXT_BYTES: u64 = 24;
 
 type Tokens = LazyDataSetReader<DynStatefulDecoder<Box<dyn Read>>>;
 
@@ -294,6 +298,10 @@ impl Walk {
             }
             LazyDataToken::LazyValue { header, .. } => {
                 let len = header.length().get().ok_or(malformed(self.last))?;
+                // Of a value that is no whole number of units, the object's parser would leave the rest as an element.
+                if !u64::from(len).is_multiple_of(unit_bytes(header.vr())) {
+                    return Err(malformed(self.last));
+                }
                 self.pass_value(token, len.into())
             }
             LazyDataToken::LazyItemValue { len, .. } => {
@@ -330,23 +338,52 @@ impl Walk {
         bytes: u64,
     ) -> Result<(), Error> {
         self.charge(bytes)?;
-        let mut counter = Counter(0);
+        let several =
+            matches!(&token, LazyDataToken::LazyValue { header, .. } if is_split(header.vr()));
+        let mut counter = Counter::default();
         token
             .read_value_into(&mut counter)
             .map_err(|e| broken(&e, self.last))?;
-        if counter.0 == bytes {
+        if several {
+            self.charge(counter.backslashes * TEXT_BYTES)?;
+        }
+        if counter.bytes == bytes {
             return Ok(());
         }
         Err(truncated(self.last))
     }
 }
 
+/// Bytes of one number of a binary VR, 1 for text (PS3.5 6.2).
+fn unit_bytes(vr: VR) -> u64 {
+    match vr {
+        VR::US | VR::SS | VR::OW => 2,
+        VR::AT | VR::FL | VR::OF | VR::OL | VR::SL | VR::UL => 4,
+        VR::FD | VR::OD | VR::OV | VR::SV | VR::UV => 8,
+        _ => 1,
+    }
+}
+
+/// Whether backslashes part the texts of this VR (PS3.5 6.2).
+fn is_split(vr: VR) -> bool {
+    use VR::{AE, AS, CS, DA, DS, DT, IS, LO, PN, SH, TM, UC, UI};
+    matches!(
+        vr,
+        AE | AS | CS | DA | DS | DT | IS | LO | PN | SH | TM | UC | UI
+    )
+}
+
 /// Counts bytes and forgets them.
-struct Counter(u64);
+#[derive(Default)]
+struct Counter {
+    bytes: u64,
+    backslashes: u64,
+}
 
 impl Write for Counter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len() as u64;
+        self.bytes += bytes.len() as u64;
+        self.backslashes += bytes.iter().filter(|b| **b == b'\\').count() as u64;
         Ok(bytes.len())
     }
 

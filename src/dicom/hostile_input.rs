@@ -6,7 +6,7 @@ use super::fixture::{
 };
 use super::{Error, Inventory, header, load, read_paths};
 use dicom_core::value::PixelFragmentSequence;
-use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use glam::DVec3;
@@ -352,6 +352,22 @@ fn file_meta_information_that_claims_too_much_is_refused() {
     // (0002,0001) is OB with a 4-byte length at offset 8 of the element.
     long_value[152..156].copy_from_slice(&0x7fff_fff0_u32.to_le_bytes());
     assert_eq!(refusal_of(&long_value).code(), "header-too-large");
+}
+
+#[test]
+fn a_binary_value_with_a_rest_is_refused_before_its_rest_is_taken_for_an_element() {
+    // One byte of US, then what an element of 1 GiB would look like from that byte on.
+    let rest = [
+        0x28, 0, 0x02, 0, b'U', b'S', 1, 0, 0x09, 0, 0x01, 0x10, b'O', b'B', 0, 0, 0, 0, 0, 0x40,
+    ];
+    assert_eq!(refusal_of(&file_with_data_set(&rest)).code(), "malformed");
+}
+
+#[test]
+fn texts_without_letters_are_refused_before_each_takes_a_string() {
+    let private = Tag(0x0009, 0x1001);
+    let object = with(slice(0), private, VR::UC, "\\".repeat(3 << 20));
+    assert_eq!(refusal_of(&bytes(object)).code(), "header-too-large");
 }
 
 #[test]

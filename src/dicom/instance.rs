@@ -181,33 +181,25 @@ impl Instance {
 /// Refuses what is not an acquired CT slice; gives the Image Type.
 fn check_kind(identity: &Identity, attributes: &Attributes) -> Result<Vec<String>, Error> {
     let uid = identity.sop_instance_uid.clone();
-    let class = identity.sop_class_uid.as_str();
-    let multi_frame = functional::is_multi_frame(class);
-    match class {
-        uids::CT_IMAGE_STORAGE => {}
-        _ if multi_frame => {}
-        // The base class and its multi-frame children, `.7.1` to `.7.4`.
-        class
-            if class
-                .strip_prefix(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) =>
-        {
-            return Err(Error::SecondaryCapture { uid });
-        }
-        class => {
-            let found = class.to_owned();
-            return Err(Error::SopClass { found, uid });
-        }
+    let modality = check_class(identity)?;
+    let multi_frame = functional::is_multi_frame(&identity.sop_class_uid);
+    // Some writers keep the SOP class of the images that a segmentation or a SPECT was made from.
+    if identity.modality != modality && attributes.text(tags::MODALITY).is_some() {
+        let found = identity.modality.clone();
+        return Err(Error::ForeignModality { found, uid });
     }
     let image_type = attributes.texts(tags::IMAGE_TYPE);
-    if image_type.iter().any(|value| value == "LOCALIZER") {
+    let is = |word: &str| image_type.iter().any(|value| value == word);
+    if is("LOCALIZER") {
         return Err(Error::Localizer { uid });
     }
+    // Conversion Type (0008,0064) is of the Secondary Capture module alone (PS3.3 C.8.6.1).
+    if SCREENS.into_iter().any(is) || attributes.text(tags::CONVERSION_TYPE).is_some() {
+        return Err(Error::SecondaryCapture { uid });
+    }
     // Lossy compression alone makes DERIVED\PRIMARY; reformats and projections are DERIVED\SECONDARY (PS3.3 C.7.6.1.1.2).
-    if let [pixels, examination, ..] = &image_type[..]
-        && pixels == "DERIVED"
-        && examination == "SECONDARY"
-    {
+    let derived = matches!(&image_type[..], [pixels, examination, ..] if pixels == "DERIVED" && examination == "SECONDARY");
+    if derived || PROJECTIONS.into_iter().any(is) {
         return Err(Error::Derived { uid });
     }
     // Value 4 of a frame says what made its contrast, such as MAX_IP or RCBF (PS3.3 C.8.16.1).
@@ -223,6 +215,38 @@ fn check_kind(identity: &Identity, attributes: &Attributes) -> Result<Vec<String
             uid,
         }),
         _ => Ok(image_type),
+    }
+}
+
+/// Values of Image Type that makers give to pages for people: dose reports and screenshots.
+const SCREENS: [&str; 4] = ["SCREEN SAVE", "DOSE_INFO", "DOSE REPORT", "PROTOCOL"];
+
+/// Values of Image Type of images in which each pixel is taken from several slices.
+const PROJECTIONS: [&str; 5] = ["MIP", "MINIP", "PROJECTION IMAGE", "VRT", "VOLUME_RENDER"];
+
+/// Refuses every SOP class but those of CT images and of PET images of many frames; gives the modality that they have.
+fn check_class(identity: &Identity) -> Result<&'static str, Error> {
+    let uid = identity.sop_instance_uid.clone();
+    match identity.sop_class_uid.as_str() {
+        uids::CT_IMAGE_STORAGE => Ok("CT"),
+        uids::ENHANCED_CT_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => {
+            Ok("CT")
+        }
+        uids::ENHANCED_PET_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_PET_IMAGE_STORAGE => {
+            Ok("PT")
+        }
+        // The base class and its multi-frame children, `.7.1` to `.7.4`.
+        class
+            if class
+                .strip_prefix(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) =>
+        {
+            Err(Error::SecondaryCapture { uid })
+        }
+        class => {
+            let found = class.to_owned();
+            Err(Error::SopClass { found, uid })
+        }
     }
 }
 
@@ -266,7 +290,24 @@ mod tests {
         assert_eq!(class("1.2.840.10008.5.1.4.1.1.7.4"), "secondary-capture");
         assert_eq!(class("1.2.840.10008.5.1.4.1.1.77.1.4"), "sop-class");
         assert_eq!(class(uids::MR_IMAGE_STORAGE), "sop-class");
+        for (name, uid) in [
+            (
+                "PET or SPECT stored as PET",
+                uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE,
+            ),
+            ("SPECT", uids::NUCLEAR_MEDICINE_IMAGE_STORAGE),
+            ("segmentation", uids::SEGMENTATION_STORAGE),
+            ("dose report", uids::X_RAY_RADIATION_DOSE_SR_STORAGE),
+            ("dose map", uids::RT_DOSE_STORAGE),
+        ] {
+            assert_eq!(class(uid), "sop-class", "{name}");
+        }
         let kind = |value: &str| refusal(tags::IMAGE_TYPE, VR::CS, value);
+        assert_eq!(
+            kind("ORIGINAL\\SECONDARY\\SCREEN SAVE"),
+            "secondary-capture"
+        );
+        assert_eq!(kind("DERIVED\\PRIMARY\\AXIAL\\MIP"), "derived");
         assert_eq!(kind("ORIGINAL\\PRIMARY\\LOCALIZER"), "localizer");
         assert_eq!(kind("DERIVED\\SECONDARY\\MPR"), "derived");
         assert_eq!(
@@ -368,6 +409,19 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn what_only_borrows_the_class_of_ct_is_told_by_its_modality() {
+        for other in ["SEG", "PT", "NM", "MR", "OT"] {
+            assert_eq!(refusal(tags::MODALITY, VR::CS, other), "foreign-modality");
+        }
+        let screenshot = refusal(tags::CONVERSION_TYPE, VR::CS, "WSD");
+        assert_eq!(screenshot, "secondary-capture");
+        let frames = refusal(tags::NUMBER_OF_FRAMES, VR::IS, "2");
+        assert_eq!(frames, "unsupported-value");
+        let one_bit = refusal(tags::BITS_ALLOCATED, VR::US, 1_u16);
+        assert_eq!(one_bit, "unsupported-value");
     }
 
     #[test]

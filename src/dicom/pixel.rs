@@ -4,7 +4,7 @@
 //! Refused: pixel data shorter or longer than declared, or a compressed image of another size.
 
 use super::Error;
-use super::codestream::{ImageSize, image_size};
+use super::codestream::{ImageSize, image_size, is_rle_frame};
 use super::file::{DicomFile, PixelElement, guarded};
 use super::instance::Instance;
 use dicom_core::value::PixelFragmentSequence;
@@ -81,15 +81,21 @@ pub(crate) fn decode_fragments(
     fragments: Vec<Vec<u8>>,
     samples: &mut [u16],
 ) -> Result<(), Error> {
-    if instance.transfer_syntax_uid != uids::RLE_LOSSLESS {
-        check_codestream(instance, &fragments)?;
-    }
-    let fragments = PixelFragmentSequence::new(Vec::new(), fragments);
-    object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, fragments));
     let undecodable = || Error::Decode {
         transfer_syntax_uid: instance.transfer_syntax_uid.clone(),
         uid: instance.sop_instance_uid.clone(),
     };
+    if instance.transfer_syntax_uid == uids::RLE_LOSSLESS {
+        let segments = instance.bits_allocated as usize / 8;
+        let first = fragments.first().ok_or_else(undecodable)?;
+        if !is_rle_frame(first, segments) {
+            return Err(undecodable());
+        }
+    } else {
+        check_codestream(instance, &fragments)?;
+    }
+    let fragments = PixelFragmentSequence::new(Vec::new(), fragments);
+    object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, fragments));
     let meta = FileMetaTableBuilder::new().transfer_syntax(syntax_uid);
     let object = object.with_meta(meta).map_err(|_| undecodable())?;
     let decoded = object.decode_pixel_data().map_err(|_| undecodable())?;

@@ -10,7 +10,8 @@ use std::cmp::Ordering;
 pub struct Request {
     /// Modality (0008,0060), such as `CT`.
     pub modality: String,
-    /// Accepted values of Body Part Examined (0018,0015); a series without one always fits, and an empty list takes any.
+    /// Accepted words of Body Part Examined (0018,0015): `CHEST` also takes `NECKCHESTABDPELV`. A series without one always
+    /// fits, and an empty list takes any.
     pub body_parts: Vec<String>,
     /// The reconstruction kernel that the model was made for.
     pub kernel: KernelPreference,
@@ -137,8 +138,15 @@ fn misfit(series: &Series, request: &Request) -> Option<(&'static str, String)> 
 
 fn foreign_body_part<'a>(slice: &'a Instance, request: &Request) -> Option<&'a str> {
     let part = slice.body_part.as_deref()?;
-    let accepted = |known: &String| known.eq_ignore_ascii_case(part);
-    let fits = request.body_parts.is_empty() || request.body_parts.iter().any(accepted);
+    // Defined terms of several parts are written together (PS3.16 Annex L), and makers add signs.
+    let letters = |text: &str| -> String {
+        let letters = text.chars().filter(char::is_ascii_alphabetic);
+        letters.map(|c| c.to_ascii_uppercase()).collect()
+    };
+    let found = letters(part);
+    let whole = ["WHOLEBODY", "TRUNK", ""].contains(&found.as_str());
+    let accepted = |known: &String| found.contains(&letters(known));
+    let fits = whole || request.body_parts.is_empty() || request.body_parts.iter().any(accepted);
     (!fits).then_some(part)
 }
 
@@ -324,6 +332,29 @@ mod tests {
         let codes: Vec<_> = selection.passed_over.iter().map(|p| p.code).collect();
         assert_eq!(codes, ["body-part", "modality", "coverage"]);
         assert_eq!(selection.chosen, [0_usize; 0]);
+    }
+
+    #[test]
+    fn a_body_part_fits_if_the_models_is_among_it() {
+        let fits = |part: &str| {
+            let mut series = series("1.2.1", "", 2.0, 20);
+            series.instances[0].body_part = Some(part.into());
+            let selection = select(&study(vec![series]), &request(KernelPreference::Any), true);
+            selection.chosen == [0]
+        };
+        for chest in [
+            "CHEST",
+            "Chest",
+            "CHESTABDPELVIS",
+            "NECK_CHEST",
+            "WHOLEBODY",
+            "WHOLE BODY",
+        ] {
+            assert!(fits(chest), "{chest}");
+        }
+        for other in ["HEAD", "BRAIN", "ABDOMEN", "NECK", "EXTREMITY"] {
+            assert!(!fits(other), "{other}");
+        }
     }
 
     #[test]

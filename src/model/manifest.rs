@@ -121,7 +121,7 @@ pub struct Label {
     pub property_type: Code,
 }
 
-/// `[intended_use]`: outside of it a run warns.
+/// `[intended_use]`: another modality, body part or organ is refused, anything else outside of it warns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntendedUse {
@@ -139,6 +139,9 @@ pub struct IntendedUse {
     pub kernel: KernelPreference,
     /// Series with contrast medium were among the training series.
     pub contrast_seen: bool,
+    /// A volume without recognisable lungs is refused instead of searched as a whole.
+    #[serde(default)]
+    pub requires_lungs: bool,
 }
 
 impl Manifest {

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+/// The parser takes a hundred times the text's size.
+const MAX_MANIFEST_BYTES: u64 = 64 << 10;
 const MAX_TENSORS_BYTES: u64 = 2 << 30;
 
 /// A model that the executable brings.

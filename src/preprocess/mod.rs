@@ -70,6 +70,19 @@ pub struct Prepared {
     pub warnings: Vec<Warning>,
 }
 
+impl Prepared {
+    /// Refuses a volume in which no lungs were recognised: for models that are made for lungs and nothing else.
+    ///
+    /// # Errors
+    /// [`Error::LungsNotFound`].
+    pub fn require_lungs(&self) -> Result<(), Error> {
+        if self.lungs.found {
+            return Ok(());
+        }
+        Err(Error::LungsNotFound)
+    }
+}
+
 /// HU on the model's grid, `[z, y, x]`, where the model will read them.
 #[derive(Debug)]
 pub enum GridHu {
@@ -216,6 +229,11 @@ pub enum Error {
         /// Its size, `[z, y, x]`.
         size: [usize; 3],
     },
+    /// Nothing in the volume looks like lungs: another part of the body, or lungs without air.
+    #[error(
+        "no lungs were recognised, and the model is for lungs; if there are some, set input.search_without_lungs"
+    )]
+    LungsNotFound,
     /// A patch that lies so far outside that its indices do not fit 32 bits: a defect of the caller.
     #[error("{patch:?} lies out of range")]
     PatchOutOfRange {
@@ -231,6 +249,7 @@ impl Error {
             Self::Gpu(e) => e.class(),
             Self::BadVolume { .. } => Class::Input,
             Self::GridTooLarge { .. } => Class::Limits,
+            Self::LungsNotFound => Class::Unsupported,
             Self::PatchOutOfRange { .. } => Class::Internal,
         }
     }
@@ -241,6 +260,7 @@ impl Error {
             Self::Gpu(e) => e.code(),
             Self::BadVolume { .. } => "volume-inconsistent",
             Self::GridTooLarge { .. } => "grid-too-large",
+            Self::LungsNotFound => "lungs-not-found",
             Self::PatchOutOfRange { .. } => "patch-out-of-range",
         }
     }

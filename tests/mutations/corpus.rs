@@ -1,0 +1,157 @@
+//! The seeds: small files of the project, and real ones beside it where there are any.
+
+use super::bodies::join;
+use super::mutate::Kind;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Seeds of this size and above are taken seldom: they cost a hundred times the others.
+pub(crate) const LARGE_BYTES: usize = 1 << 16;
+
+/// Real files above are no seeds.
+const MAX_SEED_BYTES: u64 = 600 << 10;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Files of a folder, by name; none where there is no folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = walkdir::WalkDir::new(folder)
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter(|e| e.file_type().is_file())
+        .filter(|e| e.metadata().is_ok_and(|m| m.len() <= MAX_SEED_BYTES))
+        .map(walkdir::DirEntry::into_path)
+        .collect();
+    files.sort();
+    files
+}
+
+fn small() -> Vec<PathBuf> {
+    let dicom = |p: &PathBuf| p.extension().is_some_and(|e| e == "dcm");
+    files(&root().join("testdata/fuzz"))
+        .into_iter()
+        .filter(dicom)
+        .collect()
+}
+
+/// Two neighbouring files of every folder of real data; the tests go on without them.
+fn real_pairs() -> Vec<[Vec<u8>; 2]> {
+    let shared = root().join("../shared/data");
+    if !shared.is_dir() {
+        println!("NO REAL DATA at {}: small seeds alone", shared.display());
+        return Vec::new();
+    }
+    let mut pairs = Vec::new();
+    for folder in ["codecs", "ct", "odd", "pet", "sr", "suv/DRO_0_0"] {
+        let files = files(&shared.join(folder));
+        let mut last: Option<&Path> = None;
+        for pair in files.windows(2) {
+            let parent = pair[0].parent();
+            let dicom = |p: &Path| read(p).get(128..132) == Some(b"DICM");
+            // Of a series two files will do; in `codecs` every file is a case of its own.
+            if (parent != last || folder == "codecs") && dicom(&pair[0]) && dicom(&pair[1]) {
+                pairs.push([read(&pair[0]), read(&pair[1])]);
+                last = parent;
+            }
+        }
+    }
+    pairs
+}
+
+/// The seeds of a target by its name.
+pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "dicom-file" => {
+            let real = real_pairs().into_iter().map(|[first, _]| first);
+            small().iter().map(|p| read(p)).chain(real).collect()
+        }
+        "series-grouping" | "pixel-decode" => {
+            let small: Vec<Vec<u8>> = small().iter().map(|p| read(p)).collect();
+            let pairs = small.chunks_exact(2).map(join);
+            let real = real_pairs();
+            let real = real.iter().map(|pair| join(pair.as_slice()));
+            let phantom = files(&root().join("testdata/phantom-chest/series"));
+            let slices: Vec<Vec<u8>> = phantom.iter().take(4).map(|p| read(p)).collect();
+            pairs.chain([join(&slices)]).chain(real).collect()
+        }
+        "geometry" => vec![vec![0; 64], (0..=255).collect(), vec![200; 64]],
+        "config" => vec![read(&root().join("config.example.toml"))],
+        "manifest" => manifests(),
+        "model" => models(),
+        "findings" => vec![FINDINGS.into()],
+        "phantom" => vec![PHANTOM.into(), LESIONS.into()],
+        other => panic!("no seeds for {other}"),
+    }
+}
+
+/// How the seeds of a target are damaged.
+pub(crate) fn kind(target: &str) -> Kind {
+    match target {
+        "dicom-file" => Kind::Dicom,
+        "series-grouping" | "pixel-decode" => Kind::DicomParts,
+        "geometry" => Kind::Bytes,
+        "model" => Kind::Model,
+        _ => Kind::Text,
+    }
+}
+
+fn manifests() -> Vec<Vec<u8>> {
+    let models = files(&root().join("models"));
+    let manifest = |p: &&PathBuf| p.file_name().is_some_and(|n| n == "model.toml");
+    models.iter().filter(manifest).map(|p| read(p)).collect()
+}
+
+/// The small networks of `testdata/unet` with a manifest each.
+fn models() -> Vec<Vec<u8>> {
+    let shipped = root().join("models/lung-nodule-lite/model.toml");
+    let shipped = String::from_utf8(read(&shipped)).expect("the shipped manifest is text");
+    let (before, rest) = shipped.split_once("[network]").expect("a network");
+    let (_, after) = rest.split_once("[input]").expect("an input");
+    let after = after.replace("patch = [64, 64, 64]", "patch = [8, 8, 12]");
+    let unet = root().join("testdata/unet");
+    let part = |kind: &str| read(&unet.join(format!("deep.{kind}.safetensors")));
+    let manifest = format!("{before}{DEEP}\n[input]{after}");
+    vec![join(&[
+        manifest.into_bytes(),
+        part("weights"),
+        part("golden"),
+    ])]
+}
+
+const DEEP: &str = "[network]
+input_channels = 1
+classes = 1
+channels = [3, 4, 5, 6]
+kernels = [[3, 3, 3], [3, 3, 3], [3, 1, 5], [3, 3, 3]]
+strides = [[1, 1, 1], [2, 2, 2], [2, 1, 3], [1, 2, 1]]
+encoder_convs = [2, 2, 2, 2]
+decoder_convs = [2, 2, 2]
+";
+
+const FINDINGS: &str = r#"{
+  "schema_version": 1,
+  "study_instance_uid": "1.2.3",
+  "series": [{ "series_instance_uid": "1.2.3.4", "modality": "CT", "model": "m", "status": "done", "reason": null }],
+  "lesions": [{ "id": 1, "confidence": 0.5, "centroid_lps_mm": [1.0, -2.5, 3.0], "site": { "code": "39607008" } }],
+  "warnings": [],
+  "timings_ms": { "read": 1.5 },
+  "provenance": { "version": "0.1.0", "models": [], "run_id": "0123456789abcdef" }
+}"#;
+
+const PHANTOM: &str = r#"{
+  "seed": 3, "size": [6, 24, 24], "spacing_mm": [5.0, 9.0, 9.0], "centre_lps_mm": [0.0, 8.0, -28.0],
+  "chest_scale": 1.0, "dose": "low", "kernel": "lung", "detail": "plain", "lesions": 2,
+  "orientation": "LPS", "tilt_deg": 5.0, "circular_fov": true, "signed": true
+}"#;
+
+const LESIONS: &str = r#"{
+  "size": [4, 24, 24], "spacing_mm": [6.0, 9.0, 9.0], "detail": "plain",
+  "lesions": [{ "diameter_mm": 22.0, "shape": "lobulated", "density": "part-solid", "place": "juxtapleural" },
+              { "diameter_mm": 9.0, "centre_lps_mm": [70.0, 10.0, -30.0] }]
+}"#;
