@@ -12,7 +12,7 @@ use hilum::preprocess::normalize::{self, Patch};
 use hilum::preprocess::resample::{self, Mapping};
 use hilum::preprocess::slab::{self, Slab};
 use hilum::preprocess::{Interpolation, Normalization, rescale, smooth};
-use hilum::volume::{Geometry, Rescale, StoredVolume};
+use hilum::volume::{Geometry, Rescale, SlicePositions, StoredVolume};
 use std::hint::black_box;
 
 /// 133 slices of 512 × 512, 2.5 mm apart.
@@ -24,6 +24,7 @@ fn thorax() -> StoredVolume {
     };
     StoredVolume {
         geometry,
+        slices: SlicePositions::even(),
         samples: (0..geometry.voxel_count())
             .map(|i| u16::try_from((i.wrapping_mul(2_654_435_761) >> 20) % 3000).unwrap_or(0))
             .collect(),

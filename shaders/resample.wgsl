@@ -13,19 +13,37 @@ struct Params {
     owned_end: u32,
     cubic: u32,               // 1: Catmull-Rom, 0: trilinear
     outside_hu: f32,
+    uneven: u32,              // 1: slice_positions says where the source slices lie along z
     _pad0: u32,
-    _pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> source_hu: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output_hu: array<f32>;
+@group(0) @binding(2) var<storage, read> slice_positions: array<f32>;  // ascending
+@group(0) @binding(3) var<storage, read_write> output_hu: array<f32>;
 
 // A voxel reaches half its size beyond its centre; the rest is slack for rounding.
 const EDGE_VOXELS: f32 = 0.501;
 
 fn row_times(row: vec4<f32>, p: vec3<f32>) -> f32 {
     return row.x * p.x + row.y * p.y + row.z * p.z + row.w;
+}
+
+// The fractional slice number at a z index of the source grid; beyond the ends the outer gaps go on.
+fn slice_at(z: f32) -> f32 {
+    if params.uneven == 0u { return z; }
+    var below = 0u;
+    var above = params.source_grid.size.z - 1u;
+    while above - below > 1u {
+        let middle = (below + above) / 2u;
+        if slice_positions[middle] <= z {
+            below = middle;
+        } else {
+            above = middle;
+        }
+    }
+    let gap = slice_positions[below + 1u] - slice_positions[below];
+    return f32(below) + (z - slice_positions[below]) / gap;
 }
 
 fn hu_at(index: vec3<i32>) -> f32 {
@@ -54,7 +72,8 @@ fn cubic_column(base: vec3<i32>, dx: i32, dy: i32, w: vec4<f32>) -> f32 {
 fn cubic(base: vec3<i32>, t: vec3<f32>) -> f32 {
     let wx = cubic_weights(t.x);
     let wy = cubic_weights(t.y);
-    let wz = cubic_weights(t.z);
+    // Between uneven slices values are linear.
+    let wz = select(cubic_weights(t.z), vec4<f32>(0.0, 1.0 - t.z, t.z, 0.0), params.uneven == 1u);
     var sum = 0.0;
     for (var i = 0; i < 4; i++) {
         let plane = wy.x * cubic_column(base, i - 1, -1, wz)
@@ -73,7 +92,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let at = vec3<f32>(
         row_times(params.to_source_x, p),
         row_times(params.to_source_y, p),
-        row_times(params.to_source_z, p),
+        slice_at(row_times(params.to_source_z, p)),
     );
     let last = vec3<f32>(params.source_grid.size) - 1.0;
     let clamped = clamp(at, vec3<f32>(0.0), last);

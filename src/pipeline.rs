@@ -231,7 +231,7 @@ pub fn lesions(
     keep: &CandidatesConfig,
     side: impl Fn(DVec3) -> Option<Laterality>,
 ) -> Vec<(Lesion, Measurement)> {
-    lesion::find(probability, &stored.geometry, params)
+    lesion::find(probability, &stored.geometry, &stored.slices, params)
         .into_iter()
         .filter(|lesion| f64::from(lesion.confidence) >= keep.min_confidence)
         .filter_map(|lesion| {

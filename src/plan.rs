@@ -80,15 +80,12 @@ impl Planner {
                 });
             }
             for other in selection.passed_over {
-                let of_uid = |s: &Series| s.uid() == other.series_instance_uid;
-                if let Some(series) = study.series.iter().position(of_uid) {
-                    passed_over.push(PassedOver {
-                        model,
-                        series,
-                        code: other.code,
-                        text: other.text,
-                    });
-                }
+                passed_over.push(PassedOver {
+                    model,
+                    series: other.series,
+                    code: other.code,
+                    text: other.text,
+                });
             }
         }
         let provenance = self.provenance(study, &tasks);
@@ -118,12 +115,12 @@ impl Planner {
         let mut parts = vec![identity, study.study_instance_uid.clone()];
         for task in tasks {
             parts.push(format!("task/{}", task.model));
-            parts.extend(
-                study.series[task.series]
-                    .instances
-                    .iter()
-                    .map(|i| i.sop_instance_uid.clone()),
-            );
+            parts.extend(study.series[task.series].instances.iter().map(
+                |i| match i.frame_number {
+                    Some(frame) => format!("{}/{frame}", i.sop_instance_uid),
+                    None => i.sop_instance_uid.clone(),
+                },
+            ));
         }
         parts.extend(study.series.iter().map(|s| s.uid().to_owned()));
         parts.extend(

@@ -37,6 +37,54 @@ pub enum Warning {
         /// Angle between the stacking direction and the slice normal, degrees.
         tilt_deg: f64,
     },
+    /// Slices are missing between others; what lies there was not seen.
+    #[error(
+        "{count} slice(s) missing: neighbours up to {gap_mm:.1} mm apart; what lies between them was not seen."
+    )]
+    MissingSlices {
+        /// How many.
+        count: usize,
+        /// Widest distance between neighbours, mm.
+        gap_mm: f64,
+    },
+    /// Neighbouring slices lie at different distances; each was taken where it lies.
+    #[error(
+        "Uneven slices, {least_mm:.2} to {largest_mm:.2} mm apart: resampled by the slices' true positions."
+    )]
+    UnevenSpacing {
+        /// Least distance between neighbours, mm.
+        least_mm: f64,
+        /// Widest distance between neighbours, mm.
+        largest_mm: f64,
+    },
+    /// Slices are thicker than their distance; volumes are by distance.
+    #[error(
+        "Overlapping slices: {thickness_mm:.2} mm thick, {increment_mm:.2} mm apart; volumes count the distance."
+    )]
+    OverlappingSlices {
+        /// Slice Thickness (0018,0050), mm.
+        thickness_mm: f64,
+        /// Usual distance between neighbours, mm.
+        increment_mm: f64,
+    },
+    /// The slices are a reformat in another plane, where axes are measured.
+    #[error("The slices are {plane}, not axial: both axes of a lesion are measured in that plane.")]
+    NotAxial {
+        /// `coronal`, `sagittal` or `oblique`.
+        plane: &'static str,
+    },
+    /// The series holds several stacks, such as phases; this is one of them.
+    #[error(
+        "The series holds {count} stacks, told apart by {attribute}: this is the one of {value}."
+    )]
+    StackOfSeries {
+        /// How many there are.
+        count: usize,
+        /// Keyword and tag of what tells them apart.
+        attribute: String,
+        /// Its value in this stack.
+        value: String,
+    },
     /// Files of the study that could not be read or were left out of the series.
     #[error("{count} file(s) of this series were left out: {reason}.")]
     InstancesLeftOut {
@@ -57,6 +105,11 @@ impl Warning {
             Self::SmallerPatch { .. } => "smaller-patch",
             Self::OutsideIntendedUse { .. } => "outside-intended-use",
             Self::GantryTilt { .. } => "gantry-tilt",
+            Self::MissingSlices { .. } => "missing-slices",
+            Self::UnevenSpacing { .. } => "uneven-spacing",
+            Self::OverlappingSlices { .. } => "overlapping-slices",
+            Self::NotAxial { .. } => "not-axial",
+            Self::StackOfSeries { .. } => "stack-of-series",
             Self::InstancesLeftOut { .. } => "instances-left-out",
         }
     }

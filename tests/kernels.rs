@@ -11,7 +11,7 @@ use hilum::gpu::{Compute, Gpu, Pass};
 use hilum::preprocess::normalize::{self, Patch};
 use hilum::preprocess::resample::{self, Mapping};
 use hilum::preprocess::{GridHu, Interpolation, Normalization, Plan, rescale, slab, smooth};
-use hilum::volume::{Geometry, Rescale, StoredVolume};
+use hilum::volume::{Geometry, Rescale, SlicePositions, StoredVolume};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -27,6 +27,7 @@ fn random_stored(rng: &mut impl Rng, size: [usize; 3]) -> StoredVolume {
     let first = rng.random_range(-2000..2000);
     StoredVolume {
         geometry,
+        slices: SlicePositions::even(),
         samples: (0..geometry.voxel_count()).map(|_| rng.random()).collect(),
         signed: rng.random(),
         rescale: (0..size[0])
@@ -126,6 +127,7 @@ fn hu_volume(rng: &mut impl Rng, geometry: Geometry) -> StoredVolume {
         intercept: -1024.0,
     };
     StoredVolume {
+        slices: SlicePositions::even(),
         samples: (0..geometry.voxel_count())
             .map(|_| rng.random_range(0..3024))
             .collect(),
@@ -155,6 +157,43 @@ fn resample_equals_its_reference() {
         }
     }
 }
+
+/// Slices 0.3 to 3 mm apart, first and last where an even stack has them.
+fn uneven(rng: &mut impl Rng, slices: usize) -> SlicePositions {
+    let mut places = vec![0.0];
+    for _ in 1..slices {
+        places.push(places[places.len() - 1] + rng.random_range(0.3..3.0));
+    }
+    let scale = (slices - 1) as f64 / places[slices - 1];
+    let scaled = places.iter().map(|p| p * scale).collect();
+    SlicePositions::uneven(scaled).unwrap_or_default()
+}
+
+#[test]
+fn resample_of_uneven_slices_equals_its_reference_whole_and_in_slabs() {
+    let Some(gpu) = gpu() else { return };
+    for seed in SEEDS {
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let from = [rng.random_range(7..40), 13, 17];
+        let to = [rng.random_range(1..40), 11, 19];
+        let geometry = Geometry::axis_aligned(from, [1.0, 0.7, 0.8], DVec3::ONE);
+        let mut stored = hu_volume(rng, geometry);
+        stored.slices = uneven(rng, from[0]);
+        let target = random_oblique(rng, to, &stored.geometry);
+        let few_slices = gpu.with_binding_limit_bytes(5 * 13 * 19 * 4);
+        for interpolation in [Interpolation::Trilinear, Interpolation::Cubic] {
+            let mapping = Mapping::of_stack(&stored, &target, interpolation);
+            let whole = resample_on_gpu(&gpu, &stored, &mapping, to);
+            let wanted = resample::reference(&mapping, &rescale::reference(&stored));
+            assert_close(&whole, &wanted, |_| UNEVEN_TOLERANCE_HU, seed);
+            let slabs = resample_on_gpu(&few_slices, &stored, &mapping, to);
+            assert_eq!(bits(&whole), bits(&slabs), "seed {seed}");
+        }
+    }
+}
+
+/// As above; the way between two slices as near as a tenth of a step is ten times as steep.
+const UNEVEN_TOLERANCE_HU: f32 = 10.0 * RESAMPLE_TOLERANCE_HU;
 
 #[test]
 fn resample_in_slabs_equals_resample_in_one_piece_to_the_bit() {

@@ -333,6 +333,73 @@ proptest! {
     }
 }
 
+/// Every Referenced Frame Number below a data set.
+fn frame_numbers(object: &InMemDicomObject) -> Vec<String> {
+    let mut found = Vec::new();
+    for element in object {
+        if element.header().tag == tags::REFERENCED_FRAME_NUMBER {
+            found.push(string(object, tags::REFERENCED_FRAME_NUMBER));
+        }
+        for item in element.items().unwrap_or_default() {
+            found.extend(frame_numbers(item));
+        }
+    }
+    found
+}
+
+#[test]
+fn slices_of_a_multi_frame_object_are_referenced_by_object_and_frame() {
+    let mut series = series(1, Plane::Axial, SIZE);
+    let count = u32::try_from(SIZE[0]).expect("few slices");
+    for (frame, instance) in (1..).zip(&mut series.instances) {
+        instance.sop_class_uid = uids::ENHANCED_CT_IMAGE_STORAGE.into();
+        instance.sop_instance_uid = format!("{STUDY_UID}.1.1");
+        // Frames may be stored from the head down.
+        instance.frame_number = Some(count + 1 - frame);
+    }
+    let ball = sphere(&series, [5, 16, 13], 4.0);
+    let slices: Vec<usize> = (0..SIZE[0])
+        .filter(|z| ball.0.mask.voxels().any(|[at, _, _]| at == *z))
+        .collect();
+    let wanted: Vec<String> = slices.iter().map(|z| (SIZE[0] - z).to_string()).collect();
+    let axes = (SIZE[0] - ball.1.axis_slice) as u64;
+    let files = encode(&report(vec![done(&series, vec![ball])])).expect("encoded");
+    let seg = dicom(&files, "seg.dcm");
+    assert_eq!(frame_numbers(&seg), wanted);
+    let referenced = &sequence(&seg, tags::REFERENCED_SERIES_SEQUENCE)[0];
+    assert_eq!(
+        sequence(referenced, tags::REFERENCED_INSTANCE_SEQUENCE).len(),
+        1
+    );
+    let sr = dicom(&files, "sr.dcm");
+    let evidence = &sequence(&sr, tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE)[0];
+    let source = &sequence(evidence, tags::REFERENCED_SERIES_SEQUENCE)[0];
+    assert_eq!(sequence(source, tags::REFERENCED_SOP_SEQUENCE).len(), 1);
+    let in_sr = frame_numbers(&sr);
+    assert_eq!(in_sr[..slices.len()], wanted[..]);
+    assert_eq!(in_sr[slices.len()..], [axes.to_string(), axes.to_string()]);
+    let json = json(&files);
+    assert_eq!(json["lesions"][0]["frame_number"], axes);
+    assert!(schema().is_valid(&json));
+}
+
+#[test]
+fn two_stacks_of_one_series_are_one_series_in_the_evidence() {
+    let first = series(1, Plane::Axial, SIZE);
+    let mut second = series(1, Plane::Oblique, SIZE);
+    for instance in &mut second.instances {
+        instance.sop_instance_uid += ".7";
+    }
+    let runs = vec![done(&first, Vec::new()), done(&second, Vec::new())];
+    let files = encode(&report(runs)).expect("encoded");
+    let sr = dicom(&files, "sr.dcm");
+    let evidence = &sequence(&sr, tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE)[0];
+    let listed = sequence(evidence, tags::REFERENCED_SERIES_SEQUENCE);
+    assert_eq!(listed.len(), 1);
+    let objects = sequence(&listed[0], tags::REFERENCED_SOP_SEQUENCE);
+    assert_eq!(objects.len(), 2 * SIZE[0]);
+}
+
 /// Bytes of an element of explicit VR with a short length, found by its tag and VR.
 fn raw_value(file: &[u8], tag: Tag, vr: &[u8; 2]) -> Vec<u8> {
     let mut key = [tag.0.to_le_bytes(), tag.1.to_le_bytes()].concat();

@@ -6,7 +6,7 @@ use hilum::gpu::Compute;
 use hilum::phantom::{Params, Phantom};
 use hilum::pipeline::Pipeline;
 use hilum::preprocess::{self, Interpolation, Plan, Prepared};
-use hilum::volume::{Geometry, Rescale, StoredVolume};
+use hilum::volume::{Geometry, Rescale, SlicePositions, StoredVolume};
 use std::sync::atomic::AtomicBool;
 
 /// An ellipsoid of one attenuation: centre and semi-axes in mm, x y z.
@@ -37,6 +37,7 @@ fn volume(parts: &[Part]) -> StoredVolume {
     });
     StoredVolume {
         geometry,
+        slices: SlicePositions::even(),
         samples: samples.collect(),
         signed: false,
         rescale: vec![

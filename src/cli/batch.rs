@@ -29,6 +29,10 @@ pub(super) struct Batch<'a> {
 }
 
 /// From the reader to the pipeline.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one a series, through a channel that holds none"
+)]
 enum Read {
     Series {
         study: usize,

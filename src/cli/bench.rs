@@ -132,7 +132,7 @@ fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
         folder.path(),
         WriteOptions {
             overwrite: true,
-            shuffle: false,
+            ..WriteOptions::default()
         },
     )?
     .series;

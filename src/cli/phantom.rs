@@ -1,7 +1,7 @@
 //! `hilum phantom`: writes a synthetic chest CT with known lesions.
 
 use crate::phantom::{
-    Dose, Kernel, Lesions, Orientation, Params, Phantom, WriteOptions, write_series,
+    Defect, Dose, Kernel, Lesions, Orientation, Params, Phantom, WriteOptions, write_series,
 };
 use anyhow::Context;
 use clap::ValueEnum;
@@ -64,6 +64,9 @@ pub struct PhantomArgs {
     /// Give files and Instance Numbers no order, as archives often do.
     #[arg(long)]
     pub shuffle: bool,
+    /// Let one thing be odd about the series, such as missing-slice, two-phases or table; see docs/compatibility-geometry.md.
+    #[arg(long, value_name = "NAME")]
+    pub defect: Option<Defect>,
     /// Replace a phantom that DIR already holds.
     #[arg(long)]
     pub overwrite: bool,
@@ -108,6 +111,7 @@ pub fn run(args: &PhantomArgs) -> anyhow::Result<ExitCode> {
     let options = WriteOptions {
         overwrite: args.overwrite,
         shuffle: args.shuffle,
+        defect: args.defect,
     };
     let written = write_series(&phantom, &args.out, options).map_err(crate::Error::from)?;
     println!("{}", written.series.display());
@@ -135,6 +139,9 @@ impl PhantomArgs {
         set(&mut params.tilt_deg, self.tilt_deg);
         params.circular_fov |= self.circular_fov;
         params.signed |= self.signed;
+        if let Some(defect) = self.defect {
+            defect.prepare(&mut params)?;
+        }
         Ok(params)
     }
 

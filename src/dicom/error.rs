@@ -82,7 +82,7 @@ pub enum Error {
         uid: String,
     },
     /// Not an image of a kind that is read.
-    #[error("{attribute} is {found}, only CT Image Storage is read (object {uid})", attribute = Attribute::SOP_CLASS_UID)]
+    #[error("{attribute} is {found}, only CT images and enhanced PET images are read (object {uid})", attribute = Attribute::SOP_CLASS_UID)]
     SopClass {
         /// SOP Class UID.
         found: String,
@@ -90,17 +90,43 @@ pub enum Error {
         uid: String,
     },
     /// The SOP class says CT, the modality does not.
-    #[error("{attribute} is {found:?} in an object of the class CT Image Storage; it is no CT (object {uid})", attribute = Attribute::MODALITY)]
+    #[error("{attribute} is {found:?} which its SOP class has not; ask its maker for the right class (object {uid})", attribute = Attribute::MODALITY)]
     ForeignModality {
         /// Modality, as found.
         found: String,
         /// SOP Instance UID.
         uid: String,
     },
-    /// Enhanced CT: one object with many frames.
-    #[error("an Enhanced CT object; export it as classic CT Image Storage (object {uid})")]
-    EnhancedCt {
+    /// More frames than one object may have.
+    #[error("{found} frames, the limit is {limit}; split the object (object {uid})")]
+    TooManyFrames {
+        /// Number of Frames.
+        found: u32,
+        /// The limit.
+        limit: u32,
         /// SOP Instance UID.
+        uid: String,
+    },
+    /// Nothing tells which fragments of the pixel data make which frame.
+    #[error("{attribute} holds {fragments} fragments for {frames} frames and no offset table tells them apart; send it uncompressed (object {uid})", attribute = Attribute::PIXEL_DATA)]
+    FrameFragments {
+        /// Fragments found.
+        fragments: usize,
+        /// Frames declared.
+        frames: usize,
+        /// SOP Instance UID.
+        uid: String,
+    },
+    /// Objects of a concatenation are missing.
+    #[error(
+        "{found} of the {total} objects of a concatenation were found; send all of them (concatenation {uid})"
+    )]
+    ConcatenationIncomplete {
+        /// Objects found.
+        found: usize,
+        /// In-concatenation Total Number (0020,9163).
+        total: usize,
+        /// Concatenation UID (0020,9161).
         uid: String,
     },
     /// A scout view.
@@ -147,7 +173,7 @@ pub enum Error {
         /// Series Instance UID.
         uid: String,
     },
-    /// One SOP Instance UID, two different headers.
+    /// One SOP Instance UID, two different headers or pixel data.
     #[error("{attribute} names two different objects; remove the wrong one (object {uid})", attribute = Attribute::SOP_INSTANCE_UID)]
     ConflictingDuplicates {
         /// SOP Instance UID.
@@ -161,18 +187,20 @@ pub enum Error {
         /// Series Instance UID.
         uid: String,
     },
-    /// The positions leave gaps of whole slices.
-    #[error("{count} slice(s) are missing, by {attribute}; send the whole series (series {uid})", attribute = Attribute::IMAGE_POSITION_PATIENT)]
-    MissingSlices {
-        /// How many.
-        count: usize,
+    /// Neighbouring slices lie too far apart, as where slices are missing.
+    #[error("neighbouring slices lie {gap_mm:.1} mm apart, by {attribute}; {limit_mm:.1} are allowed in this series: send the slices that are missing (series {uid})", attribute = Attribute::IMAGE_POSITION_PATIENT)]
+    Gap {
+        /// Widest distance of neighbours, mm.
+        gap_mm: f64,
+        /// The limit: 10 mm, and four usual increments of the series.
+        limit_mm: f64,
         /// Series Instance UID.
         uid: String,
     },
-    /// The slices are not equally spaced.
-    #[error("a slice lies {deviation_mm:.2} mm off equal spacing, by {attribute}; send a reconstruction of equal increments (series {uid})", attribute = Attribute::IMAGE_POSITION_PATIENT)]
-    UnevenSpacing {
-        /// Largest distance of a slice from its place on the regular grid, mm.
+    /// The slices are shifted against each other within their planes.
+    #[error("a slice lies {deviation_mm:.2} mm off the line of the others, by {attribute}; send each acquisition as a series of its own (series {uid})", attribute = Attribute::IMAGE_POSITION_PATIENT)]
+    NotInLine {
+        /// Largest distance of a slice from the line through the first and the last, mm.
         deviation_mm: f64,
         /// Series Instance UID.
         uid: String,
@@ -263,18 +291,19 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::SopClass { .. }
             | Self::ForeignModality { .. }
-            | Self::EnhancedCt { .. }
             | Self::Localizer { .. }
             | Self::SecondaryCapture { .. }
             | Self::Derived { .. }
             | Self::NotHounsfield { .. }
             | Self::TooFewSlices { .. }
             | Self::SamePosition { .. }
-            | Self::MissingSlices { .. }
-            | Self::UnevenSpacing { .. }
+            | Self::Gap { .. }
+            | Self::NotInLine { .. }
             | Self::Mixed { .. }
             | Self::Tilt { .. } => Class::Unsupported,
-            Self::HeaderTooLarge { .. } | Self::TooManyVoxels { .. } => Class::Limits,
+            Self::HeaderTooLarge { .. }
+            | Self::TooManyVoxels { .. }
+            | Self::TooManyFrames { .. } => Class::Limits,
             Self::Empty
             | Self::NotDicom
             | Self::Truncated { .. }
@@ -282,6 +311,8 @@ impl Error {
             | Self::Missing { .. }
             | Self::BadValue { .. }
             | Self::ConflictingDuplicates { .. }
+            | Self::ConcatenationIncomplete { .. }
+            | Self::FrameFragments { .. }
             | Self::PixelDataLength { .. }
             | Self::Codestream { .. }
             | Self::Decode { .. }
@@ -305,7 +336,9 @@ impl Error {
             Self::Unsupported { .. } => "unsupported-value",
             Self::SopClass { .. } => "sop-class",
             Self::ForeignModality { .. } => "foreign-modality",
-            Self::EnhancedCt { .. } => "enhanced-ct",
+            Self::TooManyFrames { .. } => "too-many-frames",
+            Self::FrameFragments { .. } => "frame-fragments",
+            Self::ConcatenationIncomplete { .. } => "concatenation-incomplete",
             Self::Localizer { .. } => "localizer",
             Self::SecondaryCapture { .. } => "secondary-capture",
             Self::Derived { .. } => "derived",
@@ -314,8 +347,8 @@ impl Error {
             Self::Mixed { .. } => "mixed-slices",
             Self::ConflictingDuplicates { .. } => "conflicting-duplicates",
             Self::SamePosition { .. } => "same-position",
-            Self::MissingSlices { .. } => "missing-slices",
-            Self::UnevenSpacing { .. } => "uneven-spacing",
+            Self::Gap { .. } => "gap-too-wide",
+            Self::NotInLine { .. } => "slices-not-in-line",
             Self::Tilt { .. } => "tilt",
             Self::TooManyVoxels { .. } => "too-many-voxels",
             Self::OutOfMemory { .. } => "out-of-memory",

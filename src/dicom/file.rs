@@ -17,7 +17,7 @@ use dicom_parser::{DynStatefulDecoder, StatefulDecode};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
@@ -151,16 +151,29 @@ impl DicomFile {
         Err(truncated(tags::PIXEL_DATA))
     }
 
+    /// Reads the value of native pixel data as a stream.
+    pub(crate) fn read_native_into(&mut self, out: &mut dyn Write) -> Result<(), Error> {
+        let token = self.tokens.advance().ok_or(truncated(tags::PIXEL_DATA))?;
+        token
+            .map_err(|e| broken(&e, tags::PIXEL_DATA))?
+            .read_value_into(out)
+            .map_err(|e| broken(&e, tags::PIXEL_DATA))
+    }
+
     /// Reads the fragments of encapsulated pixel data, without the offset table before them.
     pub(crate) fn read_fragments(&mut self) -> Result<Vec<Vec<u8>>, Error> {
+        let mut items = self.read_items()?;
+        items.drain(..1.min(items.len()));
+        Ok(items)
+    }
+
+    /// Reads the items of encapsulated pixel data: the Basic Offset Table, then the fragments (PS3.5 A.4).
+    pub(crate) fn read_items(&mut self) -> Result<Vec<Vec<u8>>, Error> {
         let mut items: Vec<Vec<u8>> = Vec::new();
         while let Some(token) = self.tokens.advance() {
             match token.map_err(|e| broken(&e, tags::PIXEL_DATA))? {
                 LazyDataToken::ItemStart { .. } => items.push(Vec::new()),
-                LazyDataToken::SequenceEnd => {
-                    items.drain(..1.min(items.len()));
-                    return Ok(items);
-                }
+                LazyDataToken::SequenceEnd => return Ok(items),
                 LazyDataToken::LazyItemValue { len, decoder } => {
                     let item = items.last_mut().ok_or(malformed(tags::PIXEL_DATA))?;
                     let value = LazyDataToken::LazyItemValue { len, decoder };
@@ -185,6 +198,30 @@ pub(crate) fn guarded<T>(uid: &str, run: impl FnOnce() -> Result<T, Error>) -> R
             uid: uid.to_owned(),
         })
     })
+}
+
+/// Whether two files hold the same bytes.
+pub(crate) fn same_bytes(a: &Path, b: &Path) -> Result<bool, Error> {
+    let open = |path: &Path| File::open(path).map(BufReader::new);
+    let (mut a, mut b) = (
+        open(a).map_err(|e| io_error(&e))?,
+        open(b).map_err(|e| io_error(&e))?,
+    );
+    loop {
+        let (left, right) = (
+            a.fill_buf().map_err(|e| io_error(&e))?,
+            b.fill_buf().map_err(|e| io_error(&e))?,
+        );
+        let count = left.len().min(right.len());
+        if left[..count] != right[..count] || (count == 0 && left.len() != right.len()) {
+            return Ok(false);
+        }
+        if count == 0 {
+            return Ok(true);
+        }
+        a.consume(count);
+        b.consume(count);
+    }
 }
 
 /// Passes over the attributes before the pixel data; also says how many bytes they take.

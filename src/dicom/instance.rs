@@ -3,10 +3,11 @@
 //! In: a parsed header. Out: an [`Instance`] whose numbers are finite and consistent.
 //! Refused: other SOP classes, localizers, derived images, missing or impossible geometry and pixel formats.
 
-use super::Error;
 use super::attribute::Attributes;
 use super::image::{Pixels, orientation, padding, pixel_spacing, position, rescale};
+use super::{Error, functional};
 use crate::volume::Rescale;
+use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use glam::DVec3;
@@ -63,7 +64,24 @@ pub struct Instance {
     pub manufacturer: Option<String>,
     /// Series Number (0020,0011).
     pub series_number: Option<i64>,
+    /// Frame of a multi-frame object, from 1; none for an object of one image.
+    pub frame_number: Option<u32>,
+    /// Values of [`STACK_ATTRIBUTES`], in their order: what may tell apart the stacks of one series.
+    pub stack_values: Vec<Option<String>>,
 }
+
+/// What may tell apart the stacks that share a Series Instance UID, the most telling first.
+pub(crate) const STACK_ATTRIBUTES: [Tag; 9] = [
+    tags::TEMPORAL_POSITION_IDENTIFIER,
+    tags::NOMINAL_PERCENTAGE_OF_CARDIAC_PHASE,
+    tags::TRIGGER_TIME,
+    tags::ACQUISITION_NUMBER,
+    tags::STACK_ID,
+    tags::ECHO_NUMBERS,
+    tags::KVP,
+    tags::CONVOLUTION_KERNEL,
+    tags::IMAGE_TYPE,
+];
 
 /// What names an object, whether or not it is a slice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +109,7 @@ impl Identity {
 }
 
 impl Instance {
-    /// Reads and checks the attributes of a classic CT image.
+    /// Reads and checks the attributes of a classic CT image, or of one frame that was made to look like one.
     ///
     /// # Errors
     /// A coded refusal that names the attribute: another SOP class, a localizer, derived or non-HU image, a pixel format
@@ -132,6 +150,10 @@ impl Instance {
             series_number: attributes
                 .text(tags::SERIES_NUMBER)
                 .and_then(|n| n.parse().ok()),
+            frame_number: None,
+            stack_values: STACK_ATTRIBUTES
+                .map(|tag| attributes.text(tag).map(|_| attributes.shown(tag)))
+                .to_vec(),
             sop_class_uid: identity.sop_class_uid,
             sop_instance_uid: identity.sop_instance_uid,
             study_instance_uid: identity.study_instance_uid,
@@ -145,6 +167,11 @@ impl Instance {
         rows as u64 * columns as u64 * u64::from(self.bits_allocated / 8)
     }
 
+    /// What names this image: the object and the frame.
+    pub(crate) fn key(&self) -> (&str, Option<u32>) {
+        (&self.sop_instance_uid, self.frame_number)
+    }
+
     /// Direction in which slices are stacked: row direction × column direction.
     pub(crate) fn normal(&self) -> DVec3 {
         self.orientation[0].cross(self.orientation[1])
@@ -154,9 +181,10 @@ impl Instance {
 /// Refuses what is not an acquired CT slice; gives the Image Type.
 fn check_kind(identity: &Identity, attributes: &Attributes) -> Result<Vec<String>, Error> {
     let uid = identity.sop_instance_uid.clone();
-    check_class(identity)?;
+    let modality = check_class(identity)?;
+    let multi_frame = functional::is_multi_frame(&identity.sop_class_uid);
     // Some writers keep the SOP class of the images that a segmentation or a SPECT was made from.
-    if identity.modality != "CT" && attributes.text(tags::MODALITY).is_some() {
+    if identity.modality != modality && attributes.text(tags::MODALITY).is_some() {
         let found = identity.modality.clone();
         return Err(Error::ForeignModality { found, uid });
     }
@@ -174,8 +202,15 @@ fn check_kind(identity: &Identity, attributes: &Attributes) -> Result<Vec<String
     if derived || PROJECTIONS.into_iter().any(is) {
         return Err(Error::Derived { uid });
     }
+    // Value 4 of a frame says what made its contrast, such as MAX_IP or RCBF (PS3.3 C.8.16.1).
+    if let [_, _, _, contrast, ..] = &image_type[..]
+        && multi_frame
+        && contrast != "NONE"
+    {
+        return Err(Error::Derived { uid });
+    }
     match attributes.text(tags::RESCALE_TYPE) {
-        Some(found) if found != "HU" => Err(Error::NotHounsfield {
+        Some(found) if found != "HU" && identity.modality == "CT" => Err(Error::NotHounsfield {
             found: attributes.shown(tags::RESCALE_TYPE),
             uid,
         }),
@@ -189,13 +224,16 @@ const SCREENS: [&str; 4] = ["SCREEN SAVE", "DOSE_INFO", "DOSE REPORT", "PROTOCOL
 /// Values of Image Type of images in which each pixel is taken from several slices.
 const PROJECTIONS: [&str; 5] = ["MIP", "MINIP", "PROJECTION IMAGE", "VRT", "VOLUME_RENDER"];
 
-/// Refuses every SOP class but CT Image Storage.
-fn check_class(identity: &Identity) -> Result<(), Error> {
+/// Refuses every SOP class but those of CT images and of PET images of many frames; gives the modality that they have.
+fn check_class(identity: &Identity) -> Result<&'static str, Error> {
     let uid = identity.sop_instance_uid.clone();
     match identity.sop_class_uid.as_str() {
-        uids::CT_IMAGE_STORAGE => Ok(()),
+        uids::CT_IMAGE_STORAGE => Ok("CT"),
         uids::ENHANCED_CT_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => {
-            Err(Error::EnhancedCt { uid })
+            Ok("CT")
+        }
+        uids::ENHANCED_PET_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_PET_IMAGE_STORAGE => {
+            Ok("PT")
         }
         // The base class and its multi-frame children, `.7.1` to `.7.4`.
         class
@@ -245,7 +283,6 @@ mod tests {
     #[test]
     fn what_is_no_acquired_ct_slice_is_left_out_by_kind() {
         let class = |uid: &str| refusal(tags::SOP_CLASS_UID, VR::UI, uid);
-        assert_eq!(class(uids::ENHANCED_CT_IMAGE_STORAGE), "enhanced-ct");
         assert_eq!(
             class(uids::SECONDARY_CAPTURE_IMAGE_STORAGE),
             "secondary-capture"

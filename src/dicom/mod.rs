@@ -5,16 +5,23 @@
 
 mod attribute;
 mod codestream;
+mod duplicates;
 mod error;
 mod file;
+mod frames;
+mod functional;
+mod grid;
 mod image;
 mod instance;
 mod pixel;
 mod read;
 mod select;
 mod series;
+mod split;
 mod stack;
 
+#[cfg(test)]
+mod enhanced;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]

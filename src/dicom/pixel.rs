@@ -66,10 +66,21 @@ fn read_native(
 fn read_encapsulated(
     instance: &Instance,
     file: &mut DicomFile,
-    mut object: InMemDicomObject,
+    object: InMemDicomObject,
     samples: &mut [u16],
 ) -> Result<(), Error> {
     let fragments = file.read_fragments()?;
+    decode_fragments(instance, file.syntax.uid(), object, fragments, samples)
+}
+
+/// Decodes the fragments of one image, which `object` describes.
+pub(crate) fn decode_fragments(
+    instance: &Instance,
+    syntax_uid: &str,
+    mut object: InMemDicomObject,
+    fragments: Vec<Vec<u8>>,
+    samples: &mut [u16],
+) -> Result<(), Error> {
     let undecodable = || Error::Decode {
         transfer_syntax_uid: instance.transfer_syntax_uid.clone(),
         uid: instance.sop_instance_uid.clone(),
@@ -85,21 +96,30 @@ fn read_encapsulated(
     }
     let fragments = PixelFragmentSequence::new(Vec::new(), fragments);
     object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, fragments));
-    let meta = FileMetaTableBuilder::new().transfer_syntax(file.syntax.uid());
+    let meta = FileMetaTableBuilder::new().transfer_syntax(syntax_uid);
     let object = object.with_meta(meta).map_err(|_| undecodable())?;
     let decoded = object.decode_pixel_data().map_err(|_| undecodable())?;
     let bytes = decoded.data();
     if bytes.len() as u64 != instance.frame_bytes() {
         return Err(length_error(instance, bytes.len() as u64));
     }
-    if instance.bits_allocated == 8 {
-        widen(bytes, samples);
-        return Ok(());
-    }
-    for (sample, pair) in samples.iter_mut().zip(bytes.as_chunks().0) {
-        *sample = u16::from_le_bytes(*pair);
-    }
+    from_bytes(instance, bytes, false, samples);
     Ok(())
+}
+
+/// Samples of one image from its bytes, as rows, columns and Bits Allocated declare them.
+pub(crate) fn from_bytes(instance: &Instance, bytes: &[u8], big_endian: bool, samples: &mut [u16]) {
+    if instance.bits_allocated == 8 {
+        return widen(bytes, samples);
+    }
+    let from_file = if big_endian {
+        u16::from_be_bytes
+    } else {
+        u16::from_le_bytes
+    };
+    for (sample, pair) in samples.iter_mut().zip(bytes.as_chunks().0) {
+        *sample = from_file(*pair);
+    }
 }
 
 /// The codestream must be the image that the header describes: decoders trust it and allocate what it asks for.
@@ -135,7 +155,7 @@ fn widen(bytes: &[u8], samples: &mut [u16]) {
 }
 
 /// Extends `bits_stored` low bits to 16.
-fn extend_stored_bits(samples: &mut [u16], bits_stored: u32, signed: bool) {
+pub(crate) fn extend_stored_bits(samples: &mut [u16], bits_stored: u32, signed: bool) {
     let shift = 16_u32.saturating_sub(bits_stored);
     if shift == 0 {
         return;
@@ -150,7 +170,7 @@ fn extend_stored_bits(samples: &mut [u16], bits_stored: u32, signed: bool) {
     }
 }
 
-fn length_error(instance: &Instance, found_bytes: u64) -> Error {
+pub(crate) fn length_error(instance: &Instance, found_bytes: u64) -> Error {
     Error::PixelDataLength {
         found_bytes,
         needed_bytes: instance.frame_bytes(),

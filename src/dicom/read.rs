@@ -3,16 +3,19 @@
 //! In: paths. Out: an [`Inventory`] of studies and their series, with everything that is no series and why.
 //! Refused, file by file: what cannot be read or is no DICOM object; the rest of the batch goes on.
 
-use super::file::{DicomFile, PixelElement, guarded};
+use super::duplicates::without_duplicates;
+use super::file::{DicomFile, PixelElement, guarded, same_bytes};
+use super::frames::check_native_length;
 use super::instance::Identity;
-use super::pixel::check_native_length;
-use super::{Attribute, Error, Instance, Series};
+use super::stack::same_samples;
+use super::{Attribute, Error, Instance, Series, functional, split};
 use crate::error::Class;
 use crate::warning::Warning;
 use dicom_dictionary_std::uids;
 use dicom_object::InMemDicomObject;
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -111,13 +114,15 @@ pub fn read_paths(paths: &[PathBuf], on_file: &(dyn Fn(usize) + Sync)) -> Invent
     let mut groups = BTreeMap::<String, BTreeMap<String, Group>>::new();
     for ((path, _), entry) in files.into_iter().zip(entries) {
         match entry {
-            Entry::Slice(instance) => group(
-                &mut groups,
-                &instance.study_instance_uid,
-                &instance.series_instance_uid,
-            )
-            .slices
-            .push(*instance),
+            Entry::Slices(identity, slices, part) => {
+                let group = group(
+                    &mut groups,
+                    &identity.study_instance_uid,
+                    &identity.series_instance_uid,
+                );
+                group.slices.extend(slices);
+                group.concatenated.extend(part);
+            }
             Entry::Refused(identity, error) => group(
                 &mut groups,
                 &identity.study_instance_uid,
@@ -146,16 +151,21 @@ pub fn header(instance: &Instance) -> Result<InMemDicomObject, Error> {
 
 /// What one file turned out to be.
 enum Entry {
-    Slice(Box<Instance>),
+    /// The images of one object, and its place in a concatenation.
+    Slices(Box<Identity>, Vec<Instance>, Option<Part>),
     Refused(Box<Identity>, Error),
     Unreadable(Error),
     Skipped(Error),
 }
 
+/// Concatenation UID, the number of an object in it, and how many it has.
+type Part = (String, u16, Option<u16>);
+
 /// The objects of one series.
 #[derive(Default)]
 struct Group {
     slices: Vec<Instance>,
+    concatenated: Vec<Part>,
     refused: Vec<(PathBuf, Identity, Error)>,
 }
 
@@ -226,16 +236,25 @@ fn read_entry(path: &Path) -> Result<Entry, Error> {
     file.expect_complete()?;
     let object = file.object()?;
     let identity = Identity::from_object(&object)?;
-    let slice = Instance::from_object(path, file.syntax.uid(), &object)
-        .and_then(|instance| check_pixel_element(&instance, &file).map(|()| instance));
-    Ok(match slice {
-        Ok(instance) => Entry::Slice(Box::new(instance)),
+    let multi_frame = functional::is_multi_frame(&identity.sop_class_uid);
+    let slices = if multi_frame {
+        functional::instances(path, file.syntax.uid(), &object)
+    } else {
+        Instance::from_object(path, file.syntax.uid(), &object).map(|instance| vec![instance])
+    };
+    let slices = slices.and_then(|slices| check_pixel_element(&slices, &file).map(|()| slices));
+    let part = functional::concatenation(&object).filter(|_| multi_frame);
+    Ok(match slices {
+        Ok(slices) => Entry::Slices(Box::new(identity), slices, part),
         Err(error) => Entry::Refused(Box::new(identity), error),
     })
 }
 
 /// The transfer syntax must be one that is decoded, and native pixel data must have the declared length.
-fn check_pixel_element(instance: &Instance, file: &DicomFile) -> Result<(), Error> {
+fn check_pixel_element(slices: &[Instance], file: &DicomFile) -> Result<(), Error> {
+    let Some(instance) = slices.first() else {
+        return Ok(());
+    };
     if !file.syntax.can_decode_all() {
         let found = file.syntax.uid().to_owned();
         return Err(Error::TransferSyntax { found });
@@ -245,7 +264,7 @@ fn check_pixel_element(instance: &Instance, file: &DicomFile) -> Result<(), Erro
             attribute: Attribute::PIXEL_DATA,
             uid: instance.sop_instance_uid.clone(),
         }),
-        Some(PixelElement::Native(bytes)) => check_native_length(instance, bytes),
+        Some(PixelElement::Native(bytes)) => check_native_length(instance, slices.len(), bytes),
         Some(PixelElement::Encapsulated) => Ok(()),
     }
 }
@@ -263,7 +282,7 @@ fn study((study_instance_uid, groups): (String, BTreeMap<String, Group>)) -> Stu
         let modality = group.modality();
         let path = group.path();
         match group.into_series() {
-            Ok(series) => study.series.push(series),
+            Ok(series) => study.series.extend(series),
             Err(error) => study.left_out.push(LeftOut {
                 series_instance_uid,
                 modality,
@@ -292,8 +311,8 @@ impl Group {
         slice.or_else(refused).unwrap_or_default()
     }
 
-    /// The series of the slices; objects that were refused are counted in its warnings, by reason.
-    fn into_series(self) -> Result<Series, Error> {
+    /// The stacks of the slices; objects that were refused are counted in their warnings, by reason.
+    fn into_series(self) -> Result<Vec<Series>, Error> {
         if self.slices.is_empty()
             && let Some((_, _, error)) = self.refused.first()
         {
@@ -302,7 +321,9 @@ impl Group {
         // A damaged slice explains better than the gap that it leaves.
         let damaged = |e: &&Error| e.class() == Class::Input;
         let mut refused = self.refused.iter().map(|(_, _, error)| error);
-        let mut series = Series::from_instances(self.slices)
+        check_concatenations(&self.concatenated)?;
+        let (slices, duplicates) = without_duplicates(self.slices, same_pixels())?;
+        let mut series = split::stacks(slices)
             .map_err(|error| refused.find(damaged).cloned().unwrap_or(error))?;
         let mut reasons = BTreeMap::<&str, (usize, String)>::new();
         for (_, _, error) in &self.refused {
@@ -311,11 +332,51 @@ impl Group {
                 .or_insert_with(|| (0, error.to_string()));
             *count += 1;
         }
-        series.warnings.extend(
-            reasons
-                .into_values()
-                .map(|(count, reason)| Warning::InstancesLeftOut { count, reason }),
-        );
+        let left_out = reasons
+            .into_values()
+            .map(|(count, reason)| Warning::InstancesLeftOut { count, reason });
+        let warnings: Vec<Warning> = duplicates.into_iter().chain(left_out).collect();
+        for stack in &mut series {
+            stack.warnings.extend_from_slice(&warnings);
+        }
         Ok(series)
+    }
+}
+
+/// Compares images of equal attributes: by their samples, those of a multi-frame object by its whole file, once.
+fn same_pixels() -> impl Fn(&Instance, &Instance) -> Result<bool, Error> {
+    let files = RefCell::new(BTreeMap::new());
+    move |a, b| {
+        if a.frame_number.is_none() {
+            return same_samples(a, b);
+        }
+        let pair = (a.path.clone(), b.path.clone());
+        if let Some(same) = files.borrow().get(&pair) {
+            return Ok(*same);
+        }
+        let same = same_bytes(&a.path, &b.path)?;
+        files.borrow_mut().insert(pair, same);
+        Ok(same)
+    }
+}
+
+/// Refuses concatenations that say how many objects they have and have fewer.
+fn check_concatenations(parts: &[Part]) -> Result<(), Error> {
+    let mut concatenations = BTreeMap::<&str, (BTreeSet<u16>, u16)>::new();
+    for (uid, number, of) in parts {
+        let (numbers, total) = concatenations.entry(uid).or_default();
+        numbers.insert(*number);
+        *total = of.unwrap_or(0).max(*total);
+    }
+    let incomplete = concatenations
+        .into_iter()
+        .find(|(_, (numbers, total))| numbers.len() < usize::from(*total));
+    match incomplete {
+        None => Ok(()),
+        Some((uid, (numbers, total))) => Err(Error::ConcatenationIncomplete {
+            found: numbers.len(),
+            total: total.into(),
+            uid: uid.to_owned(),
+        }),
     }
 }

@@ -45,6 +45,8 @@ pub struct Selection {
 /// A volume that was not chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassedOver {
+    /// Index into [`Study::series`].
+    pub series: usize,
     /// Series Instance UID.
     pub series_instance_uid: String,
     /// Stable kebab-case code: `modality`, `body-part`, `coverage`, `slice-spacing`, `better-series`.
@@ -77,6 +79,7 @@ pub fn select(study: &Study, request: &Request, all: bool) -> Selection {
     }
     refused.sort_by_key(|(index, ..)| *index);
     let passed_over = |(index, code, text): (usize, &'static str, String)| PassedOver {
+        series: index,
         series_instance_uid: study.series[index].uid().to_owned(),
         code,
         text,

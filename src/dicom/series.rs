@@ -1,70 +1,64 @@
 //! Slices to a volume's grid.
 //!
-//! In: the instances of one series, in any order. Out: a [`Series`], ordered along the normal, with its affine.
-//! Refused: mixed geometry, two slices at one place, gaps, uneven increments, a single slice.
+//! In: the instances of one stack, in any order. Out: a [`Series`], ordered along the normal, with its affine.
+//! Refused: mixed geometry, a single slice, and what [`super::grid`] refuses.
 
-use super::{Attribute, Error, Instance};
-use crate::volume::Geometry;
+use super::{Attribute, Error, Instance, grid};
+use crate::volume::{Geometry, SlicePositions};
 use crate::warning::Warning;
 use dicom_dictionary_std::tags;
-use glam::{DAffine3, DVec3};
-use std::path::Path;
+use glam::DVec3;
 
-/// Slices of one SeriesInstanceUID, ordered along the normal, on one regular grid.
+/// Slices of one SeriesInstanceUID, ordered along the normal, on one grid.
+///
+/// A series that holds several stacks, such as two phases, becomes several of these.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// Slice `z` of the volume is `instances[z]`.
     pub instances: Vec<Instance>,
-    /// The grid of the stacked slices.
+    /// The grid of the stacked slices; of uneven ones, the even grid from the first to the last.
     pub geometry: Geometry,
+    /// Where the slices lie along the grid's z axis.
+    pub slices: SlicePositions,
     /// What the reader of the report must know of this series.
     pub warnings: Vec<Warning>,
 }
 
-/// How far a slice may lie from its place on the regular grid, mm; half of what a lesion's position may be off.
-const POSITION_TOLERANCE_MM: f64 = 0.05;
-
-/// Below this, no tilt is reported: rounded positions look like that. The affine keeps it all the same.
-const MIN_TILT_DEG: f64 = 0.1;
-
-/// No gantry tilts further; beyond it the slices are no stack.
-const MAX_TILT_DEG: f64 = 45.0;
-
 impl Series {
-    /// Orders the slices of one series along their normal and fits the grid to their positions.
+    /// Orders the slices of one stack along their normal and fits the grid to their positions.
     ///
     /// Index `[x, y, z]` goes to LPS mm: x along a row by the column spacing, y along a column by the row spacing, z from
-    /// the first to the last slice in equal steps. File names and Instance Number play no part.
+    /// the first to the last slice in equal steps. File names and Instance Number play no part. A slice further than
+    /// 0.05 mm from its even place makes the stack uneven, and it keeps its own ([`SlicePositions`]).
     ///
     /// # Errors
-    /// Mixed orientation, spacing, matrix or frame of reference; one SOP Instance UID with two contents; fewer than two
-    /// slices; slices at one position; missing slices; a slice further than 0.05 mm from its place; a tilt beyond 45°.
+    /// Mixed orientation, spacing, matrix or frame of reference; fewer than two slices; slices at one position; neighbours
+    /// of an uneven stack further apart than 10 mm or four usual increments; slices off one line; a tilt beyond 45°.
     ///
     /// Source: PS3.3 C.7.6.2.1.1 (Image Position and Orientation).
     pub fn from_instances(instances: Vec<Instance>) -> Result<Self, Error> {
-        let (mut slices, duplicates) = without_duplicates(instances)?;
-        let Some(reference) = slices.first().cloned() else {
+        let mut stack = instances;
+        stack.sort_by(|a, b| a.key().cmp(&b.key()));
+        let Some(reference) = stack.first().cloned() else {
             let uid = String::from("unknown");
             return Err(Error::TooFewSlices { count: 0, uid });
         };
         let uid = reference.series_instance_uid.clone();
-        if let Some(attribute) = slices.iter().find_map(|s| first_difference(&reference, s)) {
+        if let Some(attribute) = stack.iter().find_map(|s| first_difference(&reference, s)) {
             return Err(Error::Mixed { attribute, uid });
         }
-        if slices.len() < 2 {
+        if stack.len() < 2 {
             return Err(Error::TooFewSlices { count: 1, uid });
         }
         let normal = reference.normal();
         let height_mm = |s: &Instance| s.position_lps_mm.dot(normal);
-        slices.sort_by(|a, b| height_mm(a).total_cmp(&height_mm(b)));
-        let heights_mm: Vec<f64> = slices.iter().map(height_mm).collect();
-        check_heights(&heights_mm, &uid)?;
-        let step_mm = check_positions(&slices, &uid)?;
-        let warnings = [duplicates, tilt_warning(step_mm, normal, &uid)?];
+        stack.sort_by(|a, b| height_mm(a).total_cmp(&height_mm(b)));
+        let grid = grid::fit(&stack, &uid)?;
         Ok(Self {
-            geometry: geometry(&slices, step_mm),
-            instances: slices,
-            warnings: warnings.into_iter().flatten().collect(),
+            instances: stack,
+            geometry: grid.geometry,
+            slices: grid.slices,
+            warnings: grid.warnings,
         })
     }
 
@@ -76,112 +70,8 @@ impl Series {
     }
 }
 
-/// Keeps one of identical objects, the one whose path sorts first; orders by SOP Instance UID.
-fn without_duplicates(
-    mut instances: Vec<Instance>,
-) -> Result<(Vec<Instance>, Option<Warning>), Error> {
-    let count = instances.len();
-    instances.sort_by(|a, b| (&a.sop_instance_uid, &a.path).cmp(&(&b.sop_instance_uid, &b.path)));
-    let mut kept: Vec<Instance> = Vec::with_capacity(count);
-    for instance in instances {
-        match kept.last() {
-            Some(last) if last.sop_instance_uid == instance.sop_instance_uid => {
-                if !same_content(last, &instance) {
-                    let uid = instance.sop_instance_uid;
-                    return Err(Error::ConflictingDuplicates { uid });
-                }
-            }
-            _ => kept.push(instance),
-        }
-    }
-    let dropped = count - kept.len();
-    let warning = (dropped > 0).then(|| Warning::InstancesLeftOut {
-        count: dropped,
-        reason: "copies of an object that is read".into(),
-    });
-    Ok((kept, warning))
-}
-
-fn same_content(a: &Instance, b: &Instance) -> bool {
-    let without_path = |i: &Instance| Instance {
-        path: Path::new("").to_owned(),
-        ..i.clone()
-    };
-    without_path(a) == without_path(b)
-}
-
-/// Refuses slices at one place and gaps of whole slices; `heights_mm` ascend.
-fn check_heights(heights_mm: &[f64], uid: &str) -> Result<(), Error> {
-    let mut increments_mm: Vec<f64> = heights_mm.windows(2).map(|w| w[1] - w[0]).collect();
-    let touching = |mm: &&f64| **mm < POSITION_TOLERANCE_MM;
-    let count = increments_mm.iter().filter(touching).count();
-    if count > 0 {
-        let uid = uid.to_owned();
-        return Err(Error::SamePosition { count, uid });
-    }
-    increments_mm.sort_by(f64::total_cmp);
-    let usual_mm = increments_mm[(increments_mm.len() - 1) / 2];
-    let slices_away = |mm: &f64| (mm / usual_mm).round();
-    let whole = |mm: &f64| (mm - slices_away(mm) * usual_mm).abs() <= 2.0 * POSITION_TOLERANCE_MM;
-    let missing: f64 = increments_mm.iter().map(|mm| slices_away(mm) - 1.0).sum();
-    if missing >= 1.0 && increments_mm.iter().all(whole) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "whole, positive, and saturating where absurd"
-        )]
-        let count = missing as usize;
-        let uid = uid.to_owned();
-        return Err(Error::MissingSlices { count, uid });
-    }
-    Ok(())
-}
-
-/// The equal step between neighbours, mm, if every slice lies where the steps lead.
-fn check_positions(slices: &[Instance], uid: &str) -> Result<DVec3, Error> {
-    let position = |z: usize| slices[z].position_lps_mm;
-    let last = slices.len() - 1;
-    let step_mm = (position(last) - position(0)) / last as f64;
-    let deviation_mm = (0..=last)
-        .map(|z| position(z).distance(position(0) + step_mm * z as f64))
-        .fold(0.0, f64::max);
-    if deviation_mm > POSITION_TOLERANCE_MM {
-        let uid = uid.to_owned();
-        return Err(Error::UnevenSpacing { deviation_mm, uid });
-    }
-    Ok(step_mm)
-}
-
-fn tilt_warning(step_mm: DVec3, normal: DVec3, uid: &str) -> Result<Option<Warning>, Error> {
-    let tilt_deg = step_mm.angle_between(normal).to_degrees();
-    if tilt_deg > MAX_TILT_DEG {
-        let uid = uid.to_owned();
-        return Err(Error::Tilt { tilt_deg, uid });
-    }
-    Ok((tilt_deg > MIN_TILT_DEG).then_some(Warning::GantryTilt { tilt_deg }))
-}
-
-fn geometry(slices: &[Instance], step_mm: DVec3) -> Geometry {
-    let Instance {
-        orientation: [row, column],
-        pixel_spacing_mm: [between_rows_mm, between_columns_mm],
-        rows_columns: [rows, columns],
-        position_lps_mm,
-        ..
-    } = slices[0];
-    Geometry {
-        size: [slices.len(), rows, columns],
-        index_to_lps: DAffine3::from_cols(
-            row * between_columns_mm,
-            column * between_rows_mm,
-            step_mm,
-            position_lps_mm,
-        ),
-    }
-}
-
 /// What must be equal in all slices of a volume, each with how to compare it.
-fn first_difference(a: &Instance, b: &Instance) -> Option<Attribute> {
+pub(super) fn first_difference(a: &Instance, b: &Instance) -> Option<Attribute> {
     // At 500 mm from the corner these move a voxel by 0.05 mm.
     const COSINE_TOLERANCE: f64 = 1e-4;
     const SPACING_TOLERANCE_MM: f64 = 1e-4;
@@ -281,12 +171,48 @@ mod tests {
         assert_eq!(code(stack(&[])), "too-few-slices");
         assert_eq!(code(stack(&[0.0])), "too-few-slices");
         assert_eq!(code(stack(&[0.0, 2.0, 2.0, 4.0])), "same-position");
-        assert_eq!(code(stack(&[0.0, 2.0, 4.0, 6.5, 8.5])), "uneven-spacing");
-        let gaps = stack(&[0.0, 2.0, 4.0, 10.0, 12.0]).unwrap_err();
+        assert_eq!(code(stack(&[0.0, 3.0, 6.0, 16.5])), "gap-too-wide");
+        assert_eq!(code(stack(&[0.0, 1.0, 2.0, 7.0])), "gap-too-wide");
+        let sideways = |z: u16| {
+            let x = if z < 2 { 0.0 } else { 3.0 };
+            at(slice(z), DVec3::new(x, 0.0, 2.0 * f64::from(z)))
+        };
+        let shifted = Series::from_instances(instances((0..4).map(sideways)));
+        assert_eq!(code(shifted), "slices-not-in-line");
+    }
+
+    #[test]
+    fn uneven_slices_keep_their_places_and_warn() {
+        let series = stack(&[0.0, 2.0, 4.0, 6.5, 8.5]).unwrap();
+        assert_eq!(series.warnings[0].code(), "uneven-spacing");
+        let heights: Vec<f64> = (0..5)
+            .map(|z| series.slices.position(z) * series.geometry.spacing_mm()[0])
+            .collect();
         assert!(
-            matches!(gaps, Error::MissingSlices { count: 2, .. }),
-            "{gaps}"
+            heights
+                .iter()
+                .zip([0.0, 2.0, 4.0, 6.5, 8.5])
+                .all(|(a, b)| (a - b).abs() < 1e-9)
         );
+        let missing = stack(&[0.0, 2.0, 4.0, 10.0, 12.0]).unwrap();
+        assert!(matches!(
+            missing.warnings[..],
+            [Warning::MissingSlices { count: 2, .. }]
+        ));
+    }
+
+    #[test]
+    fn thick_slices_and_other_planes_are_said() {
+        let thick = |z: u16| with(slice(z), tags::SLICE_THICKNESS, VR::DS, "3");
+        let series = Series::from_instances(instances((0..3).map(thick))).unwrap();
+        assert_eq!(series.warnings[0].code(), "overlapping-slices");
+        let coronal = |z: u16| {
+            let object = at(slice(z), DVec3::new(0.0, f64::from(z), 0.0));
+            let cosines = "1\\0\\0\\0\\0\\-1";
+            with(object, tags::IMAGE_ORIENTATION_PATIENT, VR::DS, cosines)
+        };
+        let series = Series::from_instances(instances((0..3).map(coronal))).unwrap();
+        assert_eq!(series.warnings, [Warning::NotAxial { plane: "coronal" }]);
     }
 
     #[test]
@@ -311,20 +237,6 @@ mod tests {
         }
         let narrow = pair(|o| with(o, tags::COLUMNS, VR::US, 5_u16));
         assert_eq!(code(narrow), "mixed-slices");
-    }
-
-    #[test]
-    fn an_identical_copy_is_dropped_with_a_warning() {
-        let series = Series::from_instances(instances([slice(0), slice(1), slice(1)])).unwrap();
-        assert_eq!(series.instances.len(), 2);
-        assert_eq!(series.warnings[0].code(), "instances-left-out");
-    }
-
-    #[test]
-    fn one_uid_with_two_contents_is_refused() {
-        let other = at(slice(1), DVec3::new(0.0, 0.0, 9.0));
-        let series = Series::from_instances(instances([slice(0), slice(1), other]));
-        assert_eq!(code(series), "conflicting-duplicates");
     }
 
     #[test]

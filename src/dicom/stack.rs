@@ -2,10 +2,12 @@
 //!
 //! In: a [`Series`]. Out: a [`StoredVolume`]. Refused: more voxels than allowed, and any slice that cannot be decoded.
 
+use super::frames::{Target, read_frames};
 use super::pixel::read_slice;
-use super::{Error, Series};
+use super::{Error, Instance, Series};
 use crate::volume::StoredVolume;
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Reads and decodes all slices in parallel, each straight into its place.
@@ -32,24 +34,65 @@ pub fn load(
         });
     }
     let mut samples = allocate(voxels, series)?;
-    let results: Vec<Result<(), Error>> = samples
-        .par_chunks_exact_mut(rows * columns)
-        .zip(&series.instances)
-        .map(|(slice, instance)| {
+    let targets = series
+        .instances
+        .iter()
+        .zip(samples.chunks_exact_mut(rows * columns));
+    let results: Vec<Result<(), Error>> = by_file(targets)
+        .into_par_iter()
+        .map(|targets| {
             if cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
                 return Err(Error::Cancelled);
             }
-            read_slice(instance, slice)
+            read(targets)
         })
         .collect();
     results.into_iter().collect::<Result<(), Error>>()?;
     Ok(StoredVolume {
         geometry: series.geometry,
+        slices: series.slices.clone(),
         samples,
         signed: series.instances.iter().any(|i| i.signed),
         rescale: series.instances.iter().map(|i| i.rescale).collect(),
         padding: series.instances.first().and_then(|i| i.padding),
     })
+}
+
+/// What is read from one file at once; the files in the order of their lowest slices.
+fn by_file<'a>(targets: impl Iterator<Item = Target<'a>>) -> Vec<Vec<Target<'a>>> {
+    let mut files: Vec<Vec<Target>> = Vec::new();
+    let mut of_object = BTreeMap::new();
+    for target in targets {
+        let instance = target.0;
+        if instance.frame_number.is_none() {
+            files.push(vec![target]);
+            continue;
+        }
+        let next = files.len();
+        let file = *of_object.entry(&instance.path).or_insert(next);
+        if file == next {
+            files.push(Vec::new());
+        }
+        files[file].push(target);
+    }
+    files
+}
+
+fn read(mut targets: Vec<Target>) -> Result<(), Error> {
+    match &mut targets[..] {
+        [(instance, samples)] if instance.frame_number.is_none() => read_slice(instance, samples),
+        _ => read_frames(targets),
+    }
+}
+
+/// Whether two images of one frame and of equal attributes hold equal samples.
+pub(super) fn same_samples(a: &Instance, b: &Instance) -> Result<bool, Error> {
+    let samples = |instance: &Instance| {
+        let [rows, columns] = instance.rows_columns;
+        let mut samples = vec![0; rows * columns];
+        read_slice(instance, &mut samples).map(|()| samples)
+    };
+    Ok(samples(a)? == samples(b)?)
 }
 
 fn allocate(voxels: u64, series: &Series) -> Result<Vec<u16>, Error> {

@@ -6,7 +6,7 @@
 mod carry;
 mod components;
 
-use crate::volume::{Geometry, ProbabilityMap};
+use crate::volume::{Geometry, ProbabilityMap, SlicePositions};
 use components::Component;
 
 pub use crate::code::Kind;
@@ -65,19 +65,31 @@ impl LesionMask {
     }
 }
 
-/// Finds the lesions of `probability`, on the grid `source`, the most confident first.
+/// Finds the lesions of `probability`, on the slices of the grid `source`, the most confident first.
 ///
 /// No voxel of `source` belongs to two lesions. A component too small to cover a voxel centre of `source` is the voxel
 /// nearest to its peak, so nothing that the network found is lost between two slices.
-pub fn find(probability: &ProbabilityMap, source: &Geometry, params: &Params) -> Vec<Lesion> {
+pub fn find(
+    probability: &ProbabilityMap,
+    source: &Geometry,
+    slices: &SlicePositions,
+    params: &Params,
+) -> Vec<Lesion> {
     let (labels, mut components) = components::components(probability, params);
     components.sort_by(|a, b| {
         b.peak
             .total_cmp(&a.peak)
             .then(a.peak_index.cmp(&b.peak_index))
     });
+    let carry = carry::Carry {
+        probability,
+        labels: &labels,
+        threshold: params.threshold,
+        source,
+        slices,
+    };
     let lesion = |component: &Component| {
-        let mask = carry::to_source(probability, &labels, component, source, params.threshold)?;
+        let mask = carry.to_source(component)?;
         Some(Lesion {
             kind: params.kind,
             confidence: component.peak,
@@ -94,6 +106,7 @@ mod tests {
     use glam::DVec3;
     use proptest::prelude::*;
 
+    const EVEN: SlicePositions = SlicePositions::even();
     const PARAMS: Params = Params {
         kind: Kind::LungNodule,
         threshold: 0.5,
@@ -129,7 +142,7 @@ mod tests {
         let high = (DVec3::new(10.0, 6.0, -85.0), 3.0, 0.9);
         let tiny = (DVec3::new(0.0, 8.0, -95.0), 0.1, 1.0);
         let probability = spheres(grid(), &[low, high, tiny]);
-        let found = find(&probability, &grid(), &PARAMS);
+        let found = find(&probability, &grid(), &EVEN, &PARAMS);
         assert_eq!(
             found.iter().map(|l| l.confidence).collect::<Vec<_>>(),
             [0.9, 0.6]
@@ -139,7 +152,7 @@ mod tests {
     #[test]
     fn on_its_own_grid_a_component_keeps_exactly_its_voxels() {
         let probability = spheres(grid(), &[(DVec3::new(0.0, 0.0, -90.0), 5.0, 0.8)]);
-        let lesion = &find(&probability, &grid(), &PARAMS)[0];
+        let lesion = &find(&probability, &grid(), &EVEN, &PARAMS)[0];
         let expected: Vec<usize> = (0..probability.voxels.len())
             .filter(|i| probability.voxels[*i] >= 0.5)
             .collect();
@@ -160,11 +173,12 @@ mod tests {
             (DVec3::new(4.0, 0.0, -90.0), 3.0, 0.7),
         ];
         let probability = spheres(grid(), &parts);
-        assert_eq!(find(&probability, &grid(), &PARAMS).len(), 2);
+        assert_eq!(find(&probability, &grid(), &EVEN, &PARAMS).len(), 2);
         assert_eq!(
             find(
                 &probability,
                 &grid(),
+                &EVEN,
                 &Params {
                     merge_distance_mm: 3.5,
                     ..PARAMS
@@ -183,7 +197,7 @@ mod tests {
             [7.0, 1.0, 1.0],
             DVec3::new(-20.0, -16.0, -100.0),
         );
-        let found = find(&probability, &thick, &PARAMS);
+        let found = find(&probability, &thick, &EVEN, &PARAMS);
         assert_eq!(found[0].mask.voxels().collect::<Vec<_>>(), [[1, 16, 20]]);
     }
 
@@ -193,7 +207,7 @@ mod tests {
             let parts = [(DVec3::new(-5.0, 0.0, -90.0), 4.0, 0.8), (DVec3::new(-5.0 + dx, dy, -88.0), 4.0, 0.7)];
             let source = grid().covering([2.0, step, step]);
             let mut seen = std::collections::BTreeSet::new();
-            for lesion in find(&spheres(grid(), &parts), &source, &PARAMS) {
+            for lesion in find(&spheres(grid(), &parts), &source, &EVEN, &PARAMS) {
                 for voxel in lesion.mask.voxels() {
                     prop_assert!(seen.insert(voxel));
                 }

@@ -1,6 +1,6 @@
 //! Numbers of one lesion, as the report states them.
 //!
-//! Volume is that of the SEG's voxels; both axes lie in one acquired slice; the side is the lung's.
+//! Volume is that of the SEG's voxels, each as thick as half the way to both neighbouring slices; both axes lie in one acquired slice; the side is the lung's.
 
 mod axis;
 
@@ -13,9 +13,9 @@ pub use crate::volume::Laterality;
 /// Measurements of one lesion on the source grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
-    /// Mean position of the lesion's voxel centres.
+    /// Mean position of the lesion's voxel centres, weighted by their volumes.
     pub centroid_lps_mm: DVec3,
-    /// Number of SEG voxels times the voxel volume.
+    /// Sum over slices of the SEG's area times half the distance between the slices below and above.
     pub volume_mm3: f64,
     /// Index of the acquired slice that holds both axes.
     pub axis_slice: usize,
@@ -23,7 +23,7 @@ pub struct Measurement {
     pub long_axis: Axis,
     /// Largest diameter perpendicular to the long axis, in the same slice.
     pub short_axis: Axis,
-    /// Mean HU of the lesion's voxels.
+    /// Mean HU of the lesion's voxels, weighted by their volumes.
     pub mean_hu: f64,
     /// Where it is, as far as that is known.
     pub laterality: Option<Laterality>,
@@ -48,23 +48,23 @@ pub fn measure(
 ) -> Option<Measurement> {
     let geometry = &stored.geometry;
     let (axis_slice, long_axis, short_axis) = axis::axes(mask, geometry)?;
-    let mut count = 0_u32;
+    let mut steps = 0.0;
     let mut sum_index = DVec3::ZERO;
     let mut sum_hu = 0.0;
     for [z, y, x] in mask.voxels() {
-        count += 1;
-        sum_index += DVec3::new(x as f64, y as f64, z as f64);
-        sum_hu += f64::from(stored.hu([z, y, x]));
+        let extent = stored.slices.extent(z);
+        steps += extent;
+        sum_index += DVec3::new(x as f64, y as f64, stored.slices.position(z)) * extent;
+        sum_hu += f64::from(stored.hu([z, y, x])) * extent;
     }
-    let n = f64::from(count);
-    let centroid_lps_mm = geometry.to_lps_mm(sum_index / n);
+    let centroid_lps_mm = geometry.to_lps_mm(sum_index / steps);
     Some(Measurement {
         centroid_lps_mm,
-        volume_mm3: n * geometry.voxel_volume_mm3(),
+        volume_mm3: steps * geometry.voxel_volume_mm3(),
         axis_slice,
         long_axis,
         short_axis,
-        mean_hu: sum_hu / n,
+        mean_hu: sum_hu / steps,
         laterality: side(centroid_lps_mm),
     })
 }
@@ -72,7 +72,7 @@ pub fn measure(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::{Geometry, Rescale};
+    use crate::volume::{Geometry, Rescale, SlicePositions};
 
     #[test]
     fn a_block_of_voxels_has_its_volume_centre_and_mean() {
@@ -91,6 +91,7 @@ mod tests {
         ];
         let stored = StoredVolume {
             geometry,
+            slices: SlicePositions::even(),
             samples,
             signed: false,
             rescale,
@@ -115,6 +116,54 @@ mod tests {
         assert_eq!(found.laterality, Some(Laterality::Left));
     }
 
+    /// Slices 1 and 2 mm apart in turn cut a ball of 8 mm radius within this.
+    const BALL_TOLERANCE: f64 = 0.02;
+
+    #[test]
+    fn a_ball_in_uneven_slices_has_its_volume_and_centre() {
+        let mut heights_mm = vec![0.0];
+        while heights_mm.len() < 21 {
+            let gap_mm = if heights_mm.len() % 2 == 1 { 1.0 } else { 2.0 };
+            heights_mm.push(heights_mm[heights_mm.len() - 1] + gap_mm);
+        }
+        let step_mm = heights_mm[20] / 20.0;
+        let size = [21, 60, 60];
+        let geometry = Geometry::axis_aligned(size, [step_mm, 0.5, 0.5], DVec3::ZERO);
+        let places = heights_mm.iter().map(|mm| mm / step_mm).collect();
+        let centre = DVec3::new(14.3, 15.1, 15.4);
+        let radius_mm = 8.0;
+        let inside = (0..size.iter().product::<usize>()).map(|i| {
+            let p = DVec3::new(
+                (i % 60) as f64 * 0.5,
+                (i / 60 % 60) as f64 * 0.5,
+                heights_mm[i / 3600],
+            );
+            p.distance(centre) <= radius_mm
+        });
+        let mask = LesionMask {
+            origin: [0; 3],
+            size,
+            inside: inside.collect(),
+        };
+        let line = Rescale {
+            slope: 1.0,
+            intercept: 0.0,
+        };
+        let stored = StoredVolume {
+            geometry,
+            slices: SlicePositions::uneven(places).expect("ascending"),
+            samples: vec![7; geometry.voxel_count()],
+            signed: false,
+            rescale: vec![line; 21],
+            padding: None,
+        };
+        let found = measure(&mask, &stored, |_| None).expect("not empty");
+        let volume_mm3 = 4.0 / 3.0 * std::f64::consts::PI * radius_mm.powi(3);
+        assert!((found.volume_mm3 / volume_mm3 - 1.0).abs() < BALL_TOLERANCE);
+        assert!(found.centroid_lps_mm.distance(centre) < 0.1);
+        assert!((found.mean_hu - 7.0).abs() < 1e-9);
+    }
+
     #[test]
     fn an_empty_mask_has_no_measurement() {
         let geometry = Geometry::axis_aligned([1, 1, 1], [1.0; 3], DVec3::ZERO);
@@ -124,6 +173,7 @@ mod tests {
         }];
         let stored = StoredVolume {
             geometry,
+            slices: SlicePositions::even(),
             samples: vec![0],
             signed: false,
             rescale,

@@ -12,6 +12,7 @@
 )]
 
 mod anatomy;
+mod defect;
 mod lesion;
 mod noise;
 mod organs;
@@ -25,6 +26,7 @@ mod tree;
 mod truth;
 mod write;
 
+pub use defect::Defect;
 pub use orientation::Orientation;
 pub use params::{Density, Detail, Dose, Kernel, LesionShape, LesionSpec, Lesions, Params, Place};
 pub use truth::{Core, Nodule, PATIENT_ID, Truth};

@@ -4,7 +4,7 @@ use super::anatomy::Chest;
 use super::noise::ScannerNoise;
 use super::params::{Kernel, Params};
 use super::shape::Shape;
-use crate::volume::{Geometry, Rescale, StoredVolume};
+use crate::volume::{Geometry, Rescale, SlicePositions, StoredVolume};
 use glam::{DAffine3, DMat3, DVec3};
 use rayon::prelude::*;
 
@@ -73,6 +73,7 @@ pub(super) fn scan(params: &Params, subject: &Subject) -> StoredVolume {
     };
     StoredVolume {
         geometry: scan.geometry,
+        slices: SlicePositions::even(),
         samples,
         signed: params.signed,
         rescale: vec![rescale; nz],

@@ -2,6 +2,7 @@
 //!
 //! Everything is written into a temporary folder next to the target and renamed when it is whole.
 
+use super::defect::{Defect, SliceFile};
 use super::params::{Dose, Kernel, Params};
 use super::scan::INTERCEPT_HU;
 use super::truth::PATIENT_ID;
@@ -15,6 +16,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -31,6 +33,8 @@ pub struct WriteOptions {
     pub overwrite: bool,
     /// File names and Instance Numbers follow no order, as in many archives.
     pub shuffle: bool,
+    /// What shall be odd about the series.
+    pub defect: Option<Defect>,
 }
 
 /// What was written.
@@ -71,7 +75,7 @@ pub fn write_series(
         .map_err(at(dir))?;
     let series = fresh.path().join(SERIES_FOLDER);
     fs::create_dir(&series).map_err(at(&series))?;
-    write_slices(phantom, &series, options.shuffle)?;
+    write_slices(phantom, &series, options)?;
     let truth = fresh.path().join(TRUTH_FILE);
     let mut json = serde_json::to_vec_pretty(&phantom.truth).map_err(|e| Error::Write {
         path: truth.clone(),
@@ -93,19 +97,27 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn write_slices(phantom: &Phantom, folder: &Path, shuffle: bool) -> Result<(), Error> {
-    let count = phantom.stored.geometry.size[0];
-    let mut numbers: Vec<usize> = (1..=count).collect();
-    if shuffle {
+fn write_slices(phantom: &Phantom, folder: &Path, options: WriteOptions) -> Result<(), Error> {
+    let phantoms = match options.defect {
+        Some(defect) => Cow::Owned(defect.phantoms(phantom)?),
+        None => Cow::Borrowed(std::slice::from_ref(phantom)),
+    };
+    let all = (0..phantom.stored.geometry.size[0]).map(|slice| SliceFile::new(0, slice));
+    let files = options
+        .defect
+        .map_or_else(|| all.collect(), |defect| defect.files(&phantoms));
+    let mut numbers: Vec<usize> = (1..=files.len()).collect();
+    if options.shuffle {
         numbers.shuffle(&mut ChaCha8Rng::seed_from_u64(phantom.truth.params.seed));
     }
-    let series = SeriesHeader::new(phantom);
+    let uids = uids(&phantom.truth.params);
     numbers
         .par_iter()
-        .enumerate()
-        .try_for_each(|(slice, &number)| {
+        .zip(&files)
+        .try_for_each(|(&number, file)| {
             let path = folder.join(format!("{number:06}.dcm"));
-            let bytes = series.encode(slice, number)?;
+            let series = SeriesHeader::new(&phantoms[file.stack], &uids);
+            let bytes = series.encode(file, number)?;
             write_synced(&path, &bytes).map_err(|source| Error::Write { path, source })
         })
 }
@@ -114,7 +126,7 @@ fn write_slices(phantom: &Phantom, folder: &Path, shuffle: bool) -> Result<(), E
 struct SeriesHeader<'a> {
     phantom: &'a Phantom,
     params: &'a Params,
-    uids: UidSource,
+    uids: &'a UidSource,
 }
 
 fn text(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: &str) {
@@ -151,9 +163,8 @@ fn short(object: &mut InMemDicomObject, tag: Tag, value: u16) {
 }
 
 impl<'a> SeriesHeader<'a> {
-    fn new(phantom: &'a Phantom) -> Self {
+    fn new(phantom: &'a Phantom, uids: &'a UidSource) -> Self {
         let params = &phantom.truth.params;
-        let uids = uids(params);
         Self {
             phantom,
             params,
@@ -161,9 +172,13 @@ impl<'a> SeriesHeader<'a> {
         }
     }
 
-    fn encode(&self, slice: usize, number: usize) -> Result<Vec<u8>, Error> {
+    fn encode(&self, file: &SliceFile, number: usize) -> Result<Vec<u8>, Error> {
+        let SliceFile { stack, slice, .. } = *file;
         let refuse = |reason: String| Error::Encode { slice, reason };
-        let instance_uid = self.uids.uid(&format!("instance/{slice}"));
+        let instance_uid = match stack {
+            0 => self.uids.uid(&format!("instance/{slice}")),
+            _ => self.uids.uid(&format!("instance/{stack}/{slice}")),
+        };
         let mut object = InMemDicomObject::new_empty();
         self.patient_and_study(&mut object);
         self.series_and_equipment(&mut object);
@@ -181,7 +196,10 @@ impl<'a> SeriesHeader<'a> {
             &number.to_string(),
         );
         self.plane(&mut object, slice);
-        self.pixels(&mut object, slice);
+        self.pixels(&mut object, slice, file.flipped);
+        for (tag, vr, value) in &file.edits {
+            text(&mut object, *tag, *vr, value);
+        }
         let meta = FileMetaTableBuilder::new()
             .transfer_syntax(sop::EXPLICIT_VR_LITTLE_ENDIAN)
             .media_storage_sop_class_uid(sop::CT_IMAGE_STORAGE)
@@ -272,7 +290,7 @@ impl<'a> SeriesHeader<'a> {
         text(object, tags::X_RAY_TUBE_CURRENT, VR::IS, current_ma);
     }
 
-    fn pixels(&self, object: &mut InMemDicomObject, slice: usize) {
+    fn pixels(&self, object: &mut InMemDicomObject, slice: usize, flipped: bool) {
         let stored = &self.phantom.stored;
         let [_, ny, nx] = stored.geometry.size;
         // Signed padding lies below what 12 bits hold.
@@ -305,7 +323,8 @@ impl<'a> SeriesHeader<'a> {
             };
             object.put(DataElement::new(tags::PIXEL_PADDING_VALUE, vr, value));
         }
-        let samples = &stored.samples[slice * ny * nx..][..ny * nx];
+        let mut samples = stored.samples[slice * ny * nx..][..ny * nx].to_vec();
+        samples[0] ^= u16::from(flipped);
         let value = PrimitiveValue::U16(samples.into());
         object.put(DataElement::new(tags::PIXEL_DATA, VR::OW, value));
     }

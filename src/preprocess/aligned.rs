@@ -1,7 +1,7 @@
 //! Resampling on the CPU between grids whose axes are parallel: whole slices are weighted first, then rows, then columns.
 
 use super::Interpolation;
-use super::resample::Taps;
+use super::resample::{Mapping, Taps};
 use crate::volume::{PADDING_HU, Rescale, StoredVolume};
 use rayon::prelude::*;
 
@@ -9,24 +9,26 @@ use rayon::prelude::*;
 pub(super) type Axes = [Vec<Option<f32>>; 3];
 
 /// Equal to [`super::resample::reference`] to the bit: it weights each voxel along z, then y, then x as well.
-pub(super) fn resample(
-    axes: &Axes,
-    interpolation: Interpolation,
-    stored: &StoredVolume,
-) -> Vec<f32> {
-    match interpolation {
-        Interpolation::Trilinear => resample_with::<2>(axes, stored),
-        Interpolation::Cubic => resample_with::<4>(axes, stored),
+pub(super) fn resample(mapping: &Mapping, axes: &Axes, stored: &StoredVolume) -> Vec<f32> {
+    match mapping.interpolation {
+        Interpolation::Trilinear => resample_with::<2>(mapping, axes, stored),
+        Interpolation::Cubic => resample_with::<4>(mapping, axes, stored),
     }
 }
 
-fn resample_with<const TAPS: usize>([zs, ys, xs]: &Axes, stored: &StoredVolume) -> Vec<f32> {
-    let [slices, rows, columns] = stored.geometry.size;
+fn resample_with<const TAPS: usize>(
+    mapping: &Mapping,
+    [zs, ys, xs]: &Axes,
+    stored: &StoredVolume,
+) -> Vec<f32> {
+    let [_, rows, columns] = stored.geometry.size;
     let taps = |positions: &[Option<f32>], n: usize| -> Vec<Option<Taps<TAPS>>> {
         let tap = |p: &Option<f32>| p.map(|p| Taps::at(p, n));
         positions.iter().map(tap).collect()
     };
-    let (zs, ys, xs) = (taps(zs, slices), taps(ys, rows), taps(xs, columns));
+    let (ys, xs) = (taps(ys, rows), taps(xs, columns));
+    let slice_taps = |slice: &Option<f32>| slice.map(|s| mapping.slice_taps::<TAPS>(s));
+    let zs: Vec<Option<Taps<TAPS>>> = zs.iter().map(slice_taps).collect();
     let mut output = vec![PADDING_HU; zs.len() * ys.len() * xs.len()];
     let target_slices = output.par_chunks_mut((ys.len() * xs.len()).max(1));
     target_slices.zip(&zs).for_each_init(

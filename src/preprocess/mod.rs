@@ -130,8 +130,8 @@ fn on_gpu(
     plan: &Plan,
     search_grid: &Geometry,
 ) -> Result<Chain, Error> {
-    let model = Mapping::new(&stored.geometry, &plan.grid, plan.interpolation);
-    let search = Mapping::new(&stored.geometry, search_grid, Interpolation::Trilinear);
+    let model = Mapping::of_stack(stored, &plan.grid, plan.interpolation);
+    let search = Mapping::of_stack(stored, search_grid, Interpolation::Trilinear);
     let slabs = slab::allocate(gpu, plan.grid.size)?;
     let search_slab = slab::whole(gpu, search_grid.size)?;
     for source in slab::source_slabs(gpu, stored.geometry.size)? {
@@ -152,8 +152,8 @@ fn on_gpu(
 }
 
 fn on_cpu(stored: &StoredVolume, plan: &Plan, search_grid: &Geometry) -> Chain {
-    let model = Mapping::new(&stored.geometry, &plan.grid, plan.interpolation);
-    let search = Mapping::new(&stored.geometry, search_grid, Interpolation::Trilinear);
+    let model = Mapping::of_stack(stored, &plan.grid, plan.interpolation);
+    let search = Mapping::of_stack(stored, search_grid, Interpolation::Trilinear);
     let hu = resample::from_stored(&model, stored);
     let search_hu = resample::from_stored(&search, stored);
     let smoothed = smooth::reference(search_grid.size, SEARCH_SIGMA, &search_hu);
@@ -172,6 +172,11 @@ fn check_stored(stored: &StoredVolume) -> Result<(), Error> {
     if stored.rescale.len() != stored.geometry.size[0] {
         let (lines, slices) = (stored.rescale.len(), stored.geometry.size[0]);
         return bad(format!("{lines} rescale slopes for {slices} slices"));
+    }
+    let positions = stored.slices.as_slice().len();
+    if ![0, stored.geometry.size[0]].contains(&positions) {
+        let slices = stored.geometry.size[0];
+        return bad(format!("{positions} positions for {slices} slices"));
     }
     let finite = |r: &crate::volume::Rescale| r.slope.is_finite() && r.intercept.is_finite();
     if let Some(slice) = stored.rescale.iter().position(|r| !finite(r)) {

@@ -28,8 +28,8 @@ params! {
         owned_end: u32,
         cubic: u32,
         outside_hu: f32,
+        uneven: u32,
         _pad0: u32,
-        _pad1: u32,
     }
 }
 
@@ -44,20 +44,22 @@ pub static KERNEL: Kernel = Kernel {
     entry_point: "main",
     workgroup_size: [8, 8, 4],
     params: Params::LAYOUT,
-    buffers: &[Access::Read, Access::ReadWrite],
+    buffers: &[Access::Read, Access::Read, Access::ReadWrite],
 };
 
 /// A voxel reaches half its size beyond its centre; the rest is slack for rounding.
 const EDGE_VOXELS: f32 = 0.501;
 
 /// Which source position each target voxel reads, and how.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mapping {
     /// Rows of the affine from target index (x, y, z, 1) to source index x, y, z.
     to_source: [[f32; 4]; 3],
     source_size: [usize; 3],
+    /// Where the source slices lie along z; empty where slice `z` lies at `z`.
+    slices: Vec<f32>,
     target_size: [usize; 3],
-    interpolation: Interpolation,
+    pub(super) interpolation: Interpolation,
 }
 
 impl Mapping {
@@ -73,8 +75,50 @@ impl Mapping {
         Self {
             to_source: [row(0), row(1), row(2)],
             source_size: source.size,
+            slices: Vec::new(),
             target_size: target.size,
             interpolation,
+        }
+    }
+
+    /// From the slices of a stack, which may be uneven, to a grid.
+    ///
+    /// Between uneven slices values are linear along z, whatever the interpolation: the weights of Catmull-Rom hold for
+    /// even ones only.
+    pub fn of_stack(
+        stored: &StoredVolume,
+        target: &Geometry,
+        interpolation: Interpolation,
+    ) -> Self {
+        let positions = stored.slices.as_slice().iter();
+        Self {
+            slices: positions.map(|p| *p as f32).collect(),
+            ..Self::new(&stored.geometry, target, interpolation)
+        }
+    }
+
+    /// The fractional slice number at a z index of the source grid.
+    fn slice_at(&self, z: f32) -> f32 {
+        if self.slices.is_empty() {
+            return z;
+        }
+        let above = self.slices.partition_point(|p| *p <= z);
+        let below = above.clamp(1, self.slices.len() - 1) - 1;
+        let gap = self.slices[below + 1] - self.slices[below];
+        below as f32 + (z - self.slices[below]) / gap
+    }
+
+    /// What is read along z for a fractional slice number.
+    pub(super) fn slice_taps<const N: usize>(&self, slice: f32) -> Taps<N> {
+        let taps = Taps::at(slice, self.source_size[0]);
+        if self.slices.is_empty() {
+            return taps;
+        }
+        let linear = linear_weights(slice.fract());
+        let below = N / 2 - 1;
+        Taps {
+            weight: std::array::from_fn(|i| i.checked_sub(below).map_or(0.0, |i| linear[i])),
+            ..taps
         }
     }
 
@@ -82,11 +126,14 @@ impl Mapping {
     fn position(&self, [z, y, x]: [usize; 3]) -> Option<[f32; 3]> {
         let p = [x as f32, y as f32, z as f32];
         let [nz, ny, nx] = self.source_size;
-        let mut at = [0.0; 3];
-        for ((at, row), n) in at.iter_mut().zip(self.to_source).zip([nx, ny, nz]) {
-            *at = inside(row[0] * p[0] + row[1] * p[1] + row[2] * p[2] + row[3], n)?;
-        }
-        Some(at)
+        let [x, y, z] = self
+            .to_source
+            .map(|row| row[0] * p[0] + row[1] * p[1] + row[2] * p[2] + row[3]);
+        Some([
+            inside(x, nx)?,
+            inside(y, ny)?,
+            inside(self.slice_at(z), nz)?,
+        ])
     }
 
     /// Source position along z, y and x of each target slice, row and column, where the axes of both grids are parallel.
@@ -101,7 +148,8 @@ impl Mapping {
         let along = |axis: usize, scale: f32, offset: f32| {
             let n = self.source_size[axis];
             (0..self.target_size[axis])
-                .map(|i| inside(scale * i as f32 + offset, n))
+                .map(|i| scale * i as f32 + offset)
+                .map(|at| inside(if axis == 0 { self.slice_at(at) } else { at }, n))
                 .collect()
         };
         Some([
@@ -149,10 +197,16 @@ pub fn record(
         owned_end: slice(source.owned.end),
         cubic: u32::from(mapping.interpolation == Interpolation::Cubic),
         outside_hu: PADDING_HU,
+        uneven: u32::from(!mapping.slices.is_empty()),
         _pad0: 0,
-        _pad1: 0,
     };
-    let buffers = [source_hu.binding(), target.hu.binding()];
+    // A buffer may not be empty.
+    let slices = match &mapping.slices[..] {
+        [] => &[0.0],
+        slices => slices,
+    };
+    let slices = pass.gpu().upload("slice positions", slices)?;
+    let buffers = [source_hu.binding(), slices.binding(), target.hu.binding()];
     pass.dispatch(&KERNEL, &params, &buffers, Extent::Voxels(size))?;
     Ok(())
 }
@@ -168,7 +222,7 @@ pub fn reference(mapping: &Mapping, source_hu: &[f32]) -> Vec<f32> {
 /// Equal to [`reference()`] of [`super::rescale::reference`], to the bit.
 pub fn from_stored(mapping: &Mapping, stored: &StoredVolume) -> Vec<f32> {
     match mapping.aligned() {
-        Some(axes) => aligned::resample(&axes, mapping.interpolation, stored),
+        Some(axes) => aligned::resample(mapping, &axes, stored),
         None => resample(mapping, |z, y, x| stored.hu([z, y, x])),
     }
 }
@@ -185,7 +239,7 @@ fn resample_with<const TAPS: usize>(
     hu_at: impl Fn(usize, usize, usize) -> f32 + Sync,
 ) -> Vec<f32> {
     let [slices, rows, columns] = mapping.target_size;
-    let [nz, ny, nx] = mapping.source_size;
+    let [_, ny, nx] = mapping.source_size;
     let mut output = vec![PADDING_HU; slices * rows * columns];
     let lines = output.par_chunks_mut(columns.max(1)).enumerate();
     lines.for_each(|(line, output)| {
@@ -193,7 +247,8 @@ fn resample_with<const TAPS: usize>(
             let Some([sx, sy, sz]) = mapping.position([line / rows, line % rows, x]) else {
                 continue;
             };
-            let [tx, ty, tz] = [Taps::<TAPS>::at(sx, nx), Taps::at(sy, ny), Taps::at(sz, nz)];
+            let [tx, ty] = [Taps::<TAPS>::at(sx, nx), Taps::at(sy, ny)];
+            let tz: Taps<TAPS> = mapping.slice_taps(sz);
             *output = tx.sum(|x| ty.sum(|y| tz.sum(|z| hu_at(z, y, x))));
         }
     });
@@ -248,6 +303,7 @@ fn cubic_weights(t: f32) -> [f32; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::volume::SlicePositions;
     use glam::{DAffine3, DMat3, DVec3};
     use proptest::prelude::*;
 
@@ -342,6 +398,31 @@ mod tests {
     /// Source indices are f32 and below 16: positions are exact to 2^-20 voxels, and the ramp rises 200 HU a voxel.
     const RAMP_TOLERANCE_HU: f32 = 0.01;
 
+    #[test]
+    fn between_uneven_slices_a_ramp_is_read_where_they_lie() {
+        let geometry = Geometry::axis_aligned([4, 1, 1], [1.0; 3], DVec3::ZERO);
+        let stored = StoredVolume {
+            geometry,
+            slices: SlicePositions::uneven(vec![0.0, 0.5, 2.5, 3.0]).expect("ascending"),
+            samples: vec![0, 5, 25, 30],
+            signed: false,
+            rescale: vec![
+                crate::volume::Rescale {
+                    slope: 1.0,
+                    intercept: 0.0
+                };
+                4
+            ],
+            padding: None,
+        };
+        let target = Geometry::axis_aligned([7, 1, 1], [0.5, 1.0, 1.0], DVec3::ZERO);
+        for interpolation in BOTH {
+            let mapping = Mapping::of_stack(&stored, &target, interpolation);
+            let wanted = [0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0];
+            assert_eq!(from_stored(&mapping, &stored), wanted);
+        }
+    }
+
     proptest! {
         #[test]
         fn a_linear_ramp_stays_a_linear_ramp_through_any_affine(
@@ -380,11 +461,15 @@ mod tests {
             samples in prop::collection::vec(any::<u16>(), 3 * 4 * 5),
             signed: bool,
             shift in -2.0_f64..2.0,
+            places in prop::option::of(0.1..1.9_f64),
         ) {
             let geometry = Geometry::axis_aligned([3, 4, 5], [2.0, 1.0, 1.0], DVec3::ZERO);
             let line = |slice| crate::volume::Rescale { slope: 1.5 + slice as f32, intercept: -1000.0 };
             let stored = StoredVolume {
                 geometry,
+                slices: places
+                    .and_then(|middle| SlicePositions::uneven(vec![0.0, middle, 2.0]))
+                    .unwrap_or_default(),
                 samples,
                 signed,
                 rescale: (0..3).map(line).collect(),
@@ -395,7 +480,7 @@ mod tests {
             let mut sheared = aligned;
             sheared.index_to_lps.matrix3.z_axis.y = 0.3;
             for (interpolation, target) in BOTH.into_iter().flat_map(|i| [(i, aligned), (i, sheared)]) {
-                let mapping = Mapping::new(&geometry, &target, interpolation);
+                let mapping = Mapping::of_stack(&stored, &target, interpolation);
                 prop_assert_eq!(from_stored(&mapping, &stored), reference(&mapping, &hu));
             }
         }

@@ -90,7 +90,7 @@ fn to_hu(raw: u16, stored: &StoredVolume, Rescale { slope, intercept }: Rescale)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::Geometry;
+    use crate::volume::{Geometry, SlicePositions};
     use glam::DVec3;
 
     #[test]
@@ -98,6 +98,7 @@ mod tests {
         let line = |slope, intercept| Rescale { slope, intercept };
         let stored = StoredVolume {
             geometry: Geometry::axis_aligned([2, 1, 2], [1.0; 3], DVec3::ZERO),
+            slices: SlicePositions::even(),
             samples: [-2000_i16, 10, -5, 7].map(i16::cast_unsigned).to_vec(),
             signed: true,
             rescale: vec![line(1.0, -24.0), line(2.0, 1.0)],

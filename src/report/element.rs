@@ -1,12 +1,14 @@
 //! Data elements and data sets, with the VR taken from the data dictionary.
 
 use super::codes::Term;
+use crate::dicom::Instance;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::value::{DataSetSequence, PrimitiveValue};
 use dicom_core::{DataElement, Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags, uids};
 use dicom_object::mem::InMemElement;
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+use std::collections::BTreeSet;
 
 /// Names this implementation in file meta information (PS3.7 D.3.3.2); fixed for good.
 const IMPLEMENTATION_CLASS_UID: &str = "2.25.205480918262347590317642208855710983421";
@@ -57,6 +59,25 @@ pub(super) fn reference(sop_class_uid: &str, sop_instance_uid: &str) -> InMemDic
         element(tags::REFERENCED_SOP_CLASS_UID, sop_class_uid),
         element(tags::REFERENCED_SOP_INSTANCE_UID, sop_instance_uid),
     ])
+}
+
+/// The item of a Source Image Sequence or of an IMAGE: the object, and of many frames the one (PS3.3 10.3).
+pub(super) fn image_reference(instance: &Instance) -> InMemDicomObject {
+    let mut image = reference(&instance.sop_class_uid, &instance.sop_instance_uid);
+    if let Some(number) = instance.frame_number {
+        image.put(element(tags::REFERENCED_FRAME_NUMBER, number.to_string()));
+    }
+    image
+}
+
+/// One reference to each object of a series, however many of its frames are slices.
+pub(super) fn object_references(instances: &[Instance]) -> Vec<InMemDicomObject> {
+    let mut seen = BTreeSet::new();
+    instances
+        .iter()
+        .filter(|i| seen.insert(i.sop_instance_uid.as_str()))
+        .map(|i| reference(&i.sop_class_uid, &i.sop_instance_uid))
+        .collect()
 }
 
 /// A data set or an item.

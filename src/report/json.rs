@@ -39,6 +39,8 @@ struct LesionEntry<'a> {
     kind: Kind,
     series_instance_uid: &'a str,
     sop_instance_uid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame_number: Option<u32>,
     segment_number: u16,
     confidence: f32,
     centroid_lps_mm: [f64; 3],
@@ -113,6 +115,7 @@ fn lesion<'a>(finding: &'a Finding) -> LesionEntry<'a> {
         kind: lesion.kind,
         series_instance_uid: finding.run.series_instance_uid(),
         sop_instance_uid: &finding.instance(measurement.axis_slice).sop_instance_uid,
+        frame_number: finding.instance(measurement.axis_slice).frame_number,
         segment_number: finding.segment_number,
         confidence: lesion.confidence,
         centroid_lps_mm: measurement.centroid_lps_mm.to_array(),

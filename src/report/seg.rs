@@ -4,7 +4,10 @@
 //! and oblique planes need no thought.
 
 use super::codes::{self, Term};
-use super::element::{ascii, code, code_item, decimals, element, empty, item, items, reference};
+use super::element::{
+    ascii, code, code_item, decimals, element, empty, image_reference, item, items,
+    object_references,
+};
 use super::finding::{Finding, Findings};
 use super::header::{self, DISCLAIMER, Identity, PRODUCT};
 use super::{Error, StudyReport};
@@ -251,10 +254,7 @@ fn anatomic_region(finding: &Finding) -> InMemElement {
 /// Common Instance Reference: the whole source series, so that readers know the gap between slices (PS3.3 C.12.2).
 fn referenced(series: &Series) -> InMemDicomObject {
     let instances = &series.instances;
-    let references = instances
-        .iter()
-        .map(|i| reference(&i.sop_class_uid, &i.sop_instance_uid))
-        .collect();
+    let references = object_references(instances);
     let uid = instances.first().map_or("", |i| &i.series_instance_uid);
     item([
         element(tags::SERIES_INSTANCE_UID, uid),
@@ -332,7 +332,7 @@ fn frame_group(frame: &Frame, position: u32) -> InMemDicomObject {
     let segment_number = frame.finding.segment_number;
     let instance = frame.finding.instance(frame.slice);
     let index = dicom_value!(U32, [u32::from(segment_number), position]);
-    let mut source = reference(&instance.sop_class_uid, &instance.sop_instance_uid);
+    let mut source = image_reference(instance);
     source.put(code(
         tags::PURPOSE_OF_REFERENCE_CODE_SEQUENCE,
         codes::SOURCE_IMAGE_FOR_PROCESSING,

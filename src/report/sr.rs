@@ -5,11 +5,11 @@
 
 use super::codes;
 use super::content::{Node, coded, container, image, number, polyline, text, uid_reference};
-use super::element::{element, empty, item, items, reference};
+use super::element::{element, empty, image_reference, item, items, object_references, reference};
 use super::finding::{Finding, Findings};
 use super::header::{self, DISCLAIMER, Identity, PRODUCT};
 use super::{Error, LeftOutSeries, SeriesRun, Status, StudyReport, seg};
-use crate::dicom::Series;
+use crate::dicom::{Instance, Series};
 use crate::measure::Axis;
 use crate::provenance::{ModelIdentity, Provenance};
 use crate::uid::UidSource;
@@ -265,8 +265,7 @@ fn left_out(series: &LeftOutSeries) -> Node {
 }
 
 fn source_image(finding: &Finding, slice: usize) -> InMemDicomObject {
-    let instance = finding.instance(slice);
-    reference(&instance.sop_class_uid, &instance.sop_instance_uid)
+    image_reference(finding.instance(slice))
 }
 
 /// Every instance that a run was given, and every SEG (PS3.3 C.17.2); absent where there is none.
@@ -286,11 +285,7 @@ fn evidence(report: &StudyReport, findings: &Findings) -> Option<InMemElement> {
         let references = vec![reference(uids::SEGMENTATION_STORAGE, &seg)];
         series_item(&seg::series_instance_uid(report, grid), references)
     });
-    let series: Vec<_> = examined
-        .iter()
-        .map(|s| source_series(s))
-        .chain(segs)
-        .collect();
+    let series: Vec<_> = source_series(&examined).into_iter().chain(segs).collect();
     if series.is_empty() {
         return None;
     }
@@ -304,14 +299,20 @@ fn evidence(report: &StudyReport, findings: &Findings) -> Option<InMemElement> {
     ))
 }
 
-fn source_series(series: &Series) -> InMemDicomObject {
-    let instances = &series.instances;
-    let references = instances
-        .iter()
-        .map(|i| reference(&i.sop_class_uid, &i.sop_instance_uid))
-        .collect();
-    let uid = instances.first().map_or("", |i| &i.series_instance_uid);
-    series_item(uid, references)
+/// One item a Series Instance UID, also where several of its stacks were examined.
+fn source_series(examined: &[&Series]) -> Vec<InMemDicomObject> {
+    let mut by_uid: Vec<(&str, Vec<Instance>)> = Vec::new();
+    for series in examined {
+        let instances = series.instances.iter().cloned();
+        match by_uid.iter_mut().find(|(uid, _)| *uid == series.uid()) {
+            Some((_, all)) => all.extend(instances),
+            None => by_uid.push((series.uid(), instances.collect())),
+        }
+    }
+    by_uid
+        .into_iter()
+        .map(|(uid, instances)| series_item(uid, object_references(&instances)))
+        .collect()
 }
 
 fn series_item(uid: &str, references: Vec<InMemDicomObject>) -> InMemDicomObject {

@@ -1,8 +1,10 @@
 //! Voxels and where they lie: pure geometry and arithmetic, without DICOM, GPU or network.
 
 mod geometry;
+mod slices;
 
 pub use geometry::Geometry;
+pub use slices::SlicePositions;
 
 /// Voxels of type `T` on a grid, `[z, y, x]`, x fastest.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,8 +53,10 @@ pub struct Rescale {
 /// Kept at 16 bits because a thorax of 1000 slices is 0.5 GiB like this and 1 GiB as `f32`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredVolume {
-    /// The grid of the source slices.
+    /// The grid of the source slices; of uneven ones, the even grid from the first to the last.
     pub geometry: Geometry,
+    /// Where the slices lie along its z axis.
+    pub slices: SlicePositions,
     /// Raw 16-bit samples; two's complement where `signed`. Bits above Bits Stored are already sign- or zero-extended.
     pub samples: Vec<u16>,
     /// Pixel Representation (0028,0103) is 1.

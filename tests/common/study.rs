@@ -10,7 +10,7 @@ use hilum::measure::{Axis, Laterality, Measurement};
 use hilum::provenance::{ModelIdentity, Provenance};
 use hilum::report::{SeriesRun, Status, StudyReport};
 use hilum::uid::UidSource;
-use hilum::volume::{Geometry, Rescale};
+use hilum::volume::{Geometry, Rescale, SlicePositions};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,7 @@ pub(crate) fn series(number: usize, plane: Plane, size: [usize; 3]) -> Series {
             .map(|z| instance(number, z, &geometry))
             .collect(),
         geometry,
+        slices: SlicePositions::even(),
         warnings: Vec::new(),
     }
 }
@@ -85,6 +86,8 @@ fn instance(series: usize, z: usize, geometry: &Geometry) -> Instance {
         contrast: false,
         manufacturer: None,
         series_number: Some(series as i64),
+        frame_number: None,
+        stack_values: Vec::new(),
     }
 }
 

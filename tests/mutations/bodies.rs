@@ -207,7 +207,9 @@ fn check_order(series: &Series) {
     assert!(series.geometry.index_to_lps.is_finite());
     assert!(series.geometry.voxel_volume_mm3() > 0.0);
     for (z, slice) in series.instances.iter().enumerate() {
-        let place = series.geometry.to_lps_mm(glam::DVec3::Z * z as f64);
+        let place = series
+            .geometry
+            .to_lps_mm(glam::DVec3::Z * series.slices.position(z));
         assert!(place.distance(slice.position_lps_mm) < TOLERANCE_MM);
     }
 }
@@ -222,6 +224,7 @@ fn preprocess(series: &Series, verdict: &mut Verdict) {
     let samples = (0..series.geometry.voxel_count()).map(|i| (i * 97 % 4096) as u16);
     let stored = StoredVolume {
         geometry: series.geometry,
+        slices: series.slices.clone(),
         samples: samples.collect(),
         signed: series.instances[0].signed,
         rescale: series.instances.iter().map(|i| i.rescale).collect(),
