@@ -83,7 +83,9 @@ fn legs() -> StoredVolume {
 }
 
 fn chest() -> StoredVolume {
-    Phantom::new(&Params::demo()).unwrap().stored
+    Phantom::new(&Params::demo())
+        .expect("the demo's parameters are valid")
+        .stored
 }
 
 fn prepared(stored: &StoredVolume) -> Prepared {
@@ -91,7 +93,7 @@ fn prepared(stored: &StoredVolume) -> Prepared {
         grid: stored.geometry.covering([3.0; 3]),
         interpolation: Interpolation::Trilinear,
     };
-    preprocess::run(&Compute::Cpu, stored, &plan).unwrap()
+    preprocess::run(&Compute::Cpu, stored, &plan).expect("a small volume")
 }
 
 #[test]
@@ -112,7 +114,7 @@ fn pipeline(search_without_lungs: bool) -> Pipeline {
         ..Config::default()
     };
     config.input.search_without_lungs = search_without_lungs;
-    Pipeline::new(&config).unwrap()
+    Pipeline::new(&config).expect("the CPU and the model that the program brings")
 }
 
 #[test]
