@@ -84,7 +84,9 @@ fn legs() -> StoredVolume {
 }
 
 fn chest() -> StoredVolume {
-    Phantom::new(&Params::demo()).unwrap().stored
+    Phantom::new(&Params::demo())
+        .expect("the demo's parameters are valid")
+        .stored
 }
 
 fn prepared(stored: &StoredVolume) -> Prepared {
@@ -92,7 +94,7 @@ fn prepared(stored: &StoredVolume) -> Prepared {
         grid: stored.geometry.covering([3.0; 3]),
         interpolation: Interpolation::Trilinear,
     };
-    preprocess::run(&Compute::Cpu, stored, &plan).unwrap()
+    preprocess::run(&Compute::Cpu, stored, &plan).expect("a small volume")
 }
 
 #[test]
@@ -113,7 +115,7 @@ fn pipeline(search_without_lungs: bool) -> Pipeline {
         ..Config::default()
     };
     config.input.search_without_lungs = search_without_lungs;
-    Pipeline::new(&config).unwrap()
+    Pipeline::new(&config).expect("the CPU and the model that the program brings")
 }
 
 #[test]

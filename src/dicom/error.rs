@@ -143,7 +143,7 @@ pub enum Error {
     },
     /// Made from other images: reformats, projections, colour maps.
     #[error(
-        "an image derived from others (Image Type DERIVED, SECONDARY); send the original series (object {uid})"
+        "an image derived from others, by its Image Type; send the original series (object {uid})"
     )]
     Derived {
         /// SOP Instance UID.

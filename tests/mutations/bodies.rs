@@ -221,7 +221,8 @@ fn preprocess(series: &Series, verdict: &mut Verdict) {
     if voxels(series.geometry.size).max(voxels(grid.size)) > MAX_GRID_VOXELS {
         return;
     }
-    let samples = (0..series.geometry.voxel_count()).map(|i| (i * 97 % 4096) as u16);
+    let samples =
+        (0..series.geometry.voxel_count()).map(|i| u16::try_from(i * 97 % 4096).unwrap_or(0));
     let stored = StoredVolume {
         geometry: series.geometry,
         slices: series.slices.clone(),

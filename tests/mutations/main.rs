@@ -7,6 +7,7 @@
     clippy::cast_possible_truncation,
     reason = "counts and indices of a test"
 )]
+#![expect(clippy::print_stdout, reason = "a test tells what it saw")]
 
 mod allocator;
 mod bodies;
