@@ -185,6 +185,18 @@ fn a_localizer_among_the_slices_is_left_out_with_a_warning() {
 }
 
 #[test]
+fn a_damaged_slice_at_the_end_is_named_and_its_series_goes_on() {
+    let damaged = with(slice(2), tags::PIXEL_SPACING, VR::DS, "0\\0");
+    let folder = folder_of([slice(0), slice(1), damaged]);
+    let inventory = read_paths(&[folder.path().to_owned()], &|_| ());
+    let series = &inventory.studies[0].series[0];
+    assert_eq!(series.instances.len(), 2);
+    assert_eq!(series.warnings[0].code(), "instances-left-out");
+    assert_eq!(unreadable_codes(&inventory), ["bad-value"]);
+    assert!(inventory.unreadable[0].path.ends_with("2.dcm"));
+}
+
+#[test]
 fn samples_are_the_same_in_every_uncompressed_syntax() {
     for syntax in [
         uids::IMPLICIT_VR_LITTLE_ENDIAN,

@@ -24,13 +24,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Inventory {
     /// By Study Instance UID.
     pub studies: Vec<Study>,
-    /// Files and folders that should have been readable, by path.
+    /// Files and folders that should have been readable, and damaged slices of series that go on without them, by path.
     pub unreadable: Vec<Unreadable>,
     /// Files that were passed over for good reason, counted by code: `not-dicom`, `dicomdir`.
     pub skipped: BTreeMap<&'static str, usize>,
 }
 
-/// A file or folder that could not be read.
+/// A file or folder that could not be read or used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{error}")]
 pub struct Unreadable {
@@ -134,8 +134,11 @@ pub fn read_paths(paths: &[PathBuf], on_file: &(dyn Fn(usize) + Sync)) -> Invent
             Entry::Skipped(error) => *inventory.skipped.entry(error.code()).or_default() += 1,
         }
     }
+    let studies = groups.into_iter();
+    inventory.studies = studies
+        .map(|(uid, groups)| study(uid, groups, &mut inventory.unreadable))
+        .collect();
     inventory.unreadable.sort_by(|a, b| a.path.cmp(&b.path));
-    inventory.studies = groups.into_iter().map(study).collect();
     inventory
 }
 
@@ -269,7 +272,11 @@ fn check_pixel_element(slices: &[Instance], file: &DicomFile) -> Result<(), Erro
     }
 }
 
-fn study((study_instance_uid, groups): (String, BTreeMap<String, Group>)) -> Study {
+fn study(
+    study_instance_uid: String,
+    groups: BTreeMap<String, Group>,
+    unreadable: &mut Vec<Unreadable>,
+) -> Study {
     let mut study = Study {
         study_instance_uid,
         series: Vec::new(),
@@ -281,8 +288,12 @@ fn study((study_instance_uid, groups): (String, BTreeMap<String, Group>)) -> Stu
             .sort_by(|a, b| a.1.sop_instance_uid.cmp(&b.1.sop_instance_uid));
         let modality = group.modality();
         let path = group.path();
+        let damaged = group.damaged();
         match group.into_series() {
-            Ok(series) => study.series.extend(series),
+            Ok(series) => {
+                study.series.extend(series);
+                unreadable.extend(damaged);
+            }
             Err(error) => study.left_out.push(LeftOut {
                 series_instance_uid,
                 modality,
@@ -309,6 +320,18 @@ impl Group {
                 .map(|(_, identity, _)| identity.modality.clone())
         };
         slice.or_else(refused).unwrap_or_default()
+    }
+
+    /// Objects that break the standard; what is only no slice of a volume is not among them.
+    fn damaged(&self) -> Vec<Unreadable> {
+        let broken = |(_, _, error): &&(PathBuf, Identity, Error)| error.class() == Class::Input;
+        let refused = self.refused.iter().filter(broken);
+        refused
+            .map(|(path, _, error)| Unreadable {
+                path: path.clone(),
+                error: error.clone(),
+            })
+            .collect()
     }
 
     /// The stacks of the slices; objects that were refused are counted in their warnings, by reason.
