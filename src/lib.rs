@@ -28,6 +28,7 @@ pub mod provenance;
 pub mod report;
 pub mod uid;
 pub mod volume;
+pub mod volume_file;
 pub mod warning;
 
 pub use error::{Class, Error};
