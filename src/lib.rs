@@ -14,6 +14,7 @@ pub mod cli;
 pub mod code;
 pub mod config;
 pub mod cpu;
+pub mod deidentify;
 pub mod dicom;
 pub mod error;
 pub mod gpu;
@@ -29,6 +30,7 @@ pub mod report;
 pub mod uid;
 pub mod volume;
 pub mod volume_file;
+pub mod volume_study;
 pub mod warning;
 
 pub use error::{Class, Error};

@@ -153,14 +153,18 @@ impl DicomFile {
 
     /// Reads the fragments of encapsulated pixel data, without the offset table before them.
     pub(crate) fn read_fragments(&mut self) -> Result<Vec<Vec<u8>>, Error> {
+        let mut items = self.read_items()?;
+        items.drain(..1.min(items.len()));
+        Ok(items)
+    }
+
+    /// Reads the items of encapsulated pixel data: the offset table, then the fragments.
+    pub(crate) fn read_items(&mut self) -> Result<Vec<Vec<u8>>, Error> {
         let mut items: Vec<Vec<u8>> = Vec::new();
         while let Some(token) = self.tokens.advance() {
             match token.map_err(|e| broken(&e, tags::PIXEL_DATA))? {
                 LazyDataToken::ItemStart { .. } => items.push(Vec::new()),
-                LazyDataToken::SequenceEnd => {
-                    items.drain(..1.min(items.len()));
-                    return Ok(items);
-                }
+                LazyDataToken::SequenceEnd => return Ok(items),
                 LazyDataToken::LazyItemValue { len, decoder } => {
                     let item = items.last_mut().ok_or(malformed(tags::PIXEL_DATA))?;
                     let value = LazyDataToken::LazyItemValue { len, decoder };

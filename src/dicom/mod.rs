@@ -14,6 +14,7 @@ mod read;
 mod select;
 mod series;
 mod stack;
+mod whole;
 
 #[cfg(test)]
 mod fixture;
@@ -29,3 +30,4 @@ pub use read::{Inventory, LeftOut, Study, Unreadable, header, read_paths};
 pub use select::{KernelPreference, PassedOver, Request, Selection, select};
 pub use series::Series;
 pub use stack::load;
+pub use whole::{WholeObject, read_whole};

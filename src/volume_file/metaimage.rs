@@ -16,16 +16,17 @@ const DATA_FILE: &str = "ElementDataFile";
 /// Reads and checks a header.
 pub(super) fn layout(path: &Path) -> Result<Layout, Error> {
     let header = Header::read(path)?;
-    if header.numbers::<1>(&["NDims"], None)? != [3.0] {
+    if header.text("NDims") != "3" {
         let found = header.text("NDims");
         return Err(Error::unsupported("NDims", found, "three axes are"));
     }
-    if header.numbers::<1>(&["ElementNumberOfChannels"], Some([1.0]))? != [1.0] {
+    if !matches!(header.text("ElementNumberOfChannels"), "" | "1") {
         let found = header.text("ElementNumberOfChannels");
+        let supported = "one is";
         return Err(Error::unsupported(
             "ElementNumberOfChannels",
             found,
-            "one is",
+            supported,
         ));
     }
     if !header.flag("BinaryData", true)? {

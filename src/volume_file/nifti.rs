@@ -184,12 +184,13 @@ impl Header {
 
     fn qform(&self) -> Result<DAffine3, Error> {
         let b_c_d = self.vec3(256);
-        let rest = 1.0 - b_c_d.length_squared();
-        // Stored as float32, so a half turn may come out a little beyond one.
-        if rest.is_nan() || rest < -1e-5 {
-            return Err(Error::field("quatern", b_c_d, "a unit quaternion"));
-        }
-        let turn = DQuat::from_xyzw(b_c_d.x, b_c_d.y, b_c_d.z, rest.max(0.0).sqrt()).normalize();
+        // Stored as float32: a half turn comes out a little off one, and the root would make much of that.
+        let rest = match 1.0 - b_c_d.length_squared() {
+            rest if rest.abs() < 3.0 * f64::from(f32::EPSILON) => 0.0,
+            rest if rest > 0.0 => rest,
+            _ => return Err(Error::field("quatern", b_c_d, "a unit quaternion")),
+        };
+        let turn = DQuat::from_xyzw(b_c_d.x, b_c_d.y, b_c_d.z, rest.sqrt()).normalize();
         let mut spacing_mm = self.vec3(80);
         if spacing_mm.min_element() <= 0.0 {
             return Err(Error::field("pixdim", spacing_mm, "positive numbers"));
