@@ -20,6 +20,8 @@ pub struct Config {
     pub candidates: CandidatesConfig,
     /// Limits for reading.
     pub input: InputConfig,
+    /// What is written.
+    pub output: OutputConfig,
 }
 
 /// `[device]`
@@ -79,6 +81,22 @@ pub struct InputConfig {
     pub all_series: bool,
     /// Search the whole volume where a model for lungs recognises none.
     pub search_without_lungs: bool,
+}
+
+/// `[output]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputConfig {
+    /// Formats that are written beside SR, SEG and `findings.json`.
+    pub also: Vec<AlsoFormat>,
+}
+
+/// A further format of the results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlsoFormat {
+    /// A label map, `labels.nii.gz`: 1, 2, … as the segment numbers of `findings.json`.
+    Nifti,
 }
 
 impl Default for DeviceConfig {

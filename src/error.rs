@@ -27,6 +27,12 @@ pub enum Error {
     /// Opening or using the GPU.
     #[error(transparent)]
     Gpu(#[from] crate::gpu::Error),
+    /// Reading NIfTI or MetaImage.
+    #[error(transparent)]
+    VolumeFile(#[from] crate::volume_file::Error),
+    /// Removing identity.
+    #[error(transparent)]
+    Deidentify(#[from] crate::deidentify::Error),
     /// Bringing a volume onto the model's grid.
     #[error(transparent)]
     Preprocess(#[from] crate::preprocess::Error),
@@ -49,6 +55,8 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Dicom(e) => e.class(),
+            Self::VolumeFile(e) => e.class(),
+            Self::Deidentify(e) => e.class(),
             Self::Gpu(e) => e.class(),
             Self::Preprocess(e) => e.class(),
             Self::Model(e) => e.class(),
@@ -62,6 +70,8 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Dicom(e) => e.code(),
+            Self::VolumeFile(e) => e.code(),
+            Self::Deidentify(e) => e.code(),
             Self::Gpu(e) => e.code(),
             Self::Preprocess(e) => e.code(),
             Self::Model(e) => e.code(),

@@ -14,6 +14,7 @@ pub mod cli;
 pub mod code;
 pub mod config;
 pub mod cpu;
+pub mod deidentify;
 pub mod dicom;
 pub mod error;
 pub mod gpu;
@@ -28,6 +29,8 @@ pub mod provenance;
 pub mod report;
 pub mod uid;
 pub mod volume;
+pub mod volume_file;
+pub mod volume_study;
 pub mod warning;
 
 pub use error::{Class, Error};

@@ -65,6 +65,11 @@ impl Planner {
         &self.warnings
     }
 
+    /// Adds to what identifies a run.
+    pub(crate) fn add_parameter(&mut self, key: &str, value: &str) {
+        self.parameters[key] = value.into();
+    }
+
     /// Chooses the series of each model.
     pub fn plan(&self, study: &Study) -> StudyPlan {
         let mut tasks = Vec::new();

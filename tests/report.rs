@@ -19,6 +19,7 @@ use hilum::warning::Warning;
 use proptest::prelude::*;
 use std::fmt::Write;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use study::{Plane, STUDY_UID, done, header, report, series, sphere};
 
@@ -398,6 +399,51 @@ fn two_stacks_of_one_series_are_one_series_in_the_evidence() {
     assert_eq!(listed.len(), 1);
     let objects = sequence(&listed[0], tags::REFERENCED_SOP_SEQUENCE);
     assert_eq!(objects.len(), 2 * SIZE[0]);
+}
+
+#[test]
+fn a_label_map_holds_the_voxels_of_each_segment() {
+    let series = series(1, Plane::Tilted, SIZE);
+    let lesions = vec![
+        sphere(&series, [4, 12, 11], 3.0),
+        sphere(&series, [9, 20, 18], 4.0),
+    ];
+    let mut report = report(vec![done(&series, lesions)]);
+    report.outputs.label_maps = true;
+    let files = encode(&report).expect("encoded");
+    assert_eq!(
+        names(&files),
+        ["sr.dcm", "seg.dcm", "labels.nii.gz", "findings.json"]
+    );
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(&files[2].bytes[..])
+        .read_to_end(&mut bytes)
+        .expect("gzip");
+    let label = |[z, y, x]: [usize; 3]| {
+        let at = 352 + 2 * ((z * SIZE[1] + y) * SIZE[2] + x);
+        u16::from_le_bytes([bytes[at], bytes[at + 1]])
+    };
+    let lesions = &report.runs[0].lesions;
+    for (number, (lesion, _)) in (1..).zip(lesions) {
+        assert!(lesion.mask.voxels().all(|voxel| label(voxel) == number));
+    }
+    let labelled = bytes[352..]
+        .chunks(2)
+        .filter(|pair| *pair != [0, 0])
+        .count();
+    let inside: usize = lesions.iter().map(|(lesion, _)| lesion.mask.count()).sum();
+    assert_eq!(labelled, inside);
+}
+
+#[test]
+fn a_source_that_is_no_dicom_gets_no_dicom() {
+    let series = series(1, Plane::Axial, SIZE);
+    let mut report = report(vec![done(&series, Vec::new())]);
+    report.source_header = hilum::report::no_header();
+    report.outputs.dicom = false;
+    report.outputs.label_maps = true;
+    let files = encode(&report).expect("encoded");
+    assert_eq!(names(&files), ["labels.nii.gz", "findings.json"]);
 }
 
 /// Bytes of an element of explicit VR with a short length, found by its tag and VR.

@@ -1,19 +1,21 @@
 //! Reading, inference and writing of many studies at once: three threads, one volume in flight between each two.
 
 use super::result::{StudyResult, reason_of};
-use crate::config::Config;
+use crate::config::{AlsoFormat, Config};
 use crate::dicom::{self, Study};
 use crate::pipeline::{Outcome, Pipeline, StageTimings};
 use crate::plan::{PassedOver, Planner, StudyPlan, Task};
 use crate::report::{
-    self, Existing, LeftOutSeries, Reason, SeriesRun, Status, StudyReport, existing_run,
-    write_study,
+    self, Existing, LeftOutSeries, Outputs, Reason, SeriesRun, Status, StudyReport, existing_run,
+    no_header, write_study,
 };
 use crate::uid::UidSource;
 use crate::volume::StoredVolume;
+use crate::volume_file::VolumeFile;
 use crate::{Class, Error};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use indicatif::ProgressBar;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -22,10 +24,36 @@ use tracing::info;
 /// What all studies of a batch share.
 pub(super) struct Batch<'a> {
     pub config: &'a Config,
+    /// Studies that are volume files, by their Study Instance UID.
+    pub volume_files: &'a BTreeMap<String, VolumeFile>,
     pub out_dir: &'a Path,
     pub overwrite: bool,
     pub cancel: &'a AtomicBool,
     pub bar: &'a ProgressBar,
+}
+
+impl Batch<'_> {
+    fn label_maps(&self) -> bool {
+        self.config.output.also.contains(&AlsoFormat::Nifti)
+    }
+
+    /// What is written of a study: volume files belong to no patient's study, so DICOM is not.
+    fn outputs(&self, study: &Study) -> Outputs {
+        let dicom = !self.volume_files.contains_key(&study.study_instance_uid);
+        Outputs {
+            dicom,
+            label_maps: !dicom || self.label_maps(),
+        }
+    }
+
+    fn load(&self, study: &Study, series: usize) -> Result<StoredVolume, Error> {
+        let max_voxels = self.config.input.max_voxels;
+        let cancel = Some(self.cancel);
+        Ok(match self.volume_files.get(&study.study_instance_uid) {
+            Some(file) => file.load(max_voxels, cancel)?,
+            None => dicom::load(&study.series[series], max_voxels, cancel)?,
+        })
+    }
 }
 
 /// From the reader to the pipeline.
@@ -37,7 +65,7 @@ enum Read {
     Series {
         study: usize,
         series: usize,
-        volume: Result<StoredVolume, dicom::Error>,
+        volume: Result<StoredVolume, Error>,
         ms: f64,
     },
     StudyDone {
@@ -58,7 +86,10 @@ pub(super) fn run(
     pipeline: &Pipeline,
     studies: &[Study],
 ) -> anyhow::Result<Vec<StudyResult>> {
-    let planner = pipeline.planner(batch.config.input.all_series);
+    let mut planner = pipeline.planner(batch.config.input.all_series);
+    if batch.label_maps() {
+        planner.add_parameter("also", "nifti");
+    }
     let plans: Vec<StudyPlan> = studies.iter().map(|study| planner.plan(study)).collect();
     let mut results: Vec<Option<StudyResult>> = studies
         .iter()
@@ -135,11 +166,7 @@ impl<'a> Work<'a> {
             series.dedup();
             for series in series {
                 let start = Instant::now();
-                let volume = dicom::load(
-                    &self.studies[study].series[series],
-                    self.batch.config.input.max_voxels,
-                    Some(self.batch.cancel),
-                );
+                let volume = self.batch.load(&self.studies[study], series);
                 let ms = start.elapsed().as_secs_f64() * 1e3;
                 if self.cancelled()
                     || to_run
@@ -208,7 +235,7 @@ impl<'a> Work<'a> {
         pipeline: &Pipeline,
         study: usize,
         series: usize,
-        volume: &Result<StoredVolume, dicom::Error>,
+        volume: &Result<StoredVolume, Error>,
         timings_ms: &mut StageTimings,
     ) -> Vec<SeriesRun<'a>> {
         let tasks = self.plans[study]
@@ -224,10 +251,11 @@ impl<'a> Work<'a> {
                     model.name
                 ));
             };
-            let outcome = match volume {
-                Ok(volume) => pipeline.run(task.model, volume, &progress, self.batch.cancel),
-                Err(error) => Err(Error::from(error.clone())),
-            };
+            let refusal = |error: &Error| (error.class(), reason_of(error));
+            let outcome = volume.as_ref().map_err(refusal).and_then(|volume| {
+                let outcome = pipeline.run(task.model, volume, &progress, self.batch.cancel);
+                outcome.map_err(|error| refusal(&error))
+            });
             let mut run = self.series_run(study, series, task.model, Status::Done, None);
             run.warnings.clone_from(&task.warnings);
             match outcome {
@@ -243,13 +271,13 @@ impl<'a> Work<'a> {
                     run.lesions = lesions;
                     run.warnings.extend(warnings);
                 }
-                Err(error) => {
-                    run.status = match error.class() {
+                Err((class, reason)) => {
+                    run.status = match class {
                         // Valid, but not what the model is for.
                         Class::Unsupported => Status::Skipped,
                         _ => Status::Failed,
                     };
-                    run.reason = Some(reason_of(&error));
+                    run.reason = Some(reason);
                 }
             }
             info!(lesions = run.lesions.len(), status = ?run.status, series_uid = self.studies[study].series[series].uid(), "Ran a series.");
@@ -314,6 +342,7 @@ impl<'a> Work<'a> {
     fn report(&self, finished: Finished<'a>) -> Result<StudyReport<'a>, Error> {
         let study = &self.studies[finished.study];
         let provenance = self.plans[finished.study].provenance.clone();
+        let outputs = self.batch.outputs(study);
         let left_out = study.left_out.iter().map(|l| LeftOutSeries {
             series_instance_uid: l.series_instance_uid.clone(),
             modality: l.modality.clone(),
@@ -328,7 +357,12 @@ impl<'a> Work<'a> {
         });
         let mut report = StudyReport {
             study_instance_uid: study.study_instance_uid.clone(),
-            source_header: study.header()?,
+            source_header: if outputs.dicom {
+                study.header()?
+            } else {
+                no_header()
+            },
+            outputs,
             runs: finished.runs,
             left_out: left_out.collect(),
             warnings: self.planner.warnings().to_vec(),

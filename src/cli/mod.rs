@@ -2,13 +2,15 @@
 
 mod batch;
 mod bench;
+mod deidentify;
 mod devices;
 mod interrupt;
 pub mod phantom;
 mod process;
 mod result;
+mod volumes;
 
-use crate::config::DeviceKind;
+use crate::config::{AlsoFormat, DeviceKind};
 use crate::{Class, Error};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
@@ -47,6 +49,7 @@ enum Command {
     Devices(devices::DevicesArgs),
     Phantom(phantom::PhantomArgs),
     Bench(bench::BenchArgs),
+    Deidentify(deidentify::DeidentifyArgs),
 }
 
 impl Cli {
@@ -61,6 +64,7 @@ impl Cli {
             Command::Devices(args) => devices::run(args),
             Command::Phantom(args) => phantom::run(args),
             Command::Bench(args) => bench::run(args),
+            Command::Deidentify(args) => deidentify::run(args),
         }
     }
 }
@@ -93,6 +97,12 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
 fn device_kind() -> impl TypedValueParser<Value = DeviceKind> {
     PossibleValuesParser::new(["auto", "gpu", "cpu"])
         .try_map(|name| serde_json::from_value::<DeviceKind>(name.into()))
+}
+
+/// `--also`, likewise.
+fn also_format() -> impl TypedValueParser<Value = AlsoFormat> {
+    PossibleValuesParser::new(["nifti"])
+        .try_map(|name| serde_json::from_value::<AlsoFormat>(name.into()))
 }
 
 /// Logs go to stderr; `HILUM_LOG` overrides what is logged.

@@ -3,9 +3,12 @@
 use super::batch::{self, Batch};
 use super::interrupt;
 use super::result::StudyResult;
-use crate::config::{Config, DeviceKind};
-use crate::dicom::{Inventory, Unreadable, read_paths};
+use super::volumes::{UnreadableFile, VolumeFiles};
+use crate::config::{AlsoFormat, Config, DeviceKind};
+use crate::dicom::{Inventory, read_paths};
 use crate::pipeline::Pipeline;
+use crate::volume_file;
+use crate::volume_study;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::path::PathBuf;
@@ -22,6 +25,9 @@ Exit codes: 0 everything was done, 1 something failed, 2 wrong options or model,
 
 /// Finds lesions in every study below PATH and writes DIR/<StudyInstanceUID>/{sr.dcm,seg.dcm,findings.json}.
 ///
+/// NIfTI-1 (.nii, .nii.gz) and MetaImage (.mhd, .mha) files of HU are studies of one series; their results are
+/// findings.json and labels.nii.gz, in a folder named by a UID that derives from the file's bytes.
+///
 /// Files and folders are searched to any depth and grouped to studies and series by their UIDs; names and folders play no
 /// part. Of each study the best series for each model runs: the model's kernel first, then the thinnest slices, then the
 /// longest coverage. findings.json says which series were passed over or failed, and why.
@@ -31,7 +37,7 @@ Exit codes: 0 everything was done, 1 something failed, 2 wrong options or model,
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ProcessArgs {
-    /// DICOM files or folders.
+    /// DICOM, NIfTI or MetaImage files, or folders.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Write the results below this folder, one folder a study.
@@ -61,6 +67,9 @@ pub(super) struct ProcessArgs {
     /// Search the whole volume where a model for lungs recognises none, instead of skipping the series.
     #[arg(long)]
     search_without_lungs: bool,
+    /// Write this format too: nifti is a label map, labels.nii.gz, whose values are the segment numbers.
+    #[arg(long, value_parser = super::also_format(), value_name = "FORMAT")]
+    also: Vec<AlsoFormat>,
     /// Replace the results of another run: other model, parameters, version or device. Other folders are never replaced.
     #[arg(long)]
     overwrite: bool,
@@ -92,6 +101,7 @@ impl ProcessArgs {
         }
         config.input.all_series |= self.all_series;
         config.input.search_without_lungs |= self.search_without_lungs;
+        config.output.also.extend(&self.also);
         config.validate()?;
         Ok(config)
     }
@@ -103,33 +113,53 @@ pub(super) fn run(args: &ProcessArgs) -> anyhow::Result<ExitCode> {
     let bar = progress_bar();
     let (inventory, pipeline) = std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            read_paths(&args.paths, &|files| {
-                bar.set_message(format!("read {files} files"));
-            })
+            let on_file = |files| bar.set_message(format!("read {files} files"));
+            (
+                read_paths(&paths_for_dicom(args), &on_file),
+                VolumeFiles::open(&args.paths, &args.out),
+            )
         });
         let pipeline = Pipeline::new(&config);
         (reader.join(), pipeline)
     });
-    let inventory = inventory
+    let (mut inventory, volume_files) = inventory
         .map_err(|_| anyhow::anyhow!("reading ended by a panic: a defect of this program"))?;
     let pipeline = pipeline?;
+    let volume_studies = volume_files.studies.values().map(volume_study::study);
+    inventory.studies.extend(volume_studies);
     let batch = Batch {
         config: &config,
+        volume_files: &volume_files.studies,
         out_dir: &args.out,
         overwrite: args.overwrite,
         cancel: &cancel,
         bar: &bar,
     };
-    let results = batch::run(&batch, &pipeline, &inventory.studies)?;
+    let mut results = batch::run(&batch, &pipeline, &inventory.studies)?;
     bar.finish_and_clear();
-    tell(args, &inventory, &results)?;
+    for result in &mut results {
+        let file = volume_files.studies.get(result.study_instance_uid());
+        result.name_source(file.map(|file| shown(args, &file.path)));
+    }
+    let dicom = inventory.unreadable.iter().map(UnreadableFile::from);
+    let mut unreadable: Vec<UnreadableFile> = dicom.chain(volume_files.unreadable).collect();
+    for file in &mut unreadable {
+        file.path = shown(args, &file.path);
+    }
+    tell(args, &inventory, &unreadable, &results)?;
     if cancel.load(Ordering::Relaxed) {
         return Ok(ExitCode::from(interrupt::EXIT_CODE));
     }
-    let failed = !inventory.unreadable.is_empty()
+    let failed = !unreadable.is_empty()
         || inventory.studies.is_empty()
         || results.iter().any(StudyResult::failed);
     Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// What is left for the reader of DICOM: volume files that were named are none.
+fn paths_for_dicom(args: &ProcessArgs) -> Vec<PathBuf> {
+    let is_dicom = |path: &&PathBuf| !(path.is_file() && volume_file::is_volume_file(path));
+    args.paths.iter().filter(is_dicom).cloned().collect()
 }
 
 /// On stderr, and only where a person looks at it.
@@ -146,22 +176,27 @@ fn progress_bar() -> ProgressBar {
     clippy::print_stderr,
     reason = "results go to stdout, failures to stderr"
 )]
-fn tell(args: &ProcessArgs, inventory: &Inventory, results: &[StudyResult]) -> anyhow::Result<()> {
-    for Unreadable { path, error } in &inventory.unreadable {
+fn tell(
+    args: &ProcessArgs,
+    inventory: &Inventory,
+    unreadable: &[UnreadableFile],
+    results: &[StudyResult],
+) -> anyhow::Result<()> {
+    for file in unreadable {
         eprintln!(
-            "unreadable [{}] {error}: {}",
-            error.code(),
-            shown(args, path).display()
+            "unreadable [{}] {}: {}",
+            file.code,
+            file.text,
+            file.path.display()
         );
     }
     if inventory.studies.is_empty() {
-        eprintln!("no DICOM image was found in what was given");
+        eprintln!("no DICOM image and no volume file was found in what was given");
     }
     for failure in results.iter().flat_map(StudyResult::failures) {
         eprintln!("{failure}");
     }
     if args.json {
-        let unreadable: Vec<_> = inventory.unreadable.iter().map(|u| json!({ "path": shown(args, &u.path), "code": u.error.code(), "text": u.error.to_string() })).collect();
         println!(
             "{}",
             serde_json::to_string_pretty(

@@ -11,6 +11,9 @@ use std::path::PathBuf;
 #[derive(Debug, Serialize)]
 pub(super) struct StudyResult {
     study_instance_uid: String,
+    /// The volume file that the study is, as the person who gave it knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<PathBuf>,
     outcome: StudyOutcome,
     /// The folder of its results.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,6 +46,7 @@ impl StudyResult {
         let study_instance_uid = study.study_instance_uid.clone();
         Self {
             study_instance_uid,
+            source: None,
             outcome,
             dir: None,
             reason,
@@ -85,6 +89,16 @@ impl StudyResult {
         }
     }
 
+    /// Study Instance UID.
+    pub(super) fn study_instance_uid(&self) -> &str {
+        &self.study_instance_uid
+    }
+
+    /// Tells which volume file the study is; its UID says it to nobody.
+    pub(super) fn name_source(&mut self, source: Option<PathBuf>) {
+        self.source = source;
+    }
+
     /// Whether a person must look at what went wrong.
     pub(super) fn failed(&self) -> bool {
         self.outcome == StudyOutcome::Failed
@@ -123,6 +137,9 @@ impl fmt::Display for StudyResult {
             || self.study_instance_uid.clone(),
             |dir| dir.display().to_string(),
         );
+        if let Some(source) = &self.source {
+            write!(f, "{} -> ", source.display())?;
+        }
         match self.outcome {
             StudyOutcome::Written => match self.highest_confidence {
                 Some(highest) => write!(

@@ -19,6 +19,7 @@ mod select;
 mod series;
 mod split;
 mod stack;
+mod whole;
 
 #[cfg(test)]
 mod enhanced;
@@ -36,3 +37,4 @@ pub use read::{Inventory, LeftOut, Study, Unreadable, header, read_paths};
 pub use select::{KernelPreference, PassedOver, Request, Selection, select};
 pub use series::Series;
 pub use stack::load;
+pub use whole::{WholeObject, read_whole};

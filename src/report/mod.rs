@@ -21,6 +21,7 @@ mod element;
 mod finding;
 mod header;
 mod json;
+mod label_map;
 mod seg;
 mod sr;
 mod write;
@@ -34,6 +35,8 @@ pub struct StudyReport<'a> {
     pub study_instance_uid: String,
     /// All attributes but the pixel data of one source instance; patient, study and character set are copied from it.
     pub source_header: InMemDicomObject,
+    /// Which files there are beside `findings.json`.
+    pub outputs: Outputs,
     /// One entry for each series and model that was meant to run.
     pub runs: Vec<SeriesRun<'a>>,
     /// Series that no model ran on.
@@ -47,6 +50,20 @@ pub struct StudyReport<'a> {
     /// Where the output UIDs come from. Must depend on all that this report holds but the timings, the adapter included:
     /// a SOP Instance UID may not name two contents (PS3.5 9).
     pub uid_source: UidSource,
+}
+
+/// Which files there are beside `findings.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outputs {
+    /// `sr.dcm` and the SEGs; none where the source is no DICOM, for there is no patient's study that they belong to.
+    pub dicom: bool,
+    /// A label map of each series that a model ran on.
+    pub label_maps: bool,
+}
+
+/// The header of a source that is no DICOM: nothing is known of patient and study.
+pub fn no_header() -> InMemDicomObject {
+    InMemDicomObject::new_empty()
 }
 
 /// One model on one series.
@@ -128,7 +145,7 @@ pub struct OutputFile {
     pub bytes: Vec<u8>,
 }
 
-/// The output files of a study in memory: `sr.dcm`, one SEG per source grid that has lesions, `findings.json`.
+/// The output files of a study in memory: `sr.dcm`, one SEG per source grid that has lesions, label maps, `findings.json`.
 ///
 /// The same report gives the same bytes.
 ///
@@ -140,10 +157,16 @@ pub fn encode(report: &StudyReport) -> Result<Vec<OutputFile>, Error> {
         return Err(Error::InvalidStudyUid);
     }
     let findings = finding::Findings::new(report)?;
-    let mut files = vec![dicom_file("sr.dcm", sr::document(report, &findings)?)?];
-    for grid in 0..findings.grids.len() {
-        let segmentation = seg::segmentation(report, &findings, grid)?;
-        files.push(dicom_file(&findings.seg_name(grid), segmentation)?);
+    let mut files = Vec::new();
+    if report.outputs.dicom {
+        files.push(dicom_file("sr.dcm", sr::document(report, &findings)?)?);
+        for grid in 0..findings.grids.len() {
+            let segmentation = seg::segmentation(report, &findings, grid)?;
+            files.push(dicom_file(&findings.seg_name(grid), segmentation)?);
+        }
+    }
+    if report.outputs.label_maps {
+        files.extend(label_map::files(report, &findings)?);
     }
     files.push(OutputFile {
         name: write::FINDINGS_JSON.into(),

@@ -8,7 +8,7 @@ use hilum::dicom::{Instance, Series};
 use hilum::lesion::{Kind, Lesion, LesionMask};
 use hilum::measure::{Axis, Laterality, Measurement};
 use hilum::provenance::{ModelIdentity, Provenance};
-use hilum::report::{SeriesRun, Status, StudyReport};
+use hilum::report::{Outputs, SeriesRun, Status, StudyReport};
 use hilum::uid::UidSource;
 use hilum::volume::{Geometry, Rescale, SlicePositions};
 use std::collections::BTreeMap;
@@ -192,6 +192,10 @@ pub(crate) fn report(runs: Vec<SeriesRun>) -> StudyReport {
     StudyReport {
         study_instance_uid: STUDY_UID.into(),
         source_header: header(),
+        outputs: Outputs {
+            dicom: true,
+            label_maps: false,
+        },
         runs,
         left_out: Vec::new(),
         warnings: Vec::new(),

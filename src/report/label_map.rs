@@ -1,0 +1,50 @@
+//! Label maps of the lesions, one a series that a model ran on: the voxels that SEG holds, for programs that read NIfTI.
+
+use super::finding::{Finding, Findings};
+use super::{Error, OutputFile, Status, StudyReport};
+use crate::dicom::Series;
+use crate::volume_file::encode_label_map;
+
+/// `labels.nii.gz`, or `labels-1.nii.gz` and on where models ran on several series; all zero where nothing was found.
+pub(super) fn files(report: &StudyReport, findings: &Findings) -> Result<Vec<OutputFile>, Error> {
+    let series = examined(report);
+    let name = |index: usize| match series.len() {
+        1 => "labels.nii.gz".to_owned(),
+        _ => format!("labels-{}.nii.gz", index + 1),
+    };
+    let file = |(index, series): (usize, &&Series)| {
+        let name = name(index);
+        let bytes = label_map(series, findings).map_err(|source| Error::Encode {
+            file: name.clone(),
+            source: source.into(),
+        })?;
+        Ok(OutputFile { name, bytes })
+    };
+    series.iter().enumerate().map(file).collect()
+}
+
+/// Series that a model ran on to its end, each once.
+fn examined<'a>(report: &'a StudyReport) -> Vec<&'a Series> {
+    let mut examined: Vec<&Series> = Vec::new();
+    for run in report.runs.iter().filter(|run| run.status == Status::Done) {
+        if !examined.contains(&run.series) {
+            examined.push(run.series);
+        }
+    }
+    examined
+}
+
+/// The label of a voxel is the segment number of its lesion; where two models' lesions meet, the lower one.
+fn label_map(series: &Series, findings: &Findings) -> std::io::Result<Vec<u8>> {
+    let [_, _, columns] = series.geometry.size;
+    let of_series = |finding: &&Finding| finding.run.series == series;
+    let lesions: Vec<&Finding> = findings.all.iter().filter(of_series).collect();
+    encode_label_map(&series.geometry, |slice, labels| {
+        for finding in lesions.iter().rev() {
+            let on_slice = |voxel: &[usize; 3]| voxel[0] == slice;
+            for [_, y, x] in finding.lesion.mask.voxels().filter(on_slice) {
+                labels[y * columns + x] = finding.segment_number;
+            }
+        }
+    })
+}
