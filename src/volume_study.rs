@@ -4,7 +4,7 @@
 
 use crate::dicom::{Instance, Series, Study};
 use crate::uid::UidSource;
-use crate::volume::Rescale;
+use crate::volume::{Rescale, SlicePositions};
 use crate::volume_file::VolumeFile;
 use crate::warning::Warning;
 use glam::DVec3;
@@ -26,6 +26,7 @@ pub fn study(file: &VolumeFile) -> Study {
         series: vec![Series {
             instances,
             geometry: file.geometry,
+            slices: SlicePositions::even(),
             warnings: tilt_warning(file).into_iter().collect(),
         }],
         left_out: Vec::new(),
@@ -65,6 +66,8 @@ fn instance(file: &VolumeFile, uids: &UidSource, z: usize) -> Instance {
         contrast: false,
         manufacturer: None,
         series_number: None,
+        frame_number: None,
+        stack_values: Vec::new(),
     }
 }
 

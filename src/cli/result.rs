@@ -204,6 +204,7 @@ mod tests {
         let study = |status| StudyResult {
             study_instance_uid: "1.2".into(),
             outcome: StudyOutcome::Written,
+            source: None,
             dir: None,
             reason: None,
             series: vec![SeriesResult {

@@ -7,7 +7,7 @@
 
 use super::Error;
 use super::layout::{Layout, Sample};
-use crate::volume::{Rescale, StoredVolume};
+use crate::volume::{Rescale, SlicePositions, StoredVolume};
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -67,6 +67,7 @@ fn stored_volume(layout: &Layout, samples: Vec<u16>) -> StoredVolume {
     };
     StoredVolume {
         geometry: layout.geometry,
+        slices: SlicePositions::even(),
         samples,
         signed: !matches!(layout.sample, Sample::U8 | Sample::U16),
         rescale: vec![rescale; layout.geometry.size[0]],
