@@ -239,7 +239,7 @@ fn fragmented_frames_without_an_offset_table_are_put_together() {
     }
     let mut file = DicomFile::open(&path).unwrap();
     let source = file.object().unwrap();
-    let codestream = file.read_fragments().unwrap().concat();
+    let codestream = file.read_fragments().unwrap();
     let (head, tail) = codestream.split_at(codestream.len() / 4 * 2);
     let frames = [0, 1].map(|z| {
         let object = with(

@@ -4,41 +4,29 @@
 //! Refused: what is not DICOM, is cut off, or asks for more memory than an image's header needs.
 
 use super::attribute::Attributes;
+use super::codec::EXPLICIT_VR_BIG_ENDIAN;
+use super::header::{Coding, Head, HeaderReader};
 use super::{Attribute, Error};
-use dicom_core::header::{HasLength, Header};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_encoding::transfer_syntax::{Codec, TransferSyntax};
 use dicom_encoding::{Endianness, TransferSyntaxIndex};
 use dicom_object::InMemDicomObject;
-use dicom_parser::dataset::LazyDataToken;
-use dicom_parser::dataset::lazy_read::LazyDataSetReader;
-use dicom_parser::{DynStatefulDecoder, StatefulDecode};
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
-use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::rc::Rc;
 
 /// Most bytes that the attributes before the pixel data may take in memory; CT headers take some kilobytes, private
 /// elements some megabytes.
-const MAX_HEADER_BYTES: u64 = 48 << 20;
+const MAX_HEADER_BYTES: usize = 48 << 20;
 
 /// Most bytes up to the end of the File Meta Information (PS3.10 7.1).
-const MAX_META_BYTES: usize = 64 << 10;
+const MAX_META_BYTES: usize = 16 << 10;
 
-/// Most sequences inside sequences; parsing recurses.
-const MAX_DEPTH: usize = 32;
-
-/// What a data element costs beside its value.
-const ELEMENT_BYTES: u64 = 64;
-
-/// What each of several texts in one value costs beside its letters.
-const TEXT_BYTES: u64 = 24;
-
-type Tokens = LazyDataSetReader<DynStatefulDecoder<Box<dyn Read>>>;
+/// Longest first element of a data set without File Meta Information.
+const MAX_FIRST_BYTES: u32 = 1 << 10;
 
 /// How the pixel data are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,61 +46,93 @@ pub(crate) struct DicomFile {
     /// The pixel data that come next; none where the data set ends without any.
     pub(crate) pixel: Option<PixelElement>,
     header: Vec<u8>,
-    tokens: Tokens,
-    file_bytes: u64,
+    reader: Box<dyn Read>,
+    /// Bytes of the file from the pixel data's value on; no use where the data set is deflated.
+    left_bytes: u64,
 }
 
 impl DicomFile {
-    /// Opens a file and passes over everything before its pixel data, measuring each value.
+    /// Opens a file and passes over everything before its pixel data.
+    ///
+    /// Where File Meta Information is missing, a data set that starts as one does is read all the same.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let mut file = File::open(path).map_err(|e| io_error(&e))?;
         let file_bytes = file.metadata().map_err(|e| io_error(&e))?.len();
-        let (meta, start) = read_meta(&mut file)?;
-        let text = |tag| {
-            let value = meta.get(tag).and_then(|element| element.to_str().ok());
-            value.map_or(String::new(), |v| v.trim_end_matches(['\0', ' ']).into())
-        };
-        let syntax = transfer_syntax(&text(tags::TRANSFER_SYNTAX_UID))?;
-        file.seek(SeekFrom::Start(start))
+        let mut prefix = Vec::with_capacity(MAX_META_BYTES);
+        (&mut file)
+            .take(MAX_META_BYTES as u64)
+            .read_to_end(&mut prefix)
             .map_err(|e| io_error(&e))?;
-        let buffered = Box::new(BufReader::with_capacity(1 << 16, file));
-        let reader: Box<dyn Read> = match syntax.codec() {
-            Codec::Dataset(Some(adapter)) => adapter.adapt_reader(buffered),
-            _ => buffered,
+        let meta = Meta::read(&prefix)?;
+        let mut prefix = io::Cursor::new(prefix);
+        prefix.set_position(meta.bytes);
+        let bytes = Box::new(prefix.chain(BufReader::with_capacity(MAX_META_BYTES, file)));
+        let opened = Self::open_data_set(bytes, file_bytes, &meta);
+        if meta.marked {
+            return opened;
+        }
+        // A guess must be borne out by the attribute that every object starts with.
+        let is_object = |file: &Self| {
+            let object = file.object()?;
+            Ok(object.get(tags::SOP_CLASS_UID).is_some())
         };
-        let record: Record = Rc::new(RefCell::new(Some(Vec::new())));
-        let recorder = Recorder(reader, Rc::clone(&record));
-        let mut tokens = tokens(Box::new(recorder), syntax, start)?;
-        let (pixel, header_bytes) = skip_to_pixel_data(&mut tokens, &record)?;
-        let mut header = record.take().unwrap_or_default();
-        header.truncate(header_bytes);
+        match opened {
+            Ok(file) if is_object(&file)? => Ok(file),
+            Err(Error::Truncated { last }) if last.0 > tags::SOP_CLASS_UID => {
+                Err(Error::Truncated { last })
+            }
+            _ => Err(Error::NotDicom),
+        }
+    }
+
+    fn open_data_set(bytes: Box<dyn Read>, file_bytes: u64, meta: &Meta) -> Result<Self, Error> {
+        let syntax = transfer_syntax(&meta.transfer_syntax_uid)?;
+        let mut reader: Box<dyn Read> = match syntax.codec() {
+            Codec::Dataset(Some(adapter)) => adapter.adapt_reader(bytes),
+            _ => bytes,
+        };
+        let (header, next) = HeaderReader::new(&mut reader, coding(syntax), MAX_HEADER_BYTES)
+            .read_until(|tag| tag >= tags::PIXEL_DATA)?;
+        let read_bytes = meta.bytes + header.len() as u64 + next.map_or(0, |head| head.bytes);
+        let pixel = next.filter(|head| head.tag == tags::PIXEL_DATA);
         Ok(Self {
             syntax,
-            media_class_uid: text(tags::MEDIA_STORAGE_SOP_CLASS_UID),
-            pixel,
+            media_class_uid: meta.class_uid.clone(),
+            left_bytes: file_bytes.saturating_sub(read_bytes),
+            pixel: pixel.as_ref().map(pixel_element),
             header,
-            tokens,
-            file_bytes,
+            reader,
         })
     }
 
     /// The attributes before the pixel data.
     pub(crate) fn object(&self) -> Result<InMemDicomObject, Error> {
-        // The recorded bytes are inflated already, and a deflated data set is explicit little endian (PS3.5 A.5).
-        let syntax = match self.syntax.codec() {
-            Codec::Dataset(_) => transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)?,
-            _ => self.syntax,
-        };
-        InMemDicomObject::read_dataset_with_ts(&self.header[..], syntax)
-            .map_err(|e| broken(&e, tags::FILE_META_INFORMATION_GROUP_LENGTH))
+        parse(&self.header, self.header_syntax())
+    }
+
+    /// The kept bytes are inflated already, and a deflated data set is explicit little endian (PS3.5 A.5).
+    fn header_syntax(&self) -> &str {
+        match self.syntax.codec() {
+            Codec::Dataset(_) => uids::EXPLICIT_VR_LITTLE_ENDIAN,
+            _ => self.syntax.uid(),
+        }
     }
 
     /// The attributes before the pixel data of the object `uid`, if the file still holds that one.
     pub(crate) fn object_of(&self, uid: &str) -> Result<InMemDicomObject, Error> {
-        let object = self.object()?;
+        self.expect_object(uid)?;
+        self.object()
+    }
+
+    /// Refuses a file that holds another object than `uid`.
+    pub(crate) fn expect_object(&self, uid: &str) -> Result<(), Error> {
+        let after_uid = |tag| tag > tags::SOP_INSTANCE_UID;
+        let (start, _) = HeaderReader::new(&self.header[..], coding(self.syntax), MAX_HEADER_BYTES)
+            .read_until(after_uid)?;
+        let object = parse(&start, self.header_syntax())?;
         let found = Attributes::new(&object, uid).text(tags::SOP_INSTANCE_UID);
         if found.as_deref() == Some(uid) {
-            return Ok(object);
+            return Ok(());
         }
         let uid = uid.to_owned();
         Err(Error::FileChanged { uid })
@@ -124,70 +144,74 @@ impl DicomFile {
     }
 
     /// Refuses a file that ends within its native pixel data; deflated ones show that only when they are read.
-    pub(crate) fn expect_complete(&mut self) -> Result<(), Error> {
-        let Some(PixelElement::Native(bytes)) = self.pixel else {
-            return Ok(());
-        };
-        let Some(Ok(LazyDataToken::LazyValue { decoder, .. })) = self.tokens.advance() else {
-            return Err(truncated(tags::PIXEL_DATA));
-        };
-        let left = self.file_bytes.saturating_sub(decoder.position());
-        if matches!(self.syntax.codec(), Codec::Dataset(_)) || left >= bytes {
-            return Ok(());
+    pub(crate) fn expect_complete(&self) -> Result<(), Error> {
+        let deflated = matches!(self.syntax.codec(), Codec::Dataset(_));
+        match self.pixel {
+            Some(PixelElement::Native(bytes)) if !deflated && self.left_bytes < bytes => {
+                Err(truncated(tags::PIXEL_DATA))
+            }
+            _ => Ok(()),
         }
-        Err(truncated(tags::PIXEL_DATA))
     }
 
     /// Reads the value of native pixel data into `out`, whose length is the declared one.
-    pub(crate) fn read_native(&mut self, mut out: &mut [u8]) -> Result<(), Error> {
-        let token = self.tokens.advance().ok_or(truncated(tags::PIXEL_DATA))?;
-        token
-            .map_err(|e| broken(&e, tags::PIXEL_DATA))?
-            .read_value_into(&mut out)
-            .map_err(|e| broken(&e, tags::PIXEL_DATA))?;
-        if out.is_empty() {
-            return Ok(());
-        }
-        Err(truncated(tags::PIXEL_DATA))
+    pub(crate) fn read_native(&mut self, out: &mut [u8]) -> Result<(), Error> {
+        self.reader.read_exact(out).map_err(|e| broken(&e))
     }
 
     /// Reads the value of native pixel data as a stream.
     pub(crate) fn read_native_into(&mut self, out: &mut dyn Write) -> Result<(), Error> {
-        let token = self.tokens.advance().ok_or(truncated(tags::PIXEL_DATA))?;
-        token
-            .map_err(|e| broken(&e, tags::PIXEL_DATA))?
-            .read_value_into(out)
-            .map_err(|e| broken(&e, tags::PIXEL_DATA))
+        let Some(PixelElement::Native(bytes)) = self.pixel else {
+            return Err(truncated(tags::PIXEL_DATA));
+        };
+        let mut value = (&mut self.reader).take(bytes);
+        match io::copy(&mut value, out).map_err(|e| broken(&e))? {
+            count if count == bytes => Ok(()),
+            _ => Err(truncated(tags::PIXEL_DATA)),
+        }
     }
 
-    /// Reads the fragments of encapsulated pixel data, without the offset table before them.
-    pub(crate) fn read_fragments(&mut self) -> Result<Vec<Vec<u8>>, Error> {
-        let mut items = self.read_items()?;
-        items.drain(..1.min(items.len()));
-        Ok(items)
+    /// Reads the fragments of encapsulated pixel data, joined, without the offset table before them.
+    pub(crate) fn read_fragments(&mut self) -> Result<Vec<u8>, Error> {
+        let items = self.read_items()?;
+        Ok(match items.get(1..).unwrap_or_default() {
+            [_] => items.into_iter().next_back().unwrap_or_default(),
+            fragments => fragments.concat(),
+        })
     }
 
     /// Reads the items of encapsulated pixel data: the Basic Offset Table, then the fragments (PS3.5 A.4).
+    ///
+    /// The last fragment may be the file's end: some writers leave the delimiter out.
     pub(crate) fn read_items(&mut self) -> Result<Vec<Vec<u8>>, Error> {
-        let mut items: Vec<Vec<u8>> = Vec::new();
-        while let Some(token) = self.tokens.advance() {
-            match token.map_err(|e| broken(&e, tags::PIXEL_DATA))? {
-                LazyDataToken::ItemStart { .. } => items.push(Vec::new()),
-                LazyDataToken::SequenceEnd => return Ok(items),
-                LazyDataToken::LazyItemValue { len, decoder } => {
-                    let item = items.last_mut().ok_or(malformed(tags::PIXEL_DATA))?;
-                    let value = LazyDataToken::LazyItemValue { len, decoder };
-                    value
-                        .read_value_into(&mut *item)
-                        .map_err(|e| broken(&e, tags::PIXEL_DATA))?;
-                    if item.len() as u64 != u64::from(len) {
-                        return Err(truncated(tags::PIXEL_DATA));
-                    }
-                }
-                _ => {}
+        let mut items = Vec::new();
+        while let Some(length) = self.next_item()? {
+            // A length that lies allocates no more than the file has.
+            let expected = u64::from(length).min(self.left_bytes);
+            let mut item = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
+            let mut value = (&mut self.reader).take(length.into());
+            let count = value.read_to_end(&mut item).map_err(|e| broken(&e))?;
+            if count != length as usize {
+                return Err(truncated(tags::PIXEL_DATA));
             }
+            items.push(item);
         }
-        Err(truncated(tags::PIXEL_DATA))
+        Ok(items)
+    }
+
+    /// Length of the next item; none after the last one.
+    fn next_item(&mut self) -> Result<Option<u32>, Error> {
+        let mut head = Vec::new();
+        let count = (&mut self.reader).take(8).read_to_end(&mut head);
+        count.map_err(|e| broken(&e))?;
+        match head[..] {
+            [] | [0xfe, 0xff, 0xdd, 0xe0, ..] => Ok(None),
+            [0xfe, 0xff, 0x00, 0xe0, l0, l1, l2, l3] => {
+                Ok(Some(u32::from_le_bytes([l0, l1, l2, l3])))
+            }
+            _ if head.len() < 8 => Err(truncated(tags::PIXEL_DATA)),
+            _ => Err(malformed(tags::PIXEL_DATA)),
+        }
     }
 }
 
@@ -224,229 +248,93 @@ pub(crate) fn same_bytes(a: &Path, b: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Passes over the attributes before the pixel data; also says how many bytes they take.
-fn skip_to_pixel_data(
-    tokens: &mut Tokens,
-    record: &Record,
-) -> Result<(Option<PixelElement>, usize), Error> {
-    let mut walk = Walk::new(MAX_HEADER_BYTES);
-    loop {
-        let passed = record.borrow().as_ref().map_or(0, Vec::len);
-        let Some(token) = tokens.advance() else {
-            return Ok((None, passed));
-        };
-        match token.map_err(|e| broken(&e, walk.last))? {
-            LazyDataToken::PixelSequenceStart if walk.depth == 0 => {
-                return Ok((Some(PixelElement::Encapsulated), passed));
-            }
-            LazyDataToken::ElementHeader(header)
-                if walk.depth == 0 && header.tag() >= tags::PIXEL_DATA =>
-            {
-                let len = header.length().get().ok_or(malformed(walk.last))?;
-                let native = PixelElement::Native(len.into());
-                return Ok(((header.tag() == tags::PIXEL_DATA).then_some(native), passed));
-            }
-            token => walk.pass(token)?,
-        }
-    }
+fn pixel_element(head: &Head) -> PixelElement {
+    head.length().map_or(PixelElement::Encapsulated, |bytes| {
+        PixelElement::Native(bytes.into())
+    })
 }
 
-/// Bytes read so far, until somebody takes them.
-type Record = Rc<RefCell<Option<Vec<u8>>>>;
-
-/// Reads and remembers.
-struct Recorder(Box<dyn Read>, Record);
-
-impl Read for Recorder {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let count = self.0.read(bytes)?;
-        if let Some(seen) = self.1.borrow_mut().as_mut() {
-            seen.extend_from_slice(&bytes[..count]);
-        }
-        Ok(count)
-    }
-}
-
-/// Measures a data set before anything of it is allocated.
-struct Walk {
-    limit_bytes: u64,
-    left_bytes: u64,
-    depth: usize,
-    last: Tag,
-}
-
-impl Walk {
-    fn new(limit_bytes: u64) -> Self {
-        Self {
-            limit_bytes,
-            left_bytes: limit_bytes,
-            depth: 0,
-            last: tags::FILE_META_INFORMATION_GROUP_LENGTH,
-        }
-    }
-
-    /// Checks one token and reads past its value.
-    fn pass<D: StatefulDecode>(&mut self, token: LazyDataToken<D>) -> Result<(), Error> {
-        match &token {
-            LazyDataToken::ElementHeader(header) => self.enter(header.tag(), 0),
-            LazyDataToken::SequenceStart { tag, .. } => self.enter(*tag, 1),
-            LazyDataToken::PixelSequenceStart => self.enter(tags::PIXEL_DATA, 1),
-            LazyDataToken::ItemStart { .. } => self.charge(ELEMENT_BYTES),
-            LazyDataToken::SequenceEnd => {
-                self.depth = self.depth.saturating_sub(1);
-                Ok(())
-            }
-            LazyDataToken::LazyValue { header, .. } => {
-                let len = header.length().get().ok_or(malformed(self.last))?;
-                // Of a value that is no whole number of units, the object's parser would leave the rest as an element.
-                if !u64::from(len).is_multiple_of(unit_bytes(header.vr())) {
-                    return Err(malformed(self.last));
-                }
-                self.pass_value(token, len.into())
-            }
-            LazyDataToken::LazyItemValue { len, .. } => {
-                let len = u64::from(*len);
-                self.pass_value(token, len)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn enter(&mut self, tag: Tag, deeper: usize) -> Result<(), Error> {
-        self.last = tag;
-        self.depth += deeper;
-        if self.depth > MAX_DEPTH {
-            return Err(malformed(tag));
-        }
-        self.charge(ELEMENT_BYTES)
-    }
-
-    fn charge(&mut self, bytes: u64) -> Result<(), Error> {
-        self.left_bytes = self
-            .left_bytes
-            .checked_sub(bytes)
-            .ok_or(Error::HeaderTooLarge {
-                last: Attribute(self.last),
-                limit_bytes: self.limit_bytes,
-            })?;
-        Ok(())
-    }
-
-    fn pass_value<D: StatefulDecode>(
-        &mut self,
-        token: LazyDataToken<D>,
-        bytes: u64,
-    ) -> Result<(), Error> {
-        self.charge(bytes)?;
-        let several =
-            matches!(&token, LazyDataToken::LazyValue { header, .. } if is_split(header.vr()));
-        let mut counter = Counter::default();
-        token
-            .read_value_into(&mut counter)
-            .map_err(|e| broken(&e, self.last))?;
-        if several {
-            self.charge(counter.backslashes * TEXT_BYTES)?;
-        }
-        if counter.bytes == bytes {
-            return Ok(());
-        }
-        Err(truncated(self.last))
-    }
-}
-
-/// Bytes of one number of a binary VR, 1 for text (PS3.5 6.2).
-fn unit_bytes(vr: VR) -> u64 {
-    match vr {
-        VR::US | VR::SS | VR::OW => 2,
-        VR::AT | VR::FL | VR::OF | VR::OL | VR::SL | VR::UL => 4,
-        VR::FD | VR::OD | VR::OV | VR::SV | VR::UV => 8,
-        _ => 1,
-    }
-}
-
-/// Whether backslashes part the texts of this VR (PS3.5 6.2).
-fn is_split(vr: VR) -> bool {
-    use VR::{AE, AS, CS, DA, DS, DT, IS, LO, PN, SH, TM, UC, UI};
-    matches!(
-        vr,
-        AE | AS | CS | DA | DS | DT | IS | LO | PN | SH | TM | UC | UI
-    )
-}
-
-/// Counts bytes and forgets them.
-#[derive(Default)]
-struct Counter {
+/// What stands before the data set (PS3.10 7.1).
+struct Meta {
+    /// Transfer Syntax UID (0002,0010), or a guess where it is absent.
+    transfer_syntax_uid: String,
+    /// Media Storage SOP Class UID (0002,0002), empty where absent.
+    class_uid: String,
+    /// The file says that it is DICOM.
+    marked: bool,
+    /// Where the data set starts.
     bytes: u64,
-    backslashes: u64,
 }
 
-impl Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes += bytes.len() as u64;
-        self.backslashes += bytes.iter().filter(|b| **b == b'\\').count() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Reads the File Meta Information; also says where the data set starts.
-fn read_meta(file: &mut File) -> Result<(InMemDicomObject, u64), Error> {
-    let mut prefix = Vec::new();
-    file.take(MAX_META_BYTES as u64)
-        .read_to_end(&mut prefix)
-        .map_err(|e| io_error(&e))?;
-    if prefix.is_empty() {
-        return Err(Error::Empty);
-    }
-    // Some writers leave the preamble out; the mark is then at the start.
-    let mark = [128, 0]
-        .into_iter()
-        .find(|at| prefix.get(*at..at + 4) == Some(b"DICM"))
-        .ok_or(Error::NotDicom)?;
-    let end = mark + 4 + group_bytes(&prefix[mark + 4..])?;
-    let meta = parse_group(&prefix[mark + 4..end])?;
-    Ok((meta, end as u64))
-}
-
-/// Length of the File Meta Information from its first element on, which must be within `bytes`.
-fn group_bytes(bytes: &[u8]) -> Result<usize, Error> {
-    const GROUP_LENGTH: [u8; 8] = *b"\x02\0\0\0UL\x04\0";
-    let last = tags::FILE_META_INFORMATION_GROUP_LENGTH;
-    let (element, _) = bytes.split_first_chunk::<12>().ok_or(truncated(last))?;
-    let (head, length) = element.split_at(8);
-    if head != GROUP_LENGTH {
-        return Err(malformed(last));
-    }
-    let length = length.try_into().map_or(0, u32::from_le_bytes) as usize;
-    let end = length.saturating_add(element.len());
-    match bytes.len() {
-        available if end <= available => Ok(end),
-        available if available < MAX_META_BYTES - 132 => Err(truncated(last)),
-        _ => Err(Error::HeaderTooLarge {
-            last: Attribute(last),
-            limit_bytes: MAX_META_BYTES as u64,
-        }),
+impl Meta {
+    fn read(prefix: &[u8]) -> Result<Self, Error> {
+        if prefix.is_empty() {
+            return Err(Error::Empty);
+        }
+        // Some writers leave the preamble out; the mark is then at the start.
+        let mark = [128, 0]
+            .into_iter()
+            .find(|at| prefix.get(*at..at + 4) == Some(b"DICM"));
+        let start = mark.map_or(0, |at| at + 4);
+        let group = read_group(&prefix[start..])?;
+        let bytes = start + group.len();
+        let object = parse(&group, uids::EXPLICIT_VR_LITTLE_ENDIAN)?;
+        let text = |tag| {
+            let value = object.get(tag).and_then(|element| element.to_str().ok());
+            value.map_or(String::new(), |v| v.trim_end_matches(['\0', ' ']).into())
+        };
+        let mut transfer_syntax_uid = text(tags::TRANSFER_SYNTAX_UID);
+        if transfer_syntax_uid.is_empty() {
+            let guess = guess_syntax(&prefix[bytes..]);
+            transfer_syntax_uid = guess.unwrap_or_default().into();
+        }
+        if mark.is_none() && transfer_syntax_uid.is_empty() {
+            return Err(Error::NotDicom);
+        }
+        Ok(Self {
+            transfer_syntax_uid,
+            class_uid: text(tags::MEDIA_STORAGE_SOP_CLASS_UID),
+            marked: mark.is_some(),
+            bytes: bytes as u64,
+        })
     }
 }
 
-/// Parses the File Meta Information, which is always explicit little endian (PS3.10 7.1), after measuring it.
-fn parse_group(bytes: &[u8]) -> Result<InMemDicomObject, Error> {
-    let syntax = transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)?;
-    let mut tokens = tokens(Box::new(io::Cursor::new(bytes.to_vec())), syntax, 0)?;
-    let mut walk = Walk::new(MAX_META_BYTES as u64);
-    while let Some(token) = tokens.advance() {
-        walk.pass(token.map_err(|e| broken(&e, walk.last))?)?;
+/// The bytes of the File Meta Information, which is always explicit little endian; none where another group stands first.
+///
+/// Its group length is not asked: some writers leave it out or get it wrong.
+fn read_group(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    if !bytes.starts_with(&[2, 0]) {
+        return Ok(Vec::new());
     }
-    InMemDicomObject::read_dataset_with_ts(bytes, syntax).map_err(|e| broken(&e, walk.last))
+    let (group, _) = HeaderReader::new(bytes, Coding::EXPLICIT_LITTLE, MAX_META_BYTES)
+        .read_until(|tag| tag.0 != 2)?;
+    Ok(group)
 }
 
-fn tokens(reader: Box<dyn Read>, syntax: &TransferSyntax, start: u64) -> Result<Tokens, Error> {
-    DynStatefulDecoder::new_with_ts(reader, syntax, start)
-        .map(LazyDataSetReader::new)
-        .map_err(|_| unsupported_syntax(syntax.uid()))
+/// The transfer syntax of a data set that starts as one does: with a short element of group 0008.
+fn guess_syntax(bytes: &[u8]) -> Option<&'static str> {
+    let head = bytes.first_chunk::<8>()?;
+    let explicit = VR::from_binary([head[4], head[5]]).is_some();
+    let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+    match head {
+        [8, 0, ..] if explicit => Some(uids::EXPLICIT_VR_LITTLE_ENDIAN),
+        [0, 8, ..] if explicit => Some(EXPLICIT_VR_BIG_ENDIAN),
+        [8, 0, ..] if length <= MAX_FIRST_BYTES => Some(uids::IMPLICIT_VR_LITTLE_ENDIAN),
+        _ => None,
+    }
+}
+
+fn coding(syntax: &TransferSyntax) -> Coding {
+    Coding {
+        explicit: syntax.uid() != uids::IMPLICIT_VR_LITTLE_ENDIAN,
+        big_endian: syntax.endianness() == Endianness::Big,
+    }
+}
+
+fn parse(bytes: &[u8], syntax_uid: &str) -> Result<InMemDicomObject, Error> {
+    InMemDicomObject::read_dataset_with_ts(bytes, transfer_syntax(syntax_uid)?)
+        .map_err(|_| malformed(tags::FILE_META_INFORMATION_GROUP_LENGTH))
 }
 
 fn transfer_syntax(uid: &str) -> Result<&'static TransferSyntax, Error> {
@@ -478,18 +366,9 @@ fn truncated(last: Tag) -> Error {
     }
 }
 
-/// A parser's error: cut off where the bytes ended, else malformed.
-fn broken(error: &(dyn std::error::Error + 'static), last: Tag) -> Error {
-    let ended = |e: &(dyn std::error::Error + 'static)| {
-        e.downcast_ref::<io::Error>()
-            .is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof)
-    };
-    let mut cause = Some(error);
-    while let Some(e) = cause {
-        if ended(e) {
-            return truncated(last);
-        }
-        cause = e.source();
+fn broken(error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => truncated(tags::PIXEL_DATA),
+        _ => malformed(tags::PIXEL_DATA),
     }
-    malformed(last)
 }

@@ -6,11 +6,8 @@
 use super::attribute::Attributes;
 use super::file::{DicomFile, PixelElement, guarded};
 use super::instance::Instance;
-use super::pixel::{decode_fragments, extend_stored_bits, from_bytes, length_error};
+use super::pixel::{decode_codestream, extend_stored_bits, from_bytes, length_error};
 use super::{Error, functional};
-use dicom_core::Tag;
-use dicom_dictionary_std::{tags, uids};
-use dicom_object::InMemDicomObject;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -18,18 +15,6 @@ use std::ops::Range;
 
 /// A frame and the place for its samples.
 pub(super) type Target<'a> = (&'a Instance, &'a mut [u16]);
-
-/// What decoders look at.
-const IMAGE_PIXEL: [Tag; 8] = [
-    tags::SAMPLES_PER_PIXEL,
-    tags::PHOTOMETRIC_INTERPRETATION,
-    tags::ROWS,
-    tags::COLUMNS,
-    tags::BITS_ALLOCATED,
-    tags::BITS_STORED,
-    tags::HIGH_BIT,
-    tags::PIXEL_REPRESENTATION,
-];
 
 /// Reads frames of one object; all `targets` name it.
 pub(super) fn read_frames(targets: Vec<Target>) -> Result<(), Error> {
@@ -44,9 +29,7 @@ pub(super) fn read_frames(targets: Vec<Target>) -> Result<(), Error> {
         let frames = functional::frame_count(&attributes)? as usize;
         match file.pixel {
             Some(PixelElement::Native(bytes)) => read_native(&mut file, bytes, frames, targets),
-            Some(PixelElement::Encapsulated) => {
-                read_encapsulated(&mut file, &object, frames, targets)
-            }
+            Some(PixelElement::Encapsulated) => read_encapsulated(&mut file, frames, targets),
             None => Err(length_error(first, 0)),
         }
     })
@@ -139,7 +122,6 @@ impl<F: FnMut(usize, &[u8])> Write for Splitter<F> {
 
 fn read_encapsulated(
     file: &mut DicomFile,
-    object: &InMemDicomObject,
     frames: usize,
     targets: Vec<Target>,
 ) -> Result<(), Error> {
@@ -155,24 +137,12 @@ fn read_encapsulated(
             uid: first.sop_instance_uid.clone(),
         });
     };
-    let image = functional::pick(object, &IMAGE_PIXEL);
-    let rle = first.transfer_syntax_uid == uids::RLE_LOSSLESS;
     targets.into_par_iter().try_for_each(|(instance, samples)| {
         guarded(&instance.sop_instance_uid, || {
+            // An image in several fragments is one codestream (PS3.5 A.4).
             let range = ranges.get(index_of(instance)).cloned();
-            let fragments = &items[range.unwrap_or_default()];
-            // An image in several fragments is one codestream; RLE always has one fragment (PS3.5 A.4.2).
-            let whole = match fragments {
-                fragments if rle => fragments.to_vec(),
-                fragments => vec![fragments.concat()],
-            };
-            decode_fragments(
-                instance,
-                &instance.transfer_syntax_uid,
-                image.clone(),
-                whole,
-                samples,
-            )?;
+            let codestream = items[range.unwrap_or_default()].concat();
+            decode_codestream(instance, &codestream, samples)?;
             extend_stored_bits(samples, instance.bits_stored, instance.signed);
             Ok(())
         })

@@ -1,5 +1,6 @@
 //! What damaged, foreign and malicious files do: a coded refusal each, and the rest is read.
 
+use super::file::guarded;
 use super::fixture::{
     COLUMNS, ROWS, at, bytes, only_refusal, only_series, read, slice, with, without, write,
     write_as,
@@ -8,7 +9,9 @@ use super::{Error, Inventory, header, load, read_paths};
 use dicom_core::value::PixelFragmentSequence;
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
+use dicom_encoding::TransferSyntaxIndex;
 use dicom_object::InMemDicomObject;
+use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 use glam::DVec3;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -325,23 +328,69 @@ fn a_damaged_slice_is_named_beside_the_gap_that_it_leaves() {
 }
 
 #[test]
-fn a_decoder_that_panics_is_a_coded_error() {
-    // One segment of RLE where two are needed, then two that end too early.
+fn damaged_segments_of_rle_are_refused() {
+    // One segment where two are needed, then two that end too early.
     let mut too_short = [2_u32, 64, 66]
         .iter()
         .flat_map(|n| n.to_le_bytes())
         .collect::<Vec<u8>>();
     too_short.resize(64, 0);
     too_short.extend([0, 1, 0, 2]);
-    for (fragment, code) in [(vec![0; 64], "decode"), (too_short, "decoder-panicked")] {
+    for fragment in [vec![0; 64], too_short] {
         let folder = tempdir().unwrap();
         for z in 0..2 {
             let object = encapsulated(slice(z), fragment.clone());
             write_as(folder.path(), &format!("{z}.dcm"), object, RLE);
         }
         let error = load(&only_series(folder.path()), MAX_VOXELS, None).unwrap_err();
-        assert_eq!(error.code(), code);
+        assert_eq!(error.code(), "decode");
     }
+}
+
+#[test]
+fn a_decoder_that_panics_is_a_coded_error() {
+    let panicked = guarded("1.2.3", || -> Result<(), Error> { panic!("hostile bytes") });
+    assert_eq!(panicked.unwrap_err().code(), "decoder-panicked");
+}
+
+#[test]
+fn file_meta_information_with_a_wrong_group_length_is_read() {
+    let folder = tempdir().unwrap();
+    for z in 0..2 {
+        let mut file = bytes(slice(z));
+        file[140..144].copy_from_slice(&u32::MAX.to_le_bytes());
+        fs::write(folder.path().join(format!("{z}.dcm")), file).unwrap();
+    }
+    assert_eq!(only_series(folder.path()).instances.len(), 2);
+}
+
+#[test]
+fn data_sets_without_file_meta_information_are_read_if_they_start_as_one() {
+    for syntax in [
+        uids::IMPLICIT_VR_LITTLE_ENDIAN,
+        uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        "1.2.840.10008.1.2.2",
+    ] {
+        let folder = tempdir().unwrap();
+        for z in 0..2 {
+            let syntax = TransferSyntaxRegistry.get(syntax).unwrap();
+            let mut data_set = Vec::new();
+            slice(z)
+                .write_dataset_with_ts(&mut data_set, syntax)
+                .unwrap();
+            fs::write(folder.path().join(z.to_string()), data_set).unwrap();
+        }
+        let volume = load(&only_series(folder.path()), MAX_VOXELS, None).unwrap();
+        assert_eq!(volume.samples[23..25], [23, 100], "{syntax}");
+    }
+}
+
+#[test]
+fn bytes_that_only_look_like_a_data_set_are_no_dicom() {
+    let start = [8, 0, 5, 0, b'C', b'S', 4, 0, b'A', b'B', b'C', b'D'];
+    assert_eq!(refusal_of(&start).code(), "not-dicom");
+    let text = b"\x08\0 some text that is no data set at all";
+    assert_eq!(refusal_of(text).code(), "not-dicom");
 }
 
 #[test]
@@ -357,9 +406,6 @@ fn an_element_that_claims_four_gigabytes_is_refused() {
 
 #[test]
 fn file_meta_information_that_claims_too_much_is_refused() {
-    let mut long_group = bytes(slice(0));
-    long_group[140..144].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert_eq!(refusal_of(&long_group).code(), "truncated");
     let mut long_value = bytes(slice(0));
     // (0002,0001) is OB with a 4-byte length at offset 8 of the element.
     long_value[152..156].copy_from_slice(&0x7fff_fff0_u32.to_le_bytes());

@@ -4,6 +4,7 @@
 //! Refused, by code: what is not DICOM, lacks required attributes or contradicts itself.
 
 mod attribute;
+mod codec;
 mod codestream;
 mod duplicates;
 mod error;
@@ -11,16 +12,22 @@ mod file;
 mod frames;
 mod functional;
 mod grid;
+mod header;
 mod image;
 mod instance;
+mod jpeg;
+mod jpeg_xl;
 mod pixel;
 mod read;
+mod rle;
 mod select;
 mod series;
 mod split;
 mod stack;
 mod whole;
 
+#[cfg(test)]
+mod codec_table;
 #[cfg(test)]
 mod enhanced;
 #[cfg(test)]

@@ -4,14 +4,10 @@
 //! Refused: pixel data shorter or longer than declared, or a compressed image of another size.
 
 use super::Error;
-use super::codestream::{ImageSize, image_size, is_rle_frame};
+use super::codec::{Codec, Expected, Failure};
+use super::codestream::ImageSize;
 use super::file::{DicomFile, PixelElement, guarded};
 use super::instance::Instance;
-use dicom_core::value::PixelFragmentSequence;
-use dicom_core::{DataElement, VR};
-use dicom_dictionary_std::{tags, uids};
-use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
-use dicom_pixeldata::PixelDecoder;
 
 /// Reads the samples of one slice into `samples`, one a pixel, row by row.
 ///
@@ -19,12 +15,10 @@ use dicom_pixeldata::PixelDecoder;
 pub(crate) fn read_slice(instance: &Instance, samples: &mut [u16]) -> Result<(), Error> {
     guarded(&instance.sop_instance_uid, || {
         let mut file = DicomFile::open(&instance.path)?;
-        let object = file.object_of(&instance.sop_instance_uid)?;
+        file.expect_object(&instance.sop_instance_uid)?;
         match file.pixel {
             Some(PixelElement::Native(bytes)) => read_native(instance, &mut file, bytes, samples)?,
-            Some(PixelElement::Encapsulated) => {
-                read_encapsulated(instance, &mut file, object, samples)?;
-            }
+            Some(PixelElement::Encapsulated) => read_encapsulated(instance, &mut file, samples)?,
             None => return Err(length_error(instance, 0)),
         }
         extend_stored_bits(samples, instance.bits_stored, instance.signed);
@@ -66,45 +60,51 @@ fn read_native(
 fn read_encapsulated(
     instance: &Instance,
     file: &mut DicomFile,
-    object: InMemDicomObject,
     samples: &mut [u16],
 ) -> Result<(), Error> {
-    let fragments = file.read_fragments()?;
-    decode_fragments(instance, file.syntax.uid(), object, fragments, samples)
+    // One frame, in one fragment or several (PS3.5 A.4); offset tables tell frames apart and are not needed.
+    decode_codestream(instance, &file.read_fragments()?, samples)
 }
 
-/// Decodes the fragments of one image, which `object` describes.
-pub(crate) fn decode_fragments(
+/// Decodes the codestream of one image.
+pub(crate) fn decode_codestream(
     instance: &Instance,
-    syntax_uid: &str,
-    mut object: InMemDicomObject,
-    fragments: Vec<Vec<u8>>,
+    codestream: &[u8],
     samples: &mut [u16],
 ) -> Result<(), Error> {
-    let undecodable = || Error::Decode {
-        transfer_syntax_uid: instance.transfer_syntax_uid.clone(),
-        uid: instance.sop_instance_uid.clone(),
+    let [rows, columns] = instance.rows_columns;
+    let expected = Expected {
+        rows,
+        columns,
+        bits_allocated: instance.bits_allocated,
+        signed: instance.signed,
     };
-    if instance.transfer_syntax_uid == uids::RLE_LOSSLESS {
-        let segments = instance.bits_allocated as usize / 8;
-        let first = fragments.first().ok_or_else(undecodable)?;
-        if !is_rle_frame(first, segments) {
-            return Err(undecodable());
-        }
-    } else {
-        check_codestream(instance, &fragments)?;
-    }
-    let fragments = PixelFragmentSequence::new(Vec::new(), fragments);
-    object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, fragments));
-    let meta = FileMetaTableBuilder::new().transfer_syntax(syntax_uid);
-    let object = object.with_meta(meta).map_err(|_| undecodable())?;
-    let decoded = object.decode_pixel_data().map_err(|_| undecodable())?;
-    let bytes = decoded.data();
-    if bytes.len() as u64 != instance.frame_bytes() {
-        return Err(length_error(instance, bytes.len() as u64));
-    }
-    from_bytes(instance, bytes, false, samples);
-    Ok(())
+    Codec::of(&instance.transfer_syntax_uid)
+        .ok_or(Failure::Damaged)
+        .and_then(|codec| codec.decode(codestream, expected, samples))
+        .map_err(|failure| decode_error(instance, &failure))
+}
+
+fn decode_error(instance: &Instance, failure: &Failure) -> Error {
+    let uid = instance.sop_instance_uid.clone();
+    let Failure::Size(size) = failure else {
+        return Error::Decode {
+            transfer_syntax_uid: instance.transfer_syntax_uid.clone(),
+            uid,
+        };
+    };
+    let found = size.as_ref().map_or("no readable size".into(), |s| {
+        let ImageSize {
+            rows,
+            columns,
+            bits,
+            components,
+        } = s;
+        format!("{rows} x {columns} pixels, {bits} bits, {components} component(s)")
+    });
+    let [rows, columns] = instance.rows_columns;
+    let needed = format!("{rows} x {columns}, {} bits, 1", instance.bits_allocated);
+    Error::Codestream { found, needed, uid }
 }
 
 /// Samples of one image from its bytes, as rows, columns and Bits Allocated declare them.
@@ -120,32 +120,6 @@ pub(crate) fn from_bytes(instance: &Instance, bytes: &[u8], big_endian: bool, sa
     for (sample, pair) in samples.iter_mut().zip(bytes.as_chunks().0) {
         *sample = from_file(*pair);
     }
-}
-
-/// The codestream must be the image that the header describes: decoders trust it and allocate what it asks for.
-fn check_codestream(instance: &Instance, fragments: &[Vec<u8>]) -> Result<(), Error> {
-    let [rows, columns] = instance.rows_columns;
-    let size = fragments.first().and_then(|bytes| image_size(bytes));
-    let fits = |size: &ImageSize| {
-        [size.rows as usize, size.columns as usize] == [rows, columns]
-            && size.components == 1
-            && size.bits.next_multiple_of(8) == instance.bits_allocated
-    };
-    if size.as_ref().is_some_and(fits) {
-        return Ok(());
-    }
-    let found = size.map_or("no readable size".into(), |s| {
-        let ImageSize {
-            rows,
-            columns,
-            bits,
-            components,
-        } = s;
-        format!("{rows} x {columns} pixels, {bits} bits, {components} component(s)")
-    });
-    let needed = format!("{rows} x {columns}, {} bits, 1", instance.bits_allocated);
-    let uid = instance.sop_instance_uid.clone();
-    Err(Error::Codestream { found, needed, uid })
 }
 
 fn widen(bytes: &[u8], samples: &mut [u16]) {

@@ -3,6 +3,7 @@
 //! In: paths. Out: an [`Inventory`] of studies and their series, with everything that is no series and why.
 //! Refused, file by file: what cannot be read or is no DICOM object; the rest of the batch goes on.
 
+use super::codec::Codec;
 use super::duplicates::without_duplicates;
 use super::file::{DicomFile, PixelElement, guarded, same_bytes};
 use super::frames::check_native_length;
@@ -232,7 +233,7 @@ fn read_file(path: &Path, named: bool) -> Entry {
 }
 
 fn read_entry(path: &Path) -> Result<Entry, Error> {
-    let mut file = DicomFile::open(path)?;
+    let file = DicomFile::open(path)?;
     if file.media_class_uid == uids::MEDIA_STORAGE_DIRECTORY_STORAGE {
         return Ok(Entry::Skipped(Error::Dicomdir));
     }
@@ -254,11 +255,11 @@ fn read_entry(path: &Path) -> Result<Entry, Error> {
 }
 
 /// The transfer syntax must be one that is decoded, and native pixel data must have the declared length.
-fn check_pixel_element(slices: &[Instance], file: &DicomFile) -> Result<(), Error> {
+pub(super) fn check_pixel_element(slices: &[Instance], file: &DicomFile) -> Result<(), Error> {
     let Some(instance) = slices.first() else {
         return Ok(());
     };
-    if !file.syntax.can_decode_all() {
+    if Codec::of(file.syntax.uid()).is_none() {
         let found = file.syntax.uid().to_owned();
         return Err(Error::TransferSyntax { found });
     }

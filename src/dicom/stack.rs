@@ -101,10 +101,8 @@ fn allocate(voxels: u64, series: &Series) -> Result<Vec<u16>, Error> {
         uid: series.uid().to_owned(),
     };
     let count = usize::try_from(voxels).map_err(|_| out_of_memory())?;
-    let mut samples = Vec::new();
-    samples
-        .try_reserve_exact(count)
-        .map_err(|_| out_of_memory())?;
-    samples.resize(count, 0);
-    Ok(samples)
+    // Zeroed by the operating system, page by page as slices arrive.
+    bytemuck::allocation::try_zeroed_slice_box(count)
+        .map(<[u16]>::into_vec)
+        .map_err(|()| out_of_memory())
 }
