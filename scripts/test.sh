@@ -12,7 +12,7 @@ say "Format"
 cargo fmt --check
 
 say "Tests"
-cargo test --release --locked
+cargo test --release --locked --no-fail-fast
 
 say "Outside verifiers on what the main job writes"
 scripts/verify.sh

@@ -320,9 +320,16 @@ fn a_transfer_syntax_without_a_decoder_is_left_out_before_loading() {
 fn a_damaged_slice_is_named_beside_the_gap_that_it_leaves() {
     let broken = with(slice(1), tags::PIXEL_SPACING, VR::DS, "NaN\\1");
     let folder = folder_of([slice(0), broken.clone(), slice(2), slice(3)]);
-    let series = only_series(folder.path());
-    let codes: Vec<_> = series.warnings.iter().map(|w| w.code()).collect();
+    let inventory = read_paths(&[folder.path().to_owned()], &|_| {});
+    let warnings = inventory.studies[0].series[0].warnings.iter();
+    let codes: Vec<_> = warnings.map(|w| w.code()).collect();
     assert_eq!(codes, ["missing-slices", "instances-left-out"]);
+    let damaged: Vec<_> = inventory
+        .unreadable
+        .iter()
+        .map(|u| u.error.code())
+        .collect();
+    assert_eq!(damaged, ["bad-value"]);
     let folder = folder_of([slice(0), broken]);
     assert_eq!(only_refusal(folder.path()), "bad-value");
 }
