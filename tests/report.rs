@@ -737,13 +737,26 @@ fn the_same_run_is_left_alone() {
 fn another_run_is_refused_unless_it_may_overwrite() {
     let out = tempfile::tempdir().expect("folder");
     let series = series(1, Plane::Axial, SIZE);
-    write_study(out.path(), &every_kind_of_entry(&series), false).expect("first");
+    let found = report(vec![done(&series, vec![sphere(&series, [5, 16, 12], 3.0)])]);
+    write_study(out.path(), &found, false).expect("first");
     let other = with_run(report(Vec::new()), "other");
     let refused = write_study(out.path(), &other, false).expect_err("refused");
     assert_eq!(refused.code(), "output-exists");
     assert_eq!(listing(&out.path().join(STUDY_UID)).len(), 3);
     write_study(out.path(), &other, true).expect("replaced");
     assert_eq!(listing(&out.path().join(STUDY_UID)).len(), 2);
+    assert_eq!(listing(out.path()).len(), 1);
+}
+
+#[test]
+fn a_run_with_a_failed_series_is_replaced_by_another_try() {
+    let out = tempfile::tempdir().expect("folder");
+    let series = series(1, Plane::Axial, SIZE);
+    let failed = every_kind_of_entry(&series);
+    for _ in 0..2 {
+        let written = write_study(out.path(), &failed, false).expect("written");
+        assert!(!written.unchanged);
+    }
     assert_eq!(listing(out.path()).len(), 1);
 }
 

@@ -265,7 +265,8 @@ fn impossible_nifti_headers_are_refused_by_field() {
     let nan = f32::NAN.to_le_bytes();
     let infinite = f32::INFINITY.to_le_bytes();
     let i16 = |value: i16| value.to_le_bytes();
-    let cases: [(&str, &[(usize, &[u8])]); 14] = [
+    type Patch<'a> = (usize, &'a [u8]);
+    let cases: [(&str, &[Patch<'_>]); 14] = [
         ("volume-file-malformed", &[(0, &[1, 0, 0, 0])]),
         ("volume-file-unsupported", &[(0, &540_i32.to_le_bytes())]),
         ("volume-file-malformed", &[(344, b"xxxx")]),
