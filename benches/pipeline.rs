@@ -25,12 +25,12 @@ fn stored() -> StoredVolume {
 
 fn reading(c: &mut Criterion) {
     c.bench_function("headers of 96 slices", |b| {
-        b.iter(|| read_paths(&[series_folder()], &|_| {}))
+        b.iter(|| read_paths(&[series_folder()], &|_| {}));
     });
     let inventory = read_paths(&[series_folder()], &|_| {});
     let series = &inventory.studies[0].series[0];
     c.bench_function("decode 96 native slices", |b| {
-        b.iter(|| load(series, MAX_VOXELS, None))
+        b.iter(|| load(series, MAX_VOXELS, None));
     });
 }
 
@@ -42,7 +42,7 @@ fn after_reading(c: &mut Criterion) {
         interpolation: Interpolation::Trilinear,
     };
     c.bench_function("preprocess on the CPU", |b| {
-        b.iter(|| preprocess::run(&Compute::Cpu, black_box(&stored), &plan))
+        b.iter(|| preprocess::run(&Compute::Cpu, black_box(&stored), &plan));
     });
 
     let prepared =
