@@ -66,7 +66,7 @@ pub struct Instance {
     pub series_number: Option<i64>,
     /// Frame of a multi-frame object, from 1; none for an object of one image.
     pub frame_number: Option<u32>,
-    /// Values of [`STACK_ATTRIBUTES`], in their order: what may tell apart the stacks of one series.
+    /// Values of the attributes that tell stacks apart, in a fixed order.
     pub stack_values: Vec<Option<String>>,
 }
 
