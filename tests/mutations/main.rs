@@ -71,7 +71,8 @@ const MIB: u64 = 1 << 20;
 
 static TARGETS: [Target; 9] = [
     target("dicom-file", bodies::dicom_file, MIB, 300),
-    target("series-grouping", bodies::series_grouping, MIB, 150),
+    // Several files at once, each with the fixed buffers of its reader.
+    target("series-grouping", bodies::series_grouping, 2 * MIB, 150),
     target("pixel-decode", bodies::pixel_decode, 2 * MIB, 150),
     target("geometry", bodies::geometry, MIB, 150),
     target("config", bodies::config, 8 * MIB, 100),
