@@ -4,7 +4,8 @@
 
 use glam::{DAffine3, DMat3, DVec3};
 use hilum::preprocess::Interpolation;
-use hilum::preprocess::resample::{self, Mapping};
+use hilum::preprocess::mapping::Mapping;
+use hilum::preprocess::resample;
 use hilum::preprocess::smooth;
 use hilum::volume::Geometry;
 use serde_json::Value;

@@ -10,7 +10,8 @@ use hilum::phantom::{
     Defect, Dose, LesionSpec, Lesions, Params, Phantom, WriteOptions, write_series,
 };
 use hilum::preprocess::Interpolation;
-use hilum::preprocess::resample::{self, Mapping};
+use hilum::preprocess::mapping::Mapping;
+use hilum::preprocess::resample;
 use hilum::volume::{StoredVolume, Volume};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

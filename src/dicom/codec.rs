@@ -6,6 +6,7 @@
 use super::codestream::{ImageSize, image_size};
 use super::{jpeg, jpeg_xl, rle};
 use dicom_dictionary_std::uids;
+use jpeg2k::DecodeParameters;
 
 /// How the samples of a transfer syntax are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,8 +113,11 @@ fn jpeg_ls(bytes: &[u8], expected: Expected, samples: &mut [u16]) -> Option<()> 
 }
 
 /// Some writers code signed samples as unsigned ones: the highest bit of the codestream's precision is then the sign.
+///
+/// Strict, because OpenJPEG otherwise calls a codestream that was cut off decoded.
 fn jpeg_2000(bytes: &[u8], signed: bool, samples: &mut [u16]) -> Option<()> {
-    let image = jpeg2k::Image::from_bytes(bytes).ok()?;
+    let strict = DecodeParameters::new().strict(true);
+    let image = jpeg2k::Image::from_bytes_with(bytes, strict).ok()?;
     let component = image.components().first()?;
     let unsigned_as_signed = signed && !component.is_signed();
     let shift = 32_u32

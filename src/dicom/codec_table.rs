@@ -4,7 +4,9 @@
 //! the table of `docs/compatibility.md` by the test below.
 
 use super::Error;
+use super::codec::Codec;
 use super::real_series::{decode, sha256};
+use dicom_dictionary_std::tags;
 use dicom_encoding::TransferSyntaxIndex;
 use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 use serde::Deserialize;
@@ -125,4 +127,36 @@ fn table() -> String {
         writeln!(table, "| {shown} | {syntax} ({uid}) | {outcome} |").unwrap();
     }
     table
+}
+
+/// A decoder that fills up what is missing would draw a lesion, or hide one.
+#[test]
+fn a_codestream_that_is_cut_off_is_refused_by_every_decoder() {
+    let mut cut_off = 0;
+    for entry in fs::read_dir(project().join("testdata/codecs")).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(object) = dicom_object::open_file(&path) else {
+            continue; // Files that only this project reads; their codecs are in others too.
+        };
+        let codec = Codec::of(object.meta().transfer_syntax());
+        let fragments = object.get(tags::PIXEL_DATA).and_then(|e| e.fragments());
+        let (Some(codec), Some([codestream])) = (codec, fragments) else {
+            continue;
+        };
+        let number = |tag| object.element(tag).unwrap().to_int::<usize>().unwrap();
+        let image = super::codec::Expected {
+            rows: number(tags::ROWS),
+            columns: number(tags::COLUMNS),
+            bits_allocated: u32::try_from(number(tags::BITS_ALLOCATED)).unwrap(),
+            signed: number(tags::PIXEL_REPRESENTATION) == 1,
+        };
+        for percent in [20, 50, 80, 95] {
+            let cut = &codestream[..codestream.len() * percent / 100];
+            let mut samples = vec![0xdead; image.rows * image.columns];
+            let decoded = codec.decode(cut, image, &mut samples);
+            assert!(decoded.is_err(), "{} at {percent} %", path.display());
+            cut_off += 1;
+        }
+    }
+    assert!(cut_off >= 80, "only {cut_off}");
 }

@@ -1,7 +1,8 @@
 //! Resampling on the CPU between grids whose axes are parallel: whole slices are weighted first, then rows, then columns.
 
 use super::Interpolation;
-use super::resample::{Mapping, Taps};
+use super::mapping::Mapping;
+use super::taps::Taps;
 use crate::volume::{PADDING_HU, Rescale, StoredVolume};
 use rayon::prelude::*;
 

@@ -7,6 +7,7 @@ mod aligned;
 pub mod distance;
 pub mod label;
 pub mod lungs;
+pub mod mapping;
 pub mod midline;
 pub mod normalize;
 pub mod padding;
@@ -14,6 +15,7 @@ pub mod resample;
 pub mod rescale;
 pub mod slab;
 pub mod smooth;
+mod taps;
 mod thorax;
 
 use crate::error::Class;
@@ -21,7 +23,7 @@ use crate::gpu::{self, Compute, Gpu, Kernel, Pass};
 use crate::volume::{Geometry, StoredVolume, Volume};
 use crate::warning::Warning;
 use lungs::Lungs;
-use resample::Mapping;
+use mapping::Mapping;
 use slab::Slab;
 
 /// Every kernel of this stage; `tests/shaders.rs` checks each against its WGSL.

@@ -52,7 +52,7 @@ fn on_cpu(
     let grid = volume.geometry.covering(input.spacing_mm);
     let start = Instant::now();
     let hu = resample::from_stored(
-        &resample::Mapping::of_stack(volume, &grid, input.interpolation),
+        &mapping::Mapping::of_stack(volume, &grid, input.interpolation),
         volume,
     );
     time("resample", start);
@@ -62,7 +62,7 @@ fn on_cpu(
     black_box(normalized);
     let coarse = volume.geometry.covering([2.0; 3]);
     let coarse_hu = resample::from_stored(
-        &resample::Mapping::of_stack(volume, &coarse, input.interpolation),
+        &mapping::Mapping::of_stack(volume, &coarse, input.interpolation),
         volume,
     );
     let start = Instant::now();
