@@ -115,8 +115,7 @@ pub(super) fn run(
         drop((to_write, volumes));
         writer.join()
     });
-    let written = written
-        .map_err(|_| anyhow::anyhow!("writing ended by a panic: a defect of this program"))?;
+    let written = written.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     for (study, result) in written {
         results[study] = Some(result);
     }

@@ -14,6 +14,7 @@ use crate::config::{AlsoFormat, DeviceKind};
 use crate::{Class, Error};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 const AFTER_HELP: &str = "\
@@ -56,7 +57,7 @@ impl Cli {
     /// Runs the verb and returns the exit code.
     ///
     /// # Errors
-    /// What ended the command as a whole; [`exit_code`] tells how to leave.
+    /// What ended the command as a whole; [`leave`] tells it.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         start_log(self.verbose);
         match &self.command {
@@ -69,20 +70,50 @@ impl Cli {
     }
 }
 
+/// Runs a command, tells the error that ended it, and says how to leave.
+///
+/// A panic is told by its place and never by its text, which may repeat a patient's data.
+#[expect(
+    clippy::print_stderr,
+    reason = "an error that ends the program is told to the person who started it"
+)]
+pub fn leave(command: impl FnOnce() -> anyhow::Result<ExitCode>) -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "panicked");
+    }));
+    match std::panic::catch_unwind(AssertUnwindSafe(command)) {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
+            eprintln!("hilum: {}", message(&error));
+            exit_code(&error)
+        }
+        Err(_) => {
+            eprintln!(
+                "hilum: a defect of this program ended it: please report the place that `-v` shows"
+            );
+            ExitCode::from(DEFECT)
+        }
+    }
+}
+
 /// An error that ended a command in one line, with its code where it has one.
-pub fn message(error: &anyhow::Error) -> String {
+fn message(error: &anyhow::Error) -> String {
     let code = error.downcast_ref::<Error>().map(Error::code);
     let code = code.map(|code| format!("[{code}] ")).unwrap_or_default();
     format!("{code}{error:#}")
 }
 
+/// Exit code of a defect.
+const DEFECT: u8 = 4;
+
 /// The exit code of an error that ended a command.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+fn exit_code(error: &anyhow::Error) -> ExitCode {
     let of_class = |class| match class {
         Class::Input | Class::Unsupported | Class::Limits => 1,
         Class::Config => 2,
         Class::Environment => 3,
-        Class::Internal => 4,
+        Class::Internal => DEFECT,
     };
     let code = match error.downcast_ref::<Error>() {
         Some(error) => of_class(error.class()),
@@ -131,5 +162,12 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_panic_leaves_with_the_code_of_a_defect() {
+        assert_eq!(leave(|| panic!("DOE^JANE")), ExitCode::from(4));
+        assert_eq!(leave(|| Ok(ExitCode::from(130))), ExitCode::from(130));
+        assert_eq!(leave(|| anyhow::bail!("wrong option")), ExitCode::from(2));
     }
 }

@@ -122,8 +122,8 @@ pub(super) fn run(args: &ProcessArgs) -> anyhow::Result<ExitCode> {
         let pipeline = Pipeline::new(&config);
         (reader.join(), pipeline)
     });
-    let (mut inventory, volume_files) = inventory
-        .map_err(|_| anyhow::anyhow!("reading ended by a panic: a defect of this program"))?;
+    let (mut inventory, volume_files) =
+        inventory.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let pipeline = pipeline?;
     let volume_studies = volume_files.studies.values().map(volume_study::study);
     inventory.studies.extend(volume_studies);

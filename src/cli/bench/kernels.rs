@@ -3,6 +3,7 @@
 use super::{KernelFigure, ms_since};
 use crate::gpu::Compute;
 use crate::pipeline::Pipeline;
+use crate::preprocess::mapping::Mapping;
 use crate::preprocess::{lungs, normalize, resample, smooth};
 use crate::volume::StoredVolume;
 use anyhow::Context;
@@ -52,7 +53,7 @@ fn on_cpu(
     let grid = volume.geometry.covering(input.spacing_mm);
     let start = Instant::now();
     let hu = resample::from_stored(
-        &mapping::Mapping::of_stack(volume, &grid, input.interpolation),
+        &Mapping::of_stack(volume, &grid, input.interpolation),
         volume,
     );
     time("resample", start);
@@ -62,7 +63,7 @@ fn on_cpu(
     black_box(normalized);
     let coarse = volume.geometry.covering([2.0; 3]);
     let coarse_hu = resample::from_stored(
-        &mapping::Mapping::of_stack(volume, &coarse, input.interpolation),
+        &Mapping::of_stack(volume, &coarse, input.interpolation),
         volume,
     );
     let start = Instant::now();
