@@ -2,6 +2,7 @@
 
 use super::bodies::join;
 use super::mutate::Kind;
+use super::volumes;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -80,6 +81,11 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
             let slices: Vec<Vec<u8>> = phantom.iter().take(4).map(|p| read(p)).collect();
             pairs.chain([join(&slices)]).chain(real).collect()
         }
+        "volume-file" => volumes::seeds(),
+        "deidentify" => small()
+            .chunks_exact(2)
+            .map(|pair| join(&[read(&pair[0]), read(&pair[1])]))
+            .collect(),
         "geometry" => vec![vec![0; 64], (0..=255).collect(), vec![200; 64]],
         "config" => vec![read(&root().join("config.example.toml"))],
         "manifest" => manifests(),
@@ -94,7 +100,8 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
 pub(crate) fn kind(target: &str) -> Kind {
     match target {
         "dicom-file" => Kind::Dicom,
-        "series-grouping" | "pixel-decode" => Kind::DicomParts,
+        "series-grouping" | "pixel-decode" | "deidentify" => Kind::DicomParts,
+        "volume-file" => Kind::Volume,
         "geometry" => Kind::Bytes,
         "model" => Kind::Model,
         _ => Kind::Text,
