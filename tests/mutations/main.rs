@@ -286,16 +286,19 @@ tests! {
 
 #[test]
 fn a_long_text_in_any_element_costs_no_more_than_its_copies() {
-    const LONG: [u8; 260 << 10] = [0xe9; 260 << 10];
-    let seed = corpus::read(&corpus::root().join("testdata/fuzz/implicit-0.dcm"));
+    // The longest value that an explicit text element can have, and more in an implicit one.
+    let lengths = [260 << 10, 65_534];
+    let implicit = corpus::read(&corpus::root().join("testdata/fuzz/implicit-0.dcm"));
     alone(|scratch| {
         let target = TARGETS[0];
         let mut campaign = Campaign::new(target, scratch);
-        for element in elements::scan(&seed) {
-            let mut data = seed.clone();
-            element.set_value(&mut data, &LONG);
-            elements::mend_group_length(&mut data);
-            campaign.try_input(&data);
+        for (seed, length) in [implicit, frames::seed()].iter().zip(lengths) {
+            for element in elements::scan(seed) {
+                let mut data = seed.clone();
+                element.set_value(&mut data, &vec![0xe9; length]);
+                elements::mend_group_length(&mut data);
+                campaign.try_input(&data);
+            }
         }
         println!("{}", campaign.summary());
         assert!(campaign.defects.is_empty(), "{:?}", campaign.defects);
