@@ -26,6 +26,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod preprocess;
 pub mod provenance;
+mod quote;
 pub mod report;
 pub mod uid;
 pub mod volume;

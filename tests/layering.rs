@@ -27,6 +27,7 @@ const LAYERS: &[&str] = &[
     "uid",
     "cpu",
     "volume_file",
+    "quote",
     "error",
     "volume",
 ];

@@ -31,6 +31,8 @@ pub fn run(target: &str, data: &[u8]) {
         "dicom-file" => bodies::dicom_file,
         "series-grouping" => bodies::series_grouping,
         "pixel-decode" => bodies::pixel_decode,
+        "volume-file" => bodies::volume_file,
+        "deidentify" => bodies::deidentify,
         "geometry" => bodies::geometry,
         "config" => bodies::config,
         "manifest" => bodies::manifest,

@@ -4,6 +4,7 @@
 //! Refused: absent required values and junk, each by keyword and tag.
 
 use super::Error;
+use crate::quote::quoted;
 use crate::uid;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{PrimitiveValue, Tag};
@@ -42,8 +43,12 @@ impl fmt::Display for Attribute {
 /// More values than any attribute has that is read here.
 const MAX_VALUES: usize = 64;
 
-/// Longest value that an error repeats, characters.
-const MAX_SHOWN: usize = 64;
+/// Of longer texts only the start is looked at: 64 characters of four bytes, the most that one value of the attributes
+/// that are read may have (PS3.5 6.2).
+const MAX_TEXT_BYTES: usize = 256;
+
+/// Stands where a text was cut, so that no number, UID or term ends there.
+const CUT: &str = "\u{2026}";
 
 /// Reads a data set; errors name the attribute and the object.
 #[derive(Clone, Copy)]
@@ -68,13 +73,22 @@ impl<'a> Attributes<'a> {
         let Some(value) = self.object.get(tag).and_then(|e| e.value().primitive()) else {
             return Vec::new();
         };
-        let values: Vec<String> = first_values(value)
-            .to_multi_str()
-            .iter()
-            .flat_map(|v| v.split('\\'))
-            .take(MAX_VALUES)
-            .map(trim)
-            .collect();
+        let mut values = Vec::new();
+        let mut left_bytes = MAX_TEXT_BYTES;
+        let first = first_values(value);
+        let first = first.to_multi_str();
+        for value in first.iter().flat_map(|v| v.split('\\')).take(MAX_VALUES) {
+            let value = trim(value);
+            if value.len() > left_bytes {
+                values.push(format!(
+                    "{}{CUT}",
+                    &value[..value.floor_char_boundary(left_bytes)]
+                ));
+                break;
+            }
+            left_bytes -= value.len();
+            values.push(value.to_owned());
+        }
         if values.iter().all(String::is_empty) {
             return Vec::new();
         }
@@ -183,17 +197,9 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// The value as an error may show it: short and ASCII.
+    /// The value as an error may show it.
     pub(crate) fn shown(&self, tag: Tag) -> String {
-        let text = self.text(tag).unwrap_or_default();
-        let printable = |c: char| {
-            if c.is_ascii_graphic() || c == ' ' {
-                c
-            } else {
-                '?'
-            }
-        };
-        text.chars().take(MAX_SHOWN).map(printable).collect()
+        quoted(&self.text(tag).unwrap_or_default())
     }
 }
 
@@ -208,9 +214,8 @@ fn first_values(value: &PrimitiveValue) -> Cow<'_, PrimitiveValue> {
 }
 
 /// Without the padding of PS3.5 6.2: spaces and, for UIDs, nulls.
-fn trim(text: &str) -> String {
+fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == '\0')
-        .to_owned()
 }
 
 /// A finite decimal number; words such as `nan` and `inf` are none.
@@ -266,9 +271,27 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            r#"PixelSpacing (0028,0030) is "abc?\\1", finite numbers are needed (object 1.2.3)"#
+            r#"PixelSpacing (0028,0030) is "4 characters: letters, others\\1", finite numbers are needed (object 1.2.3)"#
         );
         assert_eq!(error.code(), "bad-value");
+    }
+
+    #[test]
+    fn a_text_beyond_what_is_looked_at_ends_in_no_value() {
+        let spacing = format!("0.5\\0.5{}", "0".repeat(MAX_TEXT_BYTES));
+        let object = with(tags::PIXEL_SPACING, VR::DS, spacing);
+        let attributes = Attributes::new(&object, "1.2");
+        assert_eq!(
+            attributes
+                .vector::<2>(tags::PIXEL_SPACING)
+                .unwrap_err()
+                .code(),
+            "bad-value"
+        );
+        let name = "\u{e9}".repeat(1 << 18);
+        let object = with(tags::MANUFACTURER, VR::LO, name);
+        let text = Attributes::new(&object, "1.2").text(tags::MANUFACTURER);
+        assert_eq!(text.unwrap().len(), MAX_TEXT_BYTES + CUT.len());
     }
 
     #[test]

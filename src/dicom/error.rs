@@ -46,7 +46,7 @@ pub enum Error {
     /// No reader for this transfer syntax.
     #[error("{attribute} {found} is not supported; send the series uncompressed", attribute = Attribute::TRANSFER_SYNTAX_UID)]
     TransferSyntax {
-        /// The UID, as found.
+        /// The UID, or what stands in its place.
         found: String,
     },
     /// A required attribute is absent or empty.
@@ -62,7 +62,7 @@ pub enum Error {
     BadValue {
         /// Which.
         attribute: Attribute,
-        /// The value as text, shortened.
+        /// The value as a message may show it.
         found: String,
         /// What would be right, in words.
         needed: &'static str,
@@ -74,7 +74,7 @@ pub enum Error {
     Unsupported {
         /// Which.
         attribute: Attribute,
-        /// The value as text.
+        /// The value as a message may show it.
         found: String,
         /// What is supported, in words.
         supported: &'static str,
@@ -98,10 +98,8 @@ pub enum Error {
         uid: String,
     },
     /// More frames than one object may have.
-    #[error("{found} frames, the limit is {limit}; split the object (object {uid})")]
+    #[error("more than {limit} frames; split the object (object {uid})")]
     TooManyFrames {
-        /// Number of Frames.
-        found: u32,
         /// The limit.
         limit: u32,
         /// SOP Instance UID.

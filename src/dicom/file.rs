@@ -7,6 +7,8 @@ use super::attribute::Attributes;
 use super::codec::EXPLICIT_VR_BIG_ENDIAN;
 use super::header::{Coding, Head, HeaderReader};
 use super::{Attribute, Error};
+use crate::quote::quoted;
+use crate::uid;
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_encoding::transfer_syntax::{Codec, TransferSyntax};
@@ -345,9 +347,11 @@ fn transfer_syntax(uid: &str) -> Result<&'static TransferSyntax, Error> {
 }
 
 fn unsupported_syntax(uid: &str) -> Error {
-    Error::TransferSyntax {
-        found: uid.chars().take(64).collect(),
-    }
+    let found = match uid::is_valid(uid) {
+        true => uid.to_owned(),
+        false => quoted(uid),
+    };
+    Error::TransferSyntax { found }
 }
 
 fn io_error(error: &io::Error) -> Error {

@@ -6,11 +6,14 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject};
 use glam::DVec3;
 use std::path::{Path, PathBuf};
+use tempfile::{TempDir, tempdir};
 
 pub(super) const ROWS: u16 = 4;
 pub(super) const COLUMNS: u16 = 6;
 pub(super) const STUDY: &str = "1.2.3";
 pub(super) const SERIES: &str = "1.2.3.1";
+/// Limit of the volumes that these tests load.
+pub(super) const MAX_VOXELS: u64 = 1 << 20;
 
 /// Slice `z` of an upright series: 0.5 mm between rows, 0.75 mm between columns, 2 mm between slices.
 pub(super) fn slice(z: u16) -> InMemDicomObject {
@@ -86,6 +89,15 @@ pub(super) fn file_object(
 /// Writes a file, uncompressed explicit little endian.
 pub(super) fn write(folder: &Path, name: &str, object: InMemDicomObject) -> PathBuf {
     write_as(folder, name, object, uids::EXPLICIT_VR_LITTLE_ENDIAN)
+}
+
+/// A folder of these objects, `0.dcm` and so on.
+pub(super) fn folder_of(objects: impl IntoIterator<Item = InMemDicomObject>) -> TempDir {
+    let folder = tempdir().unwrap();
+    for (i, object) in objects.into_iter().enumerate() {
+        write(folder.path(), &format!("{i}.dcm"), object);
+    }
+    folder
 }
 
 /// Writes a file in a transfer syntax that the object's pixel data fit.

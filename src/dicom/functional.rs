@@ -6,10 +6,10 @@
 
 use super::attribute::Attributes;
 use super::{Error, Instance};
-use dicom_core::value::Value;
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
+use dicom_object::mem::InMemElement;
 use std::path::Path;
 
 /// Most frames of one object.
@@ -161,15 +161,27 @@ pub(super) fn frame_count(attributes: &Attributes) -> Result<u32, Error> {
     let found = found as u32;
     if found > MAX_FRAMES {
         let (limit, uid) = (MAX_FRAMES, attributes.object_uid());
-        return Err(Error::TooManyFrames { found, limit, uid });
+        return Err(Error::TooManyFrames { limit, uid });
     }
     Ok(found)
 }
 
 /// The attributes of `object` that are listed.
 pub(super) fn pick(object: &InMemDicomObject, wanted: &[Tag]) -> InMemDicomObject {
-    let elements = wanted.iter().filter_map(|tag| object.get(*tag));
-    InMemDicomObject::from_element_iter(elements.cloned())
+    let elements = wanted.iter().filter_map(|tag| short(object, *tag, *tag));
+    InMemDicomObject::from_element_iter(elements)
+}
+
+/// The element `tag` under the name `classic`; every frame has a copy, so a long value is cut to what is looked at.
+fn short(object: &InMemDicomObject, tag: Tag, classic: Tag) -> Option<InMemElement> {
+    const LONG_BYTES: usize = 1 << 10;
+    let element = object.get(tag)?;
+    let value = element.value().primitive()?;
+    let value = match value.calculate_byte_len() > LONG_BYTES {
+        true => PrimitiveValue::from(Attributes::new(object, "unknown").text(tag)?),
+        false => value.clone(),
+    };
+    Some(DataElement::new(classic, element.vr(), value))
 }
 
 /// Part of a concatenation (PS3.3 C.7.6.16.2.2.4): its UID, the number of this object, and how many there are.
@@ -186,9 +198,8 @@ fn apply(frame: &mut InMemDicomObject, groups: &InMemDicomObject) {
         let Some(item) = items(groups, group).first() else {
             continue;
         };
-        if let Some(Value::Primitive(value)) = item.get(inner).map(DataElement::value) {
-            let vr = item.get(inner).map_or(VR::UN, |element| element.vr());
-            frame.put(DataElement::new(classic, vr, value.clone()));
+        if let Some(element) = short(item, inner, classic) {
+            frame.put(element);
         }
     }
 }

@@ -13,8 +13,8 @@ use glam::DVec3;
 /// Furthest patient coordinate that is believed, mm.
 const MAX_COORDINATE_MM: f64 = 1e5;
 
-/// Pixel spacings that are believed, mm.
-const SPACING_RANGE_MM: std::ops::RangeInclusive<f64> = 1e-3..=100.0;
+/// Pixel spacings and slice thicknesses that are believed, mm.
+pub(super) const SPACING_RANGE_MM: std::ops::RangeInclusive<f64> = 1e-3..=100.0;
 
 /// How far direction cosines may be from unit length and a right angle; some writers round to three digits.
 const ORTHONORMAL_TOLERANCE: f64 = 2e-3;

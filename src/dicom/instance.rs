@@ -4,7 +4,9 @@
 //! Refused: other SOP classes, localizers, derived images, missing or impossible geometry and pixel formats.
 
 use super::attribute::Attributes;
-use super::image::{Pixels, orientation, padding, pixel_spacing, position, rescale};
+use super::image::{
+    Pixels, SPACING_RANGE_MM, orientation, padding, pixel_spacing, position, rescale,
+};
 use super::{Error, functional};
 use crate::volume::Rescale;
 use dicom_core::Tag;
@@ -140,7 +142,8 @@ impl Instance {
             pixel_spacing_mm: pixel_spacing(&attributes)?,
             slice_thickness_mm: attributes
                 .optional_number(tags::SLICE_THICKNESS)
-                .unwrap_or(None),
+                .unwrap_or(None)
+                .filter(|mm| SPACING_RANGE_MM.contains(mm)),
             rescale: rescale(&attributes)?,
             padding: padding(&attributes, pixels.signed)?,
             body_part: attributes.text(tags::BODY_PART_EXAMINED),
@@ -151,9 +154,7 @@ impl Instance {
                 .text(tags::SERIES_NUMBER)
                 .and_then(|n| n.parse().ok()),
             frame_number: None,
-            stack_values: STACK_ATTRIBUTES
-                .map(|tag| attributes.text(tag).map(|_| attributes.shown(tag)))
-                .to_vec(),
+            stack_values: STACK_ATTRIBUTES.map(|tag| attributes.text(tag)).to_vec(),
             sop_class_uid: identity.sop_class_uid,
             sop_instance_uid: identity.sop_instance_uid,
             study_instance_uid: identity.study_instance_uid,

@@ -29,11 +29,15 @@ mod whole;
 #[cfg(test)]
 mod codec_table;
 #[cfg(test)]
+mod damaged_pixels;
+#[cfg(test)]
 mod enhanced;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod hostile_input;
+#[cfg(test)]
+mod misplaced;
 #[cfg(test)]
 mod real_series;
 

@@ -3,6 +3,7 @@
 //! In: a study and what a model needs, as plain data. Out: the chosen series, and why not the others.
 
 use super::{Instance, Series, Study};
+use crate::quote::quoted;
 use std::cmp::Ordering;
 
 /// What a model needs of a series.
@@ -114,7 +115,10 @@ fn misfit(series: &Series, request: &Request) -> Option<(&'static str, String)> 
     if let Some(part) = foreign_body_part(slice, request) {
         return Some((
             "body-part",
-            format!("body part {part}, which the model was not made for"),
+            format!(
+                "body part {}, which the model was not made for",
+                quoted(part)
+            ),
         ));
     }
     let coverage_mm = coverage_mm(series);

@@ -6,6 +6,7 @@
 use super::instance::STACK_ATTRIBUTES;
 use super::series::first_difference;
 use super::{Attribute, Error, Instance, Series};
+use crate::quote::quoted;
 use crate::warning::Warning;
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
@@ -103,8 +104,8 @@ fn split_by(key: usize, slices: &[Instance]) -> Option<Vec<Series>> {
     let count = parts.len();
     let stack = |(value, part): (&Option<String>, Vec<&Instance>)| {
         let mut series = Series::from_instances(part.into_iter().cloned().collect()).ok()?;
-        let value = value.as_deref().unwrap_or("no value");
-        series.warnings.push(warning(count, attribute, value));
+        let value = value.as_deref().map_or("no value".into(), quoted);
+        series.warnings.push(warning(count, attribute, &value));
         Some(series)
     };
     let found = parts

@@ -1,6 +1,7 @@
 //! Why a volume file was refused: what, where and what to do, never its name.
 
 use crate::error::Class;
+use crate::quote::quoted;
 
 /// Why a volume file was refused. Names the header's field, never the file.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -22,7 +23,7 @@ pub enum Error {
     Field {
         /// Which, as the format names it.
         field: &'static str,
-        /// The value as text, shortened.
+        /// The value as a message may show it.
         found: String,
         /// What would be right.
         needed: &'static str,
@@ -32,7 +33,7 @@ pub enum Error {
     Unsupported {
         /// Which, as the format names it.
         field: &'static str,
-        /// The value as text, shortened.
+        /// The value as a message may show it.
         found: String,
         /// What is.
         supported: &'static str,
@@ -137,15 +138,10 @@ impl Error {
     }
 
     /// A field of the header with a value that cannot be.
-    pub(super) fn field(
-        field: &'static str,
-        found: impl std::fmt::Debug,
-        needed: &'static str,
-    ) -> Self {
-        let found = shown(found);
+    pub(super) fn field(field: &'static str, found: impl ToString, needed: &'static str) -> Self {
         Self::Field {
             field,
-            found,
+            found: quoted(&found.to_string()),
             needed,
         }
     }
@@ -153,19 +149,19 @@ impl Error {
     /// A field of the header with a value that is not handled.
     pub(super) fn unsupported(
         field: &'static str,
-        found: impl std::fmt::Debug,
+        found: impl ToString,
         supported: &'static str,
     ) -> Self {
-        let found = shown(found);
         Self::Unsupported {
             field,
-            found,
+            found: quoted(&found.to_string()),
             supported,
         }
     }
 }
 
-fn shown(value: impl std::fmt::Debug) -> String {
-    const LONGEST: usize = 64;
-    format!("{value:?}").chars().take(LONGEST).collect()
+/// The values of a field as one text.
+pub(super) fn list(values: impl IntoIterator<Item = impl ToString>) -> String {
+    let values: Vec<String> = values.into_iter().map(|value| value.to_string()).collect();
+    values.join("\\")
 }

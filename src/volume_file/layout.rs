@@ -1,6 +1,7 @@
 //! What both formats come down to: a grid, and where and how its samples are stored.
 
 use super::Error;
+use super::error::list;
 use crate::volume::Geometry;
 use glam::DAffine3;
 use std::fs::File;
@@ -138,7 +139,7 @@ pub(super) fn geometry(size_xyz: [usize; 3], index_to_lps: DAffine3) -> Result<G
     let [x, y, z] = size_xyz;
     if z < 2 || size_xyz.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
         let needed = "sides of 1 to 32767 voxels, two slices at least,";
-        return Err(Error::field("size", size_xyz, needed));
+        return Err(Error::field("size", list(size_xyz), needed));
     }
     let geometry = Geometry {
         size: [z, y, x],
@@ -148,7 +149,7 @@ pub(super) fn geometry(size_xyz: [usize; 3], index_to_lps: DAffine3) -> Result<G
     if !spacing_mm.iter().all(|mm| SPACING_MM.contains(mm)) {
         return Err(Error::field(
             "voxel spacing",
-            spacing_mm,
+            list(spacing_mm),
             "0.01 to 100 mm (z, y, x)",
         ));
     }
@@ -166,7 +167,7 @@ pub(super) fn geometry(size_xyz: [usize; 3], index_to_lps: DAffine3) -> Result<G
     if !index_to_lps.translation.is_finite() || farthest_mm > MAX_POSITION_MM {
         return Err(Error::field(
             "origin",
-            index_to_lps.translation,
+            list(index_to_lps.translation.to_array()),
             "a position within 100 m",
         ));
     }

@@ -218,20 +218,19 @@ fn beside(path: &Path, name: &str) -> Result<PathBuf, Error> {
         || name.contains('%')
         || name.contains(char::is_whitespace);
     if listed {
-        let found = "several files";
-        return Err(Error::unsupported(
-            DATA_FILE,
-            found,
-            "one file without spaces in its name is",
-        ));
+        return Err(Error::Unsupported {
+            field: DATA_FILE,
+            found: "several files".into(),
+            supported: "one file without spaces in its name is",
+        });
     }
     let plain = !name.contains(['/', '\\', ':', '\0']) && !matches!(name, "" | "." | "..");
     if plain {
         return Ok(path.with_file_name(name));
     }
-    Err(Error::field(
-        DATA_FILE,
-        "a path",
-        "the name of a file in the same folder",
-    ))
+    Err(Error::Field {
+        field: DATA_FILE,
+        found: "a path".into(),
+        needed: "the name of a file in the same folder",
+    })
 }

@@ -1,6 +1,7 @@
 //! The header of NIfTI-1 (nifti.nimh.nih.gov/nifti-1): 348 bytes, then extensions, then the samples, x fastest, in RAS.
 
 use super::Error;
+use super::error::list;
 use super::layout::{Compression, Data, Layout, Sample, geometry};
 use glam::{DAffine3, DMat3, DQuat, DVec3};
 use std::fs::File;
@@ -41,7 +42,7 @@ pub(super) fn layout(path: &Path, gzip: bool) -> Result<Layout, Error> {
     if !slope.is_finite() || !intercept.is_finite() {
         return Err(Error::field(
             "scl_slope, scl_inter",
-            [slope, intercept],
+            list([slope, intercept]),
             "finite numbers",
         ));
     }
@@ -133,7 +134,7 @@ impl Header {
             return Err(Error::unsupported("dim[0]", dim[0], "three axes are"));
         }
         if dim[4..=axes].iter().any(|size| *size != 1) {
-            return Err(Error::unsupported("dim", dim, "one volume a file is"));
+            return Err(Error::unsupported("dim", list(dim), "one volume a file is"));
         }
         let size = |axis: usize| usize::try_from(dim[axis]).unwrap_or(0);
         Ok([size(1), size(2), size(3)])
@@ -188,12 +189,22 @@ impl Header {
         let rest = match 1.0 - b_c_d.length_squared() {
             rest if rest.abs() < 3.0 * f64::from(f32::EPSILON) => 0.0,
             rest if rest > 0.0 => rest,
-            _ => return Err(Error::field("quatern", b_c_d, "a unit quaternion")),
+            _ => {
+                return Err(Error::field(
+                    "quatern",
+                    list(b_c_d.to_array()),
+                    "a unit quaternion",
+                ));
+            }
         };
         let turn = DQuat::from_xyzw(b_c_d.x, b_c_d.y, b_c_d.z, rest.sqrt()).normalize();
         let mut spacing_mm = self.vec3(80);
         if spacing_mm.min_element() <= 0.0 {
-            return Err(Error::field("pixdim", spacing_mm, "positive numbers"));
+            return Err(Error::field(
+                "pixdim",
+                list(spacing_mm.to_array()),
+                "positive numbers",
+            ));
         }
         if self.f32(76) < 0.0 {
             spacing_mm.z = -spacing_mm.z;

@@ -17,8 +17,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Words of the patient's name and id in every study of these tests.
-const SECRETS: [&str; 4] = ["Zebulon", "Quagga", "ID-7Q4X", "Okapi"];
+/// Words of the patient's name and ids in the studies of these tests.
+const SECRETS: [&str; 5] = ["Zebulon", "Quagga", "ID-7Q4X", "7654321", "Okapi"];
 
 /// The executable on the CPU's side of the machine: no GPU driver is found.
 fn hilum() -> Command {

@@ -1,7 +1,9 @@
 //! The patient's name and id stay inside SR and SEG.
 
-use super::{SECRETS, copy, files, findings, only_whole_study, printed, process, put, study};
-use dicom_core::VR;
+use super::{
+    SECRETS, copy, files, findings, only_whole_study, printed, process, put, set_study, study,
+};
+use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
 use std::fs;
 use std::path::Path;
@@ -34,6 +36,10 @@ fn assert_private(paths: &[&Path], out: &Path, code: i32) {
         assert_no_secret("stderr", &stderr);
         for path in files(out) {
             assert_no_secret("a file name", &path.to_string_lossy());
+            if path.ends_with("findings.json") {
+                let findings = fs::read_to_string(&path).expect("findings");
+                assert_no_secret("findings.json", &findings);
+            }
         }
         fs::remove_dir_all(out).expect("removed");
     }
@@ -72,6 +78,43 @@ fn the_patient_is_in_no_message_about_damaged_files() {
         .expect("name");
     fs::write(&paths[6], &whole[..name + 9]).expect("file");
     assert_private(&[study(), &damaged], &out, 1);
+}
+
+/// Attributes that are read, of each kind, with the VR that a name or an id gets there.
+const MISPLACED: [(Tag, VR); 14] = [
+    (tags::SOP_CLASS_UID, VR::UI),
+    (tags::SERIES_INSTANCE_UID, VR::UI),
+    (tags::FRAME_OF_REFERENCE_UID, VR::UI),
+    (tags::MODALITY, VR::CS),
+    (tags::RESCALE_TYPE, VR::LO),
+    (tags::BODY_PART_EXAMINED, VR::CS),
+    (tags::MANUFACTURER, VR::LO),
+    (tags::CONVOLUTION_KERNEL, VR::SH),
+    (tags::IMAGE_TYPE, VR::CS),
+    (tags::PIXEL_SPACING, VR::DS),
+    (tags::SLICE_THICKNESS, VR::DS),
+    (tags::NUMBER_OF_FRAMES, VR::IS),
+    (tags::ROWS, VR::LO),
+    (tags::PIXEL_PADDING_VALUE, VR::LO),
+];
+
+#[test]
+fn the_patient_is_in_no_message_about_the_attribute_that_holds_the_name_by_mistake() {
+    const SLICES: usize = 3;
+    let folder = tempdir().expect("folder");
+    for (number, (tag, vr)) in MISPLACED.into_iter().enumerate() {
+        for (kind, secret) in ["Quagga^Zebulon", "7654321"].into_iter().enumerate() {
+            let of_study = folder.path().join("wrong").join(format!("{number}-{kind}"));
+            copy(study(), &of_study, |file, slice| {
+                set_study(file, &format!("1.2.9.{number}.{kind}"), slice);
+                put(file, tag, vr, secret);
+            });
+            let rest = files(&of_study).into_iter().skip(SLICES);
+            rest.for_each(|path| fs::remove_file(path).expect("removed"));
+        }
+    }
+    let (wrong, out) = (folder.path().join("wrong"), folder.path().join("out"));
+    assert_private(&[&wrong], &out, 1);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use super::slices;
 use hilum::config::Config;
+use hilum::deidentify;
 use hilum::dicom::{self, Inventory, KernelPreference, Request, Series, Study, select};
 use hilum::gpu::Compute;
 use hilum::model::{Manifest, ModelSource, Segmenter};
@@ -11,6 +12,7 @@ use hilum::phantom::{Params, Phantom};
 use hilum::preprocess::{self, Interpolation, Plan};
 use hilum::report::{Existing, existing_run};
 use hilum::volume::StoredVolume;
+use hilum::volume_file::{self, VolumeFile};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,14 +23,20 @@ pub(crate) struct Verdict {
     /// The codes in order: inputs with new ones are kept as seeds.
     pub(crate) codes: String,
     /// Bytes that the input may honestly ask for: its own, a dozen for each of several texts in a value (a quarter of
-    /// what two strings take), and two for each voxel of what it was accepted as.
+    /// what two strings take), 512 for each item of a sequence (a quarter of what a slice takes, which a frame becomes),
+    /// and two for each voxel of what it was accepted as.
     pub(crate) honest_bytes: u64,
 }
 
 impl Verdict {
     fn of(data: &[u8]) -> Self {
         let texts = data.iter().filter(|b| **b == b'\\').count();
-        let honest_bytes = (data.len() + 12 * texts) as u64;
+        let item = |bytes: &&[u8]| {
+            [*b"\xfe\xff\0\xe0", *b"\xff\xfe\xe0\0"]
+                .contains(&[bytes[0], bytes[1], bytes[2], bytes[3]])
+        };
+        let items = data.windows(4).filter(item).count();
+        let honest_bytes = (data.len() + 12 * texts + 512 * items) as u64;
         Self {
             codes: String::new(),
             honest_bytes,
@@ -168,6 +176,80 @@ pub(crate) fn pixel_decode(scratch: &Path, data: &[u8]) -> Verdict {
             } else if series.geometry.voxel_count() as u64 <= MAX_VOXELS {
                 verdict.voxels(series.geometry.size);
             }
+        }
+    }
+    verdict
+}
+
+/// A NIfTI or MetaImage file and, where it has one, its data file: read within the limit.
+pub(crate) fn volume_file(scratch: &Path, data: &[u8]) -> Verdict {
+    let mut verdict = Verdict::of(data);
+    let parts = split(data);
+    let Some(header) = parts.first() else {
+        return verdict;
+    };
+    let path = written(scratch, volume_name(header), header);
+    written(
+        scratch,
+        VOLUME_DATA,
+        parts.get(1).copied().unwrap_or_default(),
+    );
+    let code = |e: &volume_file::Error| match e {
+        volume_file::Error::Field { field, .. } | volume_file::Error::Unsupported { field, .. } => {
+            format!("{} {field}", e.code())
+        }
+        other => other.code().into(),
+    };
+    let Some(file) = verdict.result(VolumeFile::open(&path), code) else {
+        return verdict;
+    };
+    if file.geometry.voxel_count() as u64 <= MAX_VOXELS {
+        verdict.voxels(file.geometry.size);
+    }
+    if let Some(volume) = verdict.result(file.load(MAX_VOXELS, None), code) {
+        verdict.note("volume");
+        assert_eq!(volume.samples.len(), file.geometry.voxel_count());
+        assert!(file.geometry.index_to_lps.is_finite());
+        assert!(file.geometry.voxel_volume_mm3() > 0.0);
+    }
+    verdict
+}
+
+/// The data file that the headers of the seeds name.
+pub(crate) const VOLUME_DATA: &str = "volume.raw";
+
+/// By its first bytes, so that damage does not turn one format into the other.
+fn volume_name(header: &[u8]) -> &'static str {
+    match header {
+        [0x1f, 0x8b, ..] => "volume.nii.gz",
+        [b'A'..=b'Z', ..] => "volume.mha",
+        _ => "volume.nii",
+    }
+}
+
+/// Files of a study, de-identified: what is written can be read again.
+pub(crate) fn deidentify(scratch: &Path, data: &[u8]) -> Verdict {
+    let mut verdict = Verdict::of(data);
+    let (source, out) = (scratch.join("in"), scratch.join("out"));
+    for folder in [&source, &out] {
+        let _absent = fs::remove_dir_all(folder);
+        fs::create_dir_all(folder).expect("the scratch folder is writable");
+    }
+    for (i, part) in split(data).into_iter().enumerate() {
+        written(&source, &format!("{i}.dcm"), part);
+    }
+    let options = deidentify::Options {
+        shift_dates: data.len().is_multiple_of(2),
+        retain_patient_characteristics: data.len().is_multiple_of(3),
+        include_burned_in: data.len().is_multiple_of(5),
+    };
+    let summary = deidentify::run(&[source], &out, options, &|_| ());
+    if let Some(summary) = verdict.result(summary, |e| e.code().into()) {
+        summary.left_out.keys().for_each(|code| verdict.note(code));
+        let found = fs::read_dir(&out).expect("the scratch folder is readable");
+        assert_eq!(found.count(), summary.studies.len());
+        if summary.objects > 0 {
+            verdict.note("written");
         }
     }
     verdict

@@ -2,6 +2,7 @@
 
 use super::bodies::join;
 use super::mutate::Kind;
+use super::{frames, volumes};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +12,11 @@ pub(crate) const LARGE_BYTES: usize = 1 << 16;
 /// Real files above are no seeds.
 const MAX_SEED_BYTES: u64 = 600 << 10;
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: &Path) -> Vec<u8> {
+pub(crate) fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
@@ -69,7 +70,8 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
     match target {
         "dicom-file" => {
             let real = real_pairs().into_iter().map(|[first, _]| first);
-            small().iter().map(|p| read(p)).chain(real).collect()
+            let small = small().into_iter().map(|p| read(&p));
+            small.chain([frames::seed()]).chain(real).collect()
         }
         "series-grouping" | "pixel-decode" => {
             let small: Vec<Vec<u8>> = small().iter().map(|p| read(p)).collect();
@@ -78,8 +80,14 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
             let real = real.iter().map(|pair| join(pair.as_slice()));
             let phantom = files(&root().join("testdata/phantom-chest/series"));
             let slices: Vec<Vec<u8>> = phantom.iter().take(4).map(|p| read(p)).collect();
-            pairs.chain([join(&slices)]).chain(real).collect()
+            let made = [join(&slices), join(&[frames::seed()])];
+            pairs.chain(made).chain(real).collect()
         }
+        "volume-file" => volumes::seeds(),
+        "deidentify" => small()
+            .chunks_exact(2)
+            .map(|pair| join(&[read(&pair[0]), read(&pair[1])]))
+            .collect(),
         "geometry" => vec![vec![0; 64], (0..=255).collect(), vec![200; 64]],
         "config" => vec![read(&root().join("config.example.toml"))],
         "manifest" => manifests(),
@@ -94,7 +102,8 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
 pub(crate) fn kind(target: &str) -> Kind {
     match target {
         "dicom-file" => Kind::Dicom,
-        "series-grouping" | "pixel-decode" => Kind::DicomParts,
+        "series-grouping" | "pixel-decode" | "deidentify" => Kind::DicomParts,
+        "volume-file" => Kind::Volume,
         "geometry" => Kind::Bytes,
         "model" => Kind::Model,
         _ => Kind::Text,

@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     DicomParts,
     /// `model.toml`, weights and golden patch.
     Model,
+    /// A NIfTI or MetaImage file, and its data file.
+    Volume,
 }
 
 /// Inputs do not grow beyond this, however often their parts are doubled.
@@ -39,6 +41,7 @@ pub(crate) fn mutated(kind: Kind, seed: &[u8], donor: &[u8], rng: &mut impl Rng)
                 dicom(part, donor, rng)
             }),
             Kind::Model => one_part(&data, donor, rng, model_part),
+            Kind::Volume => one_part(&data, donor, rng, volume_part),
         };
         data.truncate(MAX_BYTES);
     }
@@ -90,6 +93,27 @@ fn model_part<R: Rng>(at: usize, part: Vec<u8>, donor: &[u8], rng: &mut R) -> Ve
         &rest[length..],
     ]
     .concat()
+}
+
+fn volume_part<R: Rng>(at: usize, mut part: Vec<u8>, donor: &[u8], rng: &mut R) -> Vec<u8> {
+    const NIFTI_HEADER_BYTES: usize = 348;
+    const ODD_FLOATS: [f32; 8] = [0.0, -1.0, 1e-30, 1e30, 353.0, 0.5, f32::NAN, f32::INFINITY];
+    let is_text = part.first().is_some_and(u8::is_ascii_uppercase);
+    if at == 0 && is_text {
+        return text(part, donor, rng);
+    }
+    if at > 0 || part.len() < NIFTI_HEADER_BYTES || rng.random_ratio(1, 4) {
+        return bytes(part, donor, rng);
+    }
+    let field = 2 * rng.random_range(0..NIFTI_HEADER_BYTES / 2 - 1);
+    let odd = ODD_NUMBERS.choose(rng).copied().unwrap_or(0).to_le_bytes();
+    let float = ODD_FLOATS.choose(rng).copied().unwrap_or(0.0).to_le_bytes();
+    match rng.random_range(0..3) {
+        0 => part[field..field + 2].copy_from_slice(&odd[..2]),
+        1 => part[field..field + 2].copy_from_slice(&rng.random_range(0..8_u16).to_le_bytes()),
+        _ => part[field..field + 4].copy_from_slice(&float),
+    }
+    part
 }
 
 const ODD_NUMBERS: [u64; 14] = [
