@@ -100,7 +100,13 @@ fn assert_equal(volume: &StoredVolume, golden: &Golden) {
         slope: *slope,
         intercept: *intercept,
     });
-    assert!(volume.rescale.iter().copied().eq(rescale.take(volume.rescale.len())));
+    assert!(
+        volume
+            .rescale
+            .iter()
+            .copied()
+            .eq(rescale.take(volume.rescale.len()))
+    );
     assert_eq!(sha256(&volume.samples), golden.samples_sha256);
 }
 

@@ -149,7 +149,10 @@ fn foreign_body_part<'a>(series: &'a Series, request: &Request) -> Option<&'a st
         let accepted = |known: &String| found.contains(&letters(known));
         whole || request.body_parts.is_empty() || request.body_parts.iter().any(accepted)
     };
-    let parts = series.instances.iter().filter_map(|s| s.body_part.as_deref());
+    let parts = series
+        .instances
+        .iter()
+        .filter_map(|s| s.body_part.as_deref());
     let fitting = parts.clone().any(fits);
     parts.clone().next().filter(|_| !fitting)
 }
