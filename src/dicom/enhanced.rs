@@ -185,6 +185,41 @@ fn an_extended_offset_table_tells_fragments_of_frames_apart() {
 }
 
 #[test]
+fn enhanced_pet_keeps_a_rescale_a_frame() {
+    let slope = |z: u16| {
+        with(
+            slice(z),
+            tags::RESCALE_SLOPE,
+            VR::DS,
+            f64::from(z + 2).to_string(),
+        )
+    };
+    let frames = [slope(0), slope(1), slope(2)];
+    let mut object = enhanced(1, &frames);
+    let class = uids::ENHANCED_PET_IMAGE_STORAGE;
+    object = with(object, tags::SOP_CLASS_UID, VR::UI, class);
+    object = with(object, tags::MODALITY, VR::CS, "PT");
+    let tag = tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE;
+    let mut groups = object.element(tag).unwrap().items().unwrap().to_vec();
+    let inner = [tags::RESCALE_INTERCEPT, tags::RESCALE_SLOPE];
+    for (group_of, frame) in groups.iter_mut().zip(&frames) {
+        group_of.put(group(
+            frame,
+            tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE,
+            &inner,
+        ));
+    }
+    object.put(sequence(tag, groups));
+    let folder = tempdir().unwrap();
+    write(folder.path(), "all.dcm", object);
+    let series = only_series(folder.path());
+    assert!(series.instances.iter().all(|i| i.modality == "PT"));
+    let slopes: Vec<f32> = volume(&series).rescale.iter().map(|r| r.slope).collect();
+    assert_eq!(slopes, [2.0, 3.0, 4.0]);
+    assert_eq!(volume(&series).samples, classic(3).samples);
+}
+
+#[test]
 fn frame_anatomy_is_read_as_the_body_part_examined() {
     let part = |value: &str, meaning: &str| {
         let empty = InMemDicomObject::new_empty;
