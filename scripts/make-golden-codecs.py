@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes testdata/codecs/*.dcm, one synthetic slice in every codec and oddity, and testdata/golden/codecs.json.
 
-Usage: make-golden-codecs.py SHARED_DATA_FOLDER, in the project's folder. SHARED_DATA_FOLDER holds the real files of `codecs/`
-and `odd/`, which are not in the project. The golden file says, for each file, what pydicom reads (a checksum of the 16-bit
+Usage: make-golden-codecs.py SHARED_DATA_FOLDER, in the project's folder. SHARED_DATA_FOLDER holds the real files of `codecs/`,
+`odd/`, `pet/` and `suv/`, which are not in the project. The golden file says, for each file, what pydicom reads (a checksum of the 16-bit
 samples, or every 101st sample where the codec is lossy) or by which code it is refused.
 Needs pydicom, pylibjpeg with its libjpeg, openjpeg and rle plugins, pyjpegls, imagecodecs and numpy. Made with pydicom 3.0.2,
 pylibjpeg-libjpeg 2.5.0, pylibjpeg-openjpeg 2.6.0, pylibjpeg-rle 2.2.0, pyjpegls 1.5.1, imagecodecs 2026.3.6.
@@ -35,6 +35,8 @@ REFUSED = {
     "slicecount/": "sop-class",
     "sliceorientation/": "sop-class",
 }
+# One slice of each PET; make-golden-ct.py reads whole series.
+PET = ["pet/STS_001/1-001.dcm", "suv/DRO_0_0/PT/pet_dro_0_0_slice_000.dcm"]
 # pydicom looks for the mark behind a preamble only, and drops pixel data without a delimiter.
 BEYOND_PYDICOM = {"no-preamble": LITTLE, "fragments-without-delimiter": JPEG + "70"}
 
@@ -241,7 +243,8 @@ def main() -> None:
         path = folder / f"{name}.dcm"
         path.write_bytes(file)
         golden[str(path)] = own_entry(path, stored)
-    for path in sorted(p for sub in ("codecs", "odd") for p in (shared / sub).rglob("*") if p.is_file()):
+    files = [p for sub in ("codecs", "odd") for p in (shared / sub).rglob("*") if p.is_file()]
+    for path in sorted(files + [shared / name for name in PET]):
         golden[f"../shared/data/{path.relative_to(shared)}"] = shared_entry(path)
     text = json.dumps(golden, indent=0, sort_keys=True)
     Path("testdata/golden/codecs.json").write_text(text.replace(",\n", ", ").replace(", \"", ",\n\"") + "\n")

@@ -1,9 +1,10 @@
-//! Odd series, each with what becomes of it: `docs/compatibility-geometry.md` is this table.
-//!
-//! `HILUM_WRITE_DOCS=1 cargo test --release --test odd` writes the page anew.
+//! Odd series, each with what becomes of it: the tables of odd series in `docs/compatibility.md` are these.
+
+#[path = "common/page.rs"]
+mod page;
 
 use glam::DVec3;
-use hilum::dicom::{Series, load, read_paths};
+use hilum::dicom::{Series, Study, load, read_paths};
 use hilum::lesion::{self, Kind};
 use hilum::measure::{Measurement, measure};
 use hilum::phantom::{
@@ -17,7 +18,6 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-const PAGE: &str = "docs/compatibility-geometry.md";
 const MAX_VOXELS: u64 = 1 << 26;
 
 /// A part of a quiet chest with one ball in the lung.
@@ -47,51 +47,45 @@ fn written(params: &Params, defect: Option<Defect>) -> (TempDir, Phantom) {
     (dir, phantom)
 }
 
-fn stacks(folder: &Path) -> Result<Vec<Series>, &'static str> {
-    let mut inventory = read_paths(&[folder.to_owned()], &|_| ());
-    assert!(
-        inventory
-            .unreadable
-            .iter()
-            .all(|u| u.error.code() == "not-dicom")
-    );
-    let mut series = Vec::new();
-    for study in &mut inventory.studies {
-        if let Some(left_out) = study.left_out.first() {
-            return Err(left_out.error.code());
-        }
-        series.append(&mut study.series);
-    }
-    Ok(series)
+fn studies(folder: &Path) -> Vec<Study> {
+    let inventory = read_paths(&[folder.to_owned()], &|_| ());
+    let mut unreadable = inventory.unreadable.iter();
+    assert!(unreadable.all(|u| u.error.code() == "not-dicom"));
+    inventory.studies
 }
 
-/// `refused: CODE`, or `read` with slices and warnings of each stack.
+/// `refused: CODE`, or `read` with slices and warnings, of each stack.
 fn outcome(folder: &Path) -> String {
-    let stacks = match stacks(folder) {
-        Err(code) => return format!("refused: `{code}`"),
-        Ok(stacks) => stacks,
-    };
     let one = |series: &Series| {
         load(series, MAX_VOXELS, None).expect("decodes");
-        let codes: Vec<String> = series
-            .warnings
-            .iter()
-            .map(|w| format!("`{}`", w.code()))
-            .collect();
+        let codes = series.warnings.iter().map(|w| format!("`{}`", w.code()));
+        let codes: Vec<String> = codes.collect();
         let slices = series.instances.len();
         match codes.is_empty() {
             true => format!("{slices} slices, no warning"),
             false => format!("{slices} slices, {}", codes.join(", ")),
         }
     };
-    let each: Vec<String> = stacks.iter().map(one).collect();
-    format!("read: {}", each.join("; "))
+    let mut outcomes = Vec::new();
+    for study in studies(folder) {
+        let read: Vec<String> = study.series.iter().map(one).collect();
+        if !read.is_empty() {
+            outcomes.push(format!("read: {}", read.join("; ")));
+        }
+        let refused = study.left_out.iter().map(|l| l.error.code());
+        outcomes.extend(refused.map(|code| format!("refused: `{code}`")));
+    }
+    outcomes.join("; ")
 }
 
-const PHANTOMS: [(Defect, &str); 17] = [
+const PHANTOMS: [(Defect, &str); 19] = [
     (Defect::MissingSlice, "read: 59 slices, `missing-slices`"),
     (Defect::Gap, "refused: `gap-too-wide`"),
     (Defect::Uneven, "read: 24 slices, `uneven-spacing`"),
+    (
+        Defect::UnevenTilt,
+        "read: 24 slices, `gantry-tilt`, `uneven-spacing`",
+    ),
     (Defect::Duplicate, "read: 60 slices, `instances-left-out`"),
     (
         Defect::DifferentDuplicate,
@@ -103,6 +97,10 @@ const PHANTOMS: [(Defect, &str); 17] = [
     (
         Defect::MixedOrientation,
         "read: 60 slices, `stack-of-series`; 60 slices, `not-axial`, `stack-of-series`",
+    ),
+    (
+        Defect::TwoAcquisitions,
+        "read: 60 slices, `stack-of-series`; 60 slices, `stack-of-series`",
     ),
     (
         Defect::TwoPhases,
@@ -117,32 +115,42 @@ const PHANTOMS: [(Defect, &str); 17] = [
     (Defect::Reformat, "refused: `derived`"),
 ];
 
-const REAL: [(&str, &str, &str); 6] = [
+const REAL: [(&str, &str, &str); 8] = [
     (
-        "gantrytilting",
+        "odd/gantrytilting",
         "sequence CT of a tilted gantry",
         "read: 4 slices, `gantry-tilt`",
     ),
     (
-        "notavolume",
+        "odd/notavolume",
         "bolus monitoring, all slices in one place",
         "refused: `same-position`",
     ),
     (
-        "sliceincrement/001",
+        "odd/sliceincrement/001",
         "5 mm, one slice missing",
         "read: 4 slices, `missing-slices`",
     ),
     (
-        "sliceincrement/002",
+        "odd/sliceincrement/002",
         "tilted, 0.8 mm, one slice missing",
         "read: 4 slices, `gantry-tilt`, `missing-slices`",
     ),
-    ("slicecount", "two MR slices", "refused: `sop-class`"),
+    ("odd/slicecount", "two MR slices", "refused: `sop-class`"),
     (
-        "sliceorientation",
+        "odd/sliceorientation",
         "MR of two orientations",
         "refused: `sop-class`",
+    ),
+    (
+        "pet/STS_001",
+        "FDG PET of GE, a slope a slice, with an RTSTRUCT",
+        "read: 267 slices, no warning; refused: `sop-class`",
+    ),
+    (
+        "suv/DRO_0_0",
+        "PET reference object in RLE, with an RTSTRUCT",
+        "read: 20 slices, no warning; refused: `sop-class`",
     ),
 ];
 
@@ -158,7 +166,7 @@ const DONE: [(&str, &str); 9] = [
     ),
     (
         "`instances-left-out`",
-        "Of identical objects one is kept; attributes and decoded samples are compared, transfer syntaxes may differ (of multi-frame objects the whole files are compared). Damaged or foreign objects of a series are counted here too.",
+        "Of identical objects one is kept; attributes and decoded samples are compared, transfer syntaxes may differ. Damaged or foreign objects of a series are counted here too.",
     ),
     (
         "`overlapping-slices`",
@@ -174,7 +182,7 @@ const DONE: [(&str, &str); 9] = [
     ),
     (
         "`stack-of-series`",
-        "The series holds several volumes. Told apart by Image Orientation, Frame of Reference, Pixel Spacing, Rows or Columns, else by Temporal Position, Cardiac Phase, Trigger Time, Acquisition Number, Stack ID, Echo Number, KVP, Convolution Kernel or Image Type, the first of these that makes every part a volume. Each is a candidate for selection.",
+        "The series holds several volumes. Told apart by Image Orientation, Frame of Reference, Pixel Spacing, Rows or Columns, else by Temporal Position, Cardiac Phase, Trigger Time, Frame Reference Time, Acquisition Number, Stack ID, Echo Number, KVP, Convolution Kernel or Image Type, the first of these that makes every part a volume. Each is a candidate for selection.",
     ),
     (
         "`same-position`, `mixed-slices`",
@@ -186,43 +194,23 @@ const DONE: [(&str, &str); 9] = [
     ),
 ];
 
-fn page() -> String {
-    let mut page = String::from(
-        "# Odd geometry: what becomes of it\n\nWritten by `HILUM_WRITE_DOCS=1 cargo test --release --test odd`; the same test holds it true.\n\n| series | made by | result |\n| --- | --- | --- |\n",
-    );
+#[test]
+fn the_page_has_the_tables_of_this_test() {
+    let mut series = String::from("| series | where | result |\n| --- | --- | --- |\n");
     for (defect, wanted) in PHANTOMS {
-        writeln!(
-            page,
-            "| {defect} | `hilum phantom --defect {defect}` | {wanted} |"
-        )
-        .expect("text");
+        let command = format!("`hilum phantom --defect {defect}`");
+        writeln!(series, "| {defect} | {command} | {wanted} |").expect("text");
     }
     for (folder, what, wanted) in REAL {
-        writeln!(
-            page,
-            "| {what} | `odd/{folder}` of dicom2nifti's examples | {wanted} |"
-        )
-        .expect("text");
+        let folder = format!("../shared/data/{folder}");
+        writeln!(series, "| {what} | {folder} | {wanted} |").expect("text");
     }
-    page += "\n| code | what is done |\n| --- | --- |\n";
-    for (code, done) in DONE {
-        writeln!(page, "| {code} | {done} |").expect("text");
+    page::hold("series", &series);
+    let mut done = String::from("| code | what is done |\n| --- | --- |\n");
+    for (code, what) in DONE {
+        writeln!(done, "| {code} | {what} |").expect("text");
     }
-    page
-}
-
-#[test]
-fn the_page_is_the_table_of_this_test() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(PAGE);
-    if std::env::var_os("HILUM_WRITE_DOCS").is_some() {
-        std::fs::write(&path, page()).expect("written");
-    }
-    let found = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(
-        found,
-        page(),
-        "run HILUM_WRITE_DOCS=1 cargo test --release --test odd"
-    );
+    page::hold("handling", &done);
 }
 
 #[test]
@@ -241,7 +229,7 @@ fn every_defect_of_the_phantom_ends_as_the_table_says() {
 
 #[test]
 fn odd_series_of_real_scanners_end_as_the_table_says() {
-    let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/odd");
+    let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     if !data.is_dir() {
         eprintln!("SKIPPED: real data are missing, {}", data.display());
         return;
@@ -254,8 +242,7 @@ fn odd_series_of_real_scanners_end_as_the_table_says() {
 }
 
 fn only_volume(folder: &Path) -> StoredVolume {
-    let series = stacks(folder).expect("a volume");
-    load(&series[0], MAX_VOXELS, None).expect("decodes")
+    load(&studies(folder)[0].series[0], MAX_VOXELS, None).expect("decodes")
 }
 
 /// The phantom's ball as a perfect network would give it, carried to the slices and measured there.

@@ -1,13 +1,259 @@
-//! What a model for lungs does with other parts of the body, told by the image where no attribute tells.
+//! What a model for the lungs in CT does with other objects: told by what they say of themselves, else by the image.
 
+#[path = "common/page.rs"]
+mod page;
+
+use dicom_core::value::DataSetSequence;
+use dicom_core::{DataElement, Tag, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
 use glam::DVec3;
 use hilum::config::{Config, DeviceConfig, DeviceKind};
+use hilum::dicom::{KernelPreference, Request, read_paths, select};
 use hilum::gpu::Compute;
-use hilum::phantom::{Params, Phantom};
+use hilum::phantom::{Lesions, Params, Phantom, WriteOptions, write_series};
 use hilum::pipeline::Pipeline;
 use hilum::preprocess::{self, Interpolation, Plan, Prepared};
 use hilum::volume::{Geometry, Rescale, SlicePositions, StoredVolume};
+use std::fmt::Write;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use tempfile::tempdir;
+
+/// What makes an object of a CT slice, its name, and what becomes of a series of such.
+type Kind = (&'static str, fn(&mut InMemDicomObject), &'static str);
+
+const PET: &str = uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE;
+
+const KINDS: [Kind; 24] = [
+    ("CT of the chest", |_| (), "run"),
+    (
+        "CT of chest, abdomen and pelvis",
+        |o| set(o, tags::BODY_PART_EXAMINED, "CHESTABDPELVIS"),
+        "run",
+    ),
+    (
+        "CT of the head, by its body part",
+        |o| set(o, tags::BODY_PART_EXAMINED, "HEAD"),
+        "passed over: `body-part`",
+    ),
+    ("PET", |o| class(o, PET, "PT"), "passed over: `modality`"),
+    (
+        "PET seen from one side",
+        |o| {
+            class(o, PET, "PT");
+            set(o, tags::SERIES_TYPE, "STATIC\\REPROJECTION");
+        },
+        "refused: `derived`",
+    ),
+    (
+        "SPECT in the class of PET, Modality NM",
+        |o| class(o, PET, "NM"),
+        "refused: `foreign-modality`",
+    ),
+    (
+        "SPECT in the class of PET, Modality PT, of technetium-99m",
+        |o| {
+            class(o, PET, "PT");
+            technetium(o);
+        },
+        "refused: `single-photon`",
+    ),
+    (
+        "SPECT in the class of PET, Modality PT, window of 140 keV",
+        |o| {
+            class(o, PET, "PT");
+            window_of_140_kev(o);
+        },
+        "refused: `single-photon`",
+    ),
+    (
+        "SPECT",
+        |o| class(o, uids::NUCLEAR_MEDICINE_IMAGE_STORAGE, "NM"),
+        "refused: `sop-class`",
+    ),
+    (
+        "MR",
+        |o| class(o, uids::MR_IMAGE_STORAGE, "MR"),
+        "refused: `sop-class`",
+    ),
+    (
+        "MR in the class of CT",
+        |o| set(o, tags::MODALITY, "MR"),
+        "refused: `foreign-modality`",
+    ),
+    (
+        "PET in the class of CT",
+        |o| set(o, tags::MODALITY, "PT"),
+        "refused: `foreign-modality`",
+    ),
+    (
+        "SEG",
+        |o| class(o, uids::SEGMENTATION_STORAGE, "SEG"),
+        "refused: `sop-class`",
+    ),
+    (
+        "SEG in the class of CT",
+        |o| set(o, tags::MODALITY, "SEG"),
+        "refused: `foreign-modality`",
+    ),
+    (
+        "RTSTRUCT",
+        |o| class(o, uids::RT_STRUCTURE_SET_STORAGE, "RTSTRUCT"),
+        "refused: `sop-class`",
+    ),
+    (
+        "SR",
+        |o| class(o, uids::COMPREHENSIVE3_DSR_STORAGE, "SR"),
+        "refused: `sop-class`",
+    ),
+    (
+        "radiograph",
+        |o| class(o, uids::DIGITAL_X_RAY_IMAGE_STORAGE_FOR_PRESENTATION, "DX"),
+        "refused: `sop-class`",
+    ),
+    (
+        "secondary capture",
+        |o| class(o, uids::SECONDARY_CAPTURE_IMAGE_STORAGE, "CT"),
+        "refused: `secondary-capture`",
+    ),
+    (
+        "screenshot in the class of CT",
+        |o| set(o, tags::CONVERSION_TYPE, "WSD"),
+        "refused: `secondary-capture`",
+    ),
+    (
+        "dose page in the class of CT",
+        |o| set(o, tags::IMAGE_TYPE, "DERIVED\\SECONDARY\\DOSE_INFO"),
+        "refused: `secondary-capture`",
+    ),
+    (
+        "localizer",
+        |o| set(o, tags::IMAGE_TYPE, "ORIGINAL\\PRIMARY\\LOCALIZER"),
+        "refused: `localizer`",
+    ),
+    (
+        "reformat",
+        |o| set(o, tags::IMAGE_TYPE, "DERIVED\\SECONDARY\\MPR"),
+        "refused: `derived`",
+    ),
+    (
+        "maximum intensity projection",
+        |o| set(o, tags::IMAGE_TYPE, "DERIVED\\PRIMARY\\AXIAL\\MIP"),
+        "refused: `derived`",
+    ),
+    (
+        "CT of another unit than HU, such as a dual-energy map",
+        |o| set(o, tags::RESCALE_TYPE, "MGML"),
+        "refused: `not-hounsfield`",
+    ),
+];
+
+/// What only the image tells.
+const IMAGES: [(&str, fn() -> StoredVolume); 4] = [
+    ("CT of a head that names no body part", head),
+    ("CT of the legs that names no body part", legs),
+    ("CT of an abdomen with gas that names no body part", abdomen),
+    ("label map stored as CT, Modality CT", label_map),
+];
+const NO_LUNGS: &str = "skipped: `lungs-not-found`";
+
+fn set(object: &mut InMemDicomObject, tag: Tag, value: &str) {
+    object.put(DataElement::new(tag, VR::LO, value));
+}
+
+fn class(object: &mut InMemDicomObject, sop_class_uid: &str, modality: &str) {
+    object.put(DataElement::new(tags::SOP_CLASS_UID, VR::UI, sop_class_uid));
+    object.put(DataElement::new(tags::MODALITY, VR::CS, modality));
+}
+
+fn put_sequence(object: &mut InMemDicomObject, tag: Tag, item: InMemDicomObject) {
+    object.put(DataElement::new(
+        tag,
+        VR::SQ,
+        DataSetSequence::from(vec![item]),
+    ));
+}
+
+fn technetium(object: &mut InMemDicomObject) {
+    let (mut code, mut tracer) = (InMemDicomObject::new_empty(), InMemDicomObject::new_empty());
+    set(&mut code, tags::CODE_VALUE, "72454006");
+    put_sequence(&mut tracer, tags::RADIONUCLIDE_CODE_SEQUENCE, code);
+    put_sequence(
+        object,
+        tags::RADIOPHARMACEUTICAL_INFORMATION_SEQUENCE,
+        tracer,
+    );
+}
+
+fn window_of_140_kev(object: &mut InMemDicomObject) {
+    let mut window = InMemDicomObject::new_empty();
+    set(&mut window, tags::ENERGY_WINDOW_LOWER_LIMIT, "126.5");
+    set(&mut window, tags::ENERGY_WINDOW_UPPER_LIMIT, "154.6");
+    put_sequence(object, tags::ENERGY_WINDOW_RANGE_SEQUENCE, window);
+}
+
+/// What becomes of a series whose slices were changed by `edit`.
+fn outcome(series: &Path, edit: fn(&mut InMemDicomObject)) -> String {
+    let folder = tempdir().expect("folder");
+    for entry in series.read_dir().expect("series") {
+        let path = entry.expect("entry").path();
+        let mut file = dicom_object::open_file(&path).expect("DICOM");
+        edit(&mut file);
+        let name = path.file_name().expect("name");
+        file.write_to_file(folder.path().join(name))
+            .expect("written");
+    }
+    let inventory = read_paths(&[folder.path().to_owned()], &|_| ());
+    let study = &inventory.studies[0];
+    if let Some(left_out) = study.left_out.first() {
+        return format!("refused: `{}`", left_out.error.code());
+    }
+    let request = Request {
+        modality: "CT".into(),
+        body_parts: ["CHEST", "LUNG", "THORAX"].map(String::from).to_vec(),
+        kernel: KernelPreference::Any,
+        min_coverage_mm: 40.0,
+        max_slice_spacing_mm: 5.0,
+    };
+    match &select(study, &request, false).passed_over[..] {
+        [] => "run".into(),
+        [passed, ..] => format!("passed over: `{}`", passed.code),
+    }
+}
+
+#[test]
+fn every_kind_of_object_is_recognised() {
+    let params = Params {
+        size: [16, 24, 24],
+        spacing_mm: [3.0, 5.0, 5.0],
+        lesions: Lesions::Count(0),
+        ..Params::tiny()
+    };
+    let phantom = Phantom::new(&params).expect("a phantom");
+    let folder = tempdir().expect("folder");
+    let options = WriteOptions::default();
+    let series = write_series(&phantom, folder.path(), options).expect("written");
+    let found = KINDS.map(|(name, edit, _)| (name, outcome(&series.series, edit)));
+    assert_eq!(
+        found,
+        KINDS.map(|(name, _, wanted)| (name, wanted.to_owned()))
+    );
+}
+
+#[test]
+fn the_page_has_the_table_of_these_kinds() {
+    let mut table = String::from("| object | with a model for lungs in CT |\n| --- | --- |\n");
+    let images = IMAGES.iter().map(|(name, _)| (*name, NO_LUNGS));
+    for (name, wanted) in KINDS
+        .map(|(name, _, wanted)| (name, wanted))
+        .into_iter()
+        .chain(images)
+    {
+        writeln!(table, "| {name} | {wanted} |").expect("text");
+    }
+    page::hold("objects", &table);
+}
 
 /// An ellipsoid of one attenuation: centre and semi-axes in mm, x y z.
 struct Part(f32, [f64; 3], [f64; 3]);
@@ -97,10 +343,35 @@ fn prepared(stored: &StoredVolume) -> Prepared {
     preprocess::run(&Compute::Cpu, stored, &plan).expect("a small volume")
 }
 
+/// Some 300 ml of gas in the colon and the stomach, and the spine.
+fn abdomen() -> StoredVolume {
+    let centre = [0.0, 0.0, 0.0];
+    volume(&[
+        Part(40.0, centre, [110.0, 90.0, 1000.0]),
+        Part(400.0, [0.0, 60.0, 0.0], [20.0, 20.0, 1000.0]),
+        Part(-1000.0, [0.0, -50.0, 30.0], [60.0, 20.0, 20.0]),
+        Part(-1000.0, [70.0, -20.0, 0.0], [18.0, 20.0, 45.0]),
+        Part(-1000.0, [-70.0, -20.0, 0.0], [18.0, 20.0, 45.0]),
+        Part(-1000.0, [30.0, -10.0, 40.0], [30.0, 25.0, 20.0]),
+    ])
+}
+
+/// Lungs as ones in zeros, with a rescale of nothing.
+fn label_map() -> StoredVolume {
+    let mut map = chest();
+    for sample in &mut map.samples {
+        *sample = u16::from((100..600).contains(sample));
+    }
+    for rescale in &mut map.rescale {
+        rescale.intercept = 0.0;
+    }
+    map
+}
+
 #[test]
-fn a_head_and_legs_have_no_lungs_and_a_chest_has() {
-    for (name, stored) in [("head", head()), ("legs", legs())] {
-        let refused = prepared(&stored).require_lungs().expect_err(name);
+fn heads_legs_and_label_maps_have_no_lungs_and_a_chest_has() {
+    for (name, stored) in IMAGES {
+        let refused = prepared(&stored()).require_lungs().expect_err(name);
         assert_eq!(refused.code(), "lungs-not-found");
     }
     prepared(&chest()).require_lungs().unwrap();

@@ -64,7 +64,7 @@ pub struct PhantomArgs {
     /// Give files and Instance Numbers no order, as archives often do.
     #[arg(long)]
     pub shuffle: bool,
-    /// Let one thing be odd about the series, such as missing-slice, two-phases or table; see docs/compatibility-geometry.md.
+    /// Let one thing be odd about the series, such as missing-slice, two-phases or table; see docs/compatibility.md.
     #[arg(long, value_name = "NAME")]
     pub defect: Option<Defect>,
     /// Replace a phantom that DIR already holds.

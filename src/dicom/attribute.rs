@@ -95,6 +95,13 @@ impl<'a> Attributes<'a> {
         values
     }
 
+    /// The items of a sequence, whose errors name the same object; none for any other attribute.
+    pub(crate) fn items(&self, tag: Tag) -> Vec<Self> {
+        let items = self.object.get(tag).and_then(|element| element.items());
+        let item = |object| Self { object, ..*self };
+        items.unwrap_or_default().iter().map(item).collect()
+    }
+
     /// The values joined by backslashes, as the file has them.
     pub(crate) fn text(&self, tag: Tag) -> Option<String> {
         let values = self.texts(tag);

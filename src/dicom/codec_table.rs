@@ -104,7 +104,7 @@ fn the_table_in_the_docs_is_what_the_files_do() {
     let (before, rest) = text.split_once(BEGIN).unwrap();
     let (written, after) = rest.split_once(END).unwrap();
     let table = table();
-    if std::env::var_os("WRITE_DOCS").is_some() {
+    if std::env::var_os("HILUM_WRITE_DOCS").is_some() {
         fs::write(&docs, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
         return;
     }

@@ -148,6 +148,100 @@ fn frames_in_big_endian_and_rle_are_the_same_volume() {
     }
 }
 
+/// The object with fragments and an Extended Offset Table instead of a basic one.
+fn with_extended_table(
+    object: InMemDicomObject,
+    offsets: &[u64],
+    fragments: Vec<Vec<u8>>,
+) -> InMemDicomObject {
+    let offsets = PrimitiveValue::U64(offsets.into());
+    let object = encapsulated(object, Vec::new(), fragments);
+    with(object, tags::EXTENDED_OFFSET_TABLE, VR::OV, offsets)
+}
+
+#[test]
+fn an_extended_offset_table_tells_fragments_of_frames_apart() {
+    let frames = [slice(0), slice(1), slice(2)];
+    let codestreams = frames.each_ref().map(|f| rle(&samples_of(f)));
+    let [first, second, third] = codestreams.clone();
+    let (head, tail) = second.split_at(second.len() / 4 * 2);
+    let parts = vec![first.clone(), head.to_vec(), tail.to_vec(), third];
+    let second_at = 8 + first.len() as u64;
+    let third_at = second_at + 16 + second.len() as u64;
+    let read_with = |offsets: &[u64], fragments: Vec<Vec<u8>>| {
+        let folder = tempdir().unwrap();
+        let object = with_extended_table(enhanced(1, &frames), offsets, fragments);
+        write_as(folder.path(), "all.dcm", object, uids::RLE_LOSSLESS);
+        load(&only_series(folder.path()), MAX_VOXELS, None)
+    };
+    let right = [0, second_at, third_at];
+    assert_eq!(read_with(&right, parts.clone()), Ok(classic(3)));
+    assert_eq!(read_with(&right[..1], codestreams.to_vec()), Ok(classic(3)));
+    let far = [0, second_at, u64::MAX];
+    for wrong in [&far[..], &[0, second_at], &[]] {
+        let error = read_with(wrong, parts.clone()).unwrap_err();
+        assert_eq!(error.code(), "frame-fragments", "{wrong:?}");
+    }
+}
+
+#[test]
+fn enhanced_pet_keeps_a_rescale_a_frame() {
+    let slope = |z: u16| {
+        with(
+            slice(z),
+            tags::RESCALE_SLOPE,
+            VR::DS,
+            f64::from(z + 2).to_string(),
+        )
+    };
+    let frames = [slope(0), slope(1), slope(2)];
+    let mut object = enhanced(1, &frames);
+    let class = uids::ENHANCED_PET_IMAGE_STORAGE;
+    object = with(object, tags::SOP_CLASS_UID, VR::UI, class);
+    object = with(object, tags::MODALITY, VR::CS, "PT");
+    let tag = tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE;
+    let mut groups = object.element(tag).unwrap().items().unwrap().to_vec();
+    let inner = [tags::RESCALE_INTERCEPT, tags::RESCALE_SLOPE];
+    for (group_of, frame) in groups.iter_mut().zip(&frames) {
+        group_of.put(group(
+            frame,
+            tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE,
+            &inner,
+        ));
+    }
+    object.put(sequence(tag, groups));
+    let folder = tempdir().unwrap();
+    write(folder.path(), "all.dcm", object);
+    let series = only_series(folder.path());
+    assert!(series.instances.iter().all(|i| i.modality == "PT"));
+    let slopes: Vec<f32> = volume(&series).rescale.iter().map(|r| r.slope).collect();
+    assert_eq!(slopes, [2.0, 3.0, 4.0]);
+    assert_eq!(volume(&series).samples, classic(3).samples);
+}
+
+#[test]
+fn frame_anatomy_is_read_as_the_body_part_examined() {
+    let part = |value: &str, meaning: &str| {
+        let empty = InMemDicomObject::new_empty;
+        let region = with(empty(), tags::CODE_VALUE, VR::SH, value);
+        let region = with(region, tags::CODE_MEANING, VR::LO, meaning);
+        let region = sequence(tags::ANATOMIC_REGION_SEQUENCE, vec![region]);
+        let anatomy = vec![InMemDicomObject::from_element_iter([region])];
+        let mut object = enhanced(1, &[slice(0), slice(1)]);
+        let groups = tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE;
+        let mut shared = object.element(groups).unwrap().items().unwrap().to_vec();
+        shared[0].put(sequence(tags::FRAME_ANATOMY_SEQUENCE, anatomy));
+        object.put(sequence(groups, shared));
+        let folder = tempdir().unwrap();
+        write(folder.path(), "all.dcm", object);
+        only_series(folder.path()).instances[1].body_part.clone()
+    };
+    assert_eq!(part("51185008", "Thorax").as_deref(), Some("CHEST"));
+    assert_eq!(part("R-FAB56", "").as_deref(), Some("CHESTABDPELVIS"));
+    assert_eq!(part("69536005", "Head").as_deref(), Some("Head"));
+    assert_eq!(part("38266002", "").as_deref(), Some("WHOLEBODY"));
+}
+
 #[test]
 fn a_concatenation_is_one_volume_and_is_refused_when_a_part_is_missing() {
     let part = |number: u16, frames: &[InMemDicomObject]| {
@@ -192,6 +286,27 @@ fn a_copy_of_the_object_is_dropped_and_a_changed_one_refused() {
     let value = PrimitiveValue::U16(samples.into());
     let other = with(object, tags::PIXEL_DATA, VR::OW, value);
     write(folder.path(), "b.dcm", other);
+    assert_eq!(only_refusal(folder.path()), "conflicting-duplicates");
+}
+
+#[test]
+fn a_copy_in_another_transfer_syntax_is_dropped_if_its_samples_are_equal() {
+    let frames = [slice(0), slice(1), slice(2)];
+    let object = enhanced(1, &frames);
+    let folder = tempdir().unwrap();
+    write(folder.path(), "a.dcm", object.clone());
+    write_as(folder.path(), "b.dcm", object.clone(), BIG_ENDIAN);
+    let mut codestreams = frames.each_ref().map(|f| rle(&samples_of(f)));
+    let write_rle = |codestreams: &[Vec<u8>]| {
+        let object = encapsulated(object.clone(), Vec::new(), codestreams.to_vec());
+        write_as(folder.path(), "c.dcm", object, uids::RLE_LOSSLESS);
+    };
+    write_rle(&codestreams);
+    let series = only_series(folder.path());
+    assert_eq!(series.warnings[0].code(), "instances-left-out");
+    assert_eq!(volume(&series), classic(3));
+    codestreams.swap(1, 2);
+    write_rle(&codestreams);
     assert_eq!(only_refusal(folder.path()), "conflicting-duplicates");
 }
 

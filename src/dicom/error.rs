@@ -82,17 +82,31 @@ pub enum Error {
         uid: String,
     },
     /// Not an image of a kind that is read.
-    #[error("{attribute} is {found}, only CT images and enhanced PET images are read (object {uid})", attribute = Attribute::SOP_CLASS_UID)]
+    #[error("{attribute} is {found}, only CT and PET images are read: {advice} (object {uid})", attribute = Attribute::SOP_CLASS_UID)]
     SopClass {
-        /// SOP Class UID.
+        /// SOP Class UID and its name in words.
+        found: String,
+        /// What to send instead, in words.
+        advice: &'static str,
+        /// SOP Instance UID.
+        uid: String,
+    },
+    /// The SOP class says CT or PET, the modality does not.
+    #[error("{attribute} is {found:?} which its SOP class has not; ask its maker for the right class (object {uid})", attribute = Attribute::MODALITY)]
+    ForeignModality {
+        /// Modality, as found.
         found: String,
         /// SOP Instance UID.
         uid: String,
     },
-    /// The SOP class says CT, the modality does not.
-    #[error("{attribute} is {found:?} which its SOP class has not; ask its maker for the right class (object {uid})", attribute = Attribute::MODALITY)]
-    ForeignModality {
-        /// Modality, as found.
+    /// A SPECT that is stored as PET.
+    #[error(
+        "{attribute} is {found}: single photons (SPECT) in a class of PET; ask its maker for Nuclear Medicine objects (object {uid})"
+    )]
+    SinglePhoton {
+        /// What tells it.
+        attribute: Attribute,
+        /// Its value.
         found: String,
         /// SOP Instance UID.
         uid: String,
@@ -128,13 +142,13 @@ pub enum Error {
         uid: String,
     },
     /// A scout view.
-    #[error("a localizer, not a volume (object {uid})")]
+    #[error("a localizer, not a volume; send the series that was planned on it (object {uid})")]
     Localizer {
         /// SOP Instance UID.
         uid: String,
     },
     /// A secondary capture, such as a screenshot or a dose page.
-    #[error("a secondary capture, not an acquired image (object {uid})")]
+    #[error("a secondary capture, not an acquired image; send the original series (object {uid})")]
     SecondaryCapture {
         /// SOP Instance UID.
         uid: String,
@@ -148,7 +162,7 @@ pub enum Error {
         uid: String,
     },
     /// Stored values that do not mean HU.
-    #[error("{attribute} is {found:?}: the values are no Hounsfield units (object {uid})", attribute = Attribute::RESCALE_TYPE)]
+    #[error("{attribute} is {found:?}: the values are no Hounsfield units; send a reconstruction in HU (object {uid})", attribute = Attribute::RESCALE_TYPE)]
     NotHounsfield {
         /// Rescale Type, as found.
         found: String,
@@ -156,7 +170,7 @@ pub enum Error {
         uid: String,
     },
     /// A volume needs two slices at least.
-    #[error("{count} slice(s) make no volume (series {uid})")]
+    #[error("{count} slice(s) make no volume; send the whole series (series {uid})")]
     TooFewSlices {
         /// How many there are.
         count: usize,
@@ -242,7 +256,7 @@ pub enum Error {
         uid: String,
     },
     /// The compressed image is not the one that the header describes.
-    #[error("the compressed image in {attribute} has {found}, the header says {needed} (object {uid})", attribute = Attribute::PIXEL_DATA)]
+    #[error("the compressed image in {attribute} has {found}, the header says {needed}; copy the file again or ask its maker (object {uid})", attribute = Attribute::PIXEL_DATA)]
     Codestream {
         /// What the codestream declares.
         found: String,
@@ -289,6 +303,7 @@ impl Error {
             | Self::Unsupported { .. }
             | Self::SopClass { .. }
             | Self::ForeignModality { .. }
+            | Self::SinglePhoton { .. }
             | Self::Localizer { .. }
             | Self::SecondaryCapture { .. }
             | Self::Derived { .. }
@@ -334,6 +349,7 @@ impl Error {
             Self::Unsupported { .. } => "unsupported-value",
             Self::SopClass { .. } => "sop-class",
             Self::ForeignModality { .. } => "foreign-modality",
+            Self::SinglePhoton { .. } => "single-photon",
             Self::TooManyFrames { .. } => "too-many-frames",
             Self::FrameFragments { .. } => "frame-fragments",
             Self::ConcatenationIncomplete { .. } => "concatenation-incomplete",

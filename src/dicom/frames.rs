@@ -8,7 +8,11 @@ use super::file::{DicomFile, PixelElement, guarded};
 use super::instance::Instance;
 use super::pixel::{decode_codestream, extend_stored_bits, from_bytes, length_error};
 use super::{Error, functional};
+use dicom_core::PrimitiveValue;
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -23,13 +27,63 @@ pub(super) fn read_frames(targets: Vec<Target>) -> Result<(), Error> {
     };
     let first = *first;
     guarded(&first.sop_instance_uid, || {
-        let mut file = DicomFile::open(&first.path)?;
-        let object = file.object_of(&first.sop_instance_uid)?;
-        let attributes = Attributes::new(&object, &first.sop_instance_uid);
-        let frames = functional::frame_count(&attributes)? as usize;
-        match file.pixel {
-            Some(PixelElement::Native(bytes)) => read_native(&mut file, bytes, frames, targets),
-            Some(PixelElement::Encapsulated) => read_encapsulated(&mut file, frames, targets),
+        let mut object = Frames::open(first)?;
+        match object.file.pixel {
+            Some(PixelElement::Native(bytes)) => {
+                let mut places: BTreeMap<usize, Target> = targets
+                    .into_iter()
+                    .map(|target| (index_of(target.0), target))
+                    .collect();
+                object.read_native(bytes, |index, frame, big_endian| {
+                    if let Some((instance, samples)) = places.get_mut(&index) {
+                        from_bytes(instance, frame, big_endian, samples);
+                        extend_stored_bits(samples, instance.bits_stored, instance.signed);
+                    }
+                })
+            }
+            Some(PixelElement::Encapsulated) => {
+                let frames = object.read_encapsulated()?;
+                let read = |(instance, samples): Target| {
+                    frames.decode(index_of(instance), instance, samples)
+                };
+                targets.into_par_iter().try_for_each(read)
+            }
+            None => Err(length_error(first, 0)),
+        }
+    })
+}
+
+/// Whether two objects, each named by one of its frames, hold equal samples, however they are encoded.
+pub(super) fn same_frames(a: &Instance, b: &Instance) -> Result<bool, Error> {
+    Ok(digests(a)? == digests(b)?)
+}
+
+/// SHA-256 of the samples of each frame of an object: one frame a thread is in memory.
+fn digests(first: &Instance) -> Result<Vec<[u8; 32]>, Error> {
+    let [rows, columns] = first.rows_columns;
+    let digest = |samples: &[u16]| Sha256::digest(bytemuck::cast_slice::<u16, u8>(samples)).into();
+    guarded(&first.sop_instance_uid, || {
+        let mut object = Frames::open(first)?;
+        match object.file.pixel {
+            Some(PixelElement::Native(bytes)) => {
+                let mut found = Vec::new();
+                object.read_native(bytes, |_, frame, big_endian| {
+                    let mut samples = vec![0; rows * columns];
+                    from_bytes(first, frame, big_endian, &mut samples);
+                    extend_stored_bits(&mut samples, first.bits_stored, first.signed);
+                    found.push(digest(&samples));
+                })?;
+                Ok(found)
+            }
+            Some(PixelElement::Encapsulated) => {
+                let frames = object.read_encapsulated()?;
+                let each = (0..object.count).into_par_iter().map(|index| {
+                    let mut samples = vec![0; rows * columns];
+                    frames.decode(index, first, &mut samples)?;
+                    Ok(digest(&samples))
+                });
+                each.collect()
+            }
             None => Err(length_error(first, 0)),
         }
     })
@@ -52,41 +106,103 @@ pub(super) fn check_native_length(
     })
 }
 
-fn read_native(
-    file: &mut DicomFile,
-    bytes: u64,
-    frames: usize,
-    targets: Vec<Target>,
-) -> Result<(), Error> {
-    let Some(first) = targets.first().map(|(instance, _)| *instance) else {
-        return Ok(());
-    };
-    check_native_length(first, frames, bytes)?;
-    let big_endian = file.big_endian();
-    let frame_bytes = usize::try_from(first.frame_bytes()).unwrap_or(usize::MAX);
-    let mut places: BTreeMap<usize, Target> = targets
-        .into_iter()
-        .map(|target| (index_of(target.0), target))
-        .collect();
-    let mut splitter = Splitter {
-        frame_bytes,
-        frame: Vec::new(),
-        done: 0,
-        on_frame: |index, frame: &[u8]| {
-            if let Some((instance, samples)) = places.get_mut(&index) {
-                from_bytes(instance, frame, big_endian, samples);
-                extend_stored_bits(samples, instance.bits_stored, instance.signed);
-            }
-        },
-    };
-    file.read_native_into(&mut splitter)?;
-    if splitter.done == frames {
-        return Ok(());
+/// A multi-frame object that stands at its pixel data.
+struct Frames<'a> {
+    first: &'a Instance,
+    file: DicomFile,
+    /// Number of Frames.
+    count: usize,
+    /// The Extended Offset Table (7FE0,0001), empty where absent.
+    extended_offsets: Vec<u64>,
+}
+
+impl<'a> Frames<'a> {
+    fn open(first: &'a Instance) -> Result<Self, Error> {
+        let file = DicomFile::open(&first.path)?;
+        let object = file.object_of(&first.sop_instance_uid)?;
+        let attributes = Attributes::new(&object, &first.sop_instance_uid);
+        Ok(Self {
+            first,
+            count: functional::frame_count(&attributes)? as usize,
+            extended_offsets: extended_offsets(&object),
+            file,
+        })
     }
-    Err(length_error(
-        first,
-        splitter.done as u64 * first.frame_bytes(),
-    ))
+
+    /// Hands over the bytes of each frame, with its index and whether their order is big endian.
+    fn read_native(
+        &mut self,
+        bytes: u64,
+        mut on_frame: impl FnMut(usize, &[u8], bool),
+    ) -> Result<(), Error> {
+        check_native_length(self.first, self.count, bytes)?;
+        let big_endian = self.file.big_endian();
+        let mut splitter = Splitter {
+            frame_bytes: usize::try_from(self.first.frame_bytes()).unwrap_or(usize::MAX),
+            frame: Vec::new(),
+            done: 0,
+            on_frame: |index, frame: &[u8]| on_frame(index, frame, big_endian),
+        };
+        self.file.read_native_into(&mut splitter)?;
+        if splitter.done == self.count {
+            return Ok(());
+        }
+        let found_bytes = splitter.done as u64 * self.first.frame_bytes();
+        Err(length_error(self.first, found_bytes))
+    }
+
+    fn read_encapsulated(&mut self) -> Result<Codestreams, Error> {
+        let mut items = self.file.read_items()?;
+        let table = items.drain(..1.min(items.len())).next().unwrap_or_default();
+        let (basic, _) = table.as_chunks::<4>();
+        let mut offsets: Vec<u64> = basic
+            .iter()
+            .map(|entry| u32::from_le_bytes(*entry).into())
+            .collect();
+        if offsets.is_empty() {
+            offsets.clone_from(&self.extended_offsets);
+        }
+        match frame_fragments(&offsets, &items, self.count) {
+            Some(ranges) => Ok(Codestreams { items, ranges }),
+            None => Err(Error::FrameFragments {
+                fragments: items.len(),
+                frames: self.count,
+                uid: self.first.sop_instance_uid.clone(),
+            }),
+        }
+    }
+}
+
+/// 64-bit offsets of frames, for objects beyond the reach of the Basic Offset Table (PS3.3 C.7.6.3.1.8).
+fn extended_offsets(object: &InMemDicomObject) -> Vec<u64> {
+    let element = object.get(tags::EXTENDED_OFFSET_TABLE);
+    match element.and_then(|e| e.value().primitive()) {
+        Some(PrimitiveValue::U64(offsets)) => offsets.to_vec(),
+        Some(PrimitiveValue::U8(bytes)) => {
+            let (offsets, _) = bytes.as_chunks::<8>();
+            offsets.iter().map(|o| u64::from_le_bytes(*o)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The fragments of an object, and which of them make which frame.
+struct Codestreams {
+    items: Vec<Vec<u8>>,
+    ranges: Vec<Range<usize>>,
+}
+
+impl Codestreams {
+    fn decode(&self, index: usize, instance: &Instance, samples: &mut [u16]) -> Result<(), Error> {
+        guarded(&instance.sop_instance_uid, || {
+            // An image in several fragments is one codestream (PS3.5 A.4).
+            let range = self.ranges.get(index).cloned();
+            let codestream = self.items[range.unwrap_or_default()].concat();
+            decode_codestream(instance, &codestream, samples)?;
+            extend_stored_bits(samples, instance.bits_stored, instance.signed);
+            Ok(())
+        })
+    }
 }
 
 /// Index of a frame within its object.
@@ -120,40 +236,11 @@ impl<F: FnMut(usize, &[u8])> Write for Splitter<F> {
     }
 }
 
-fn read_encapsulated(
-    file: &mut DicomFile,
-    frames: usize,
-    targets: Vec<Target>,
-) -> Result<(), Error> {
-    let mut items = file.read_items()?;
-    let table = items.drain(..1.min(items.len())).next().unwrap_or_default();
-    let Some((first, _)) = targets.first() else {
-        return Ok(());
-    };
-    let Some(ranges) = frame_fragments(&table, &items, frames) else {
-        return Err(Error::FrameFragments {
-            fragments: items.len(),
-            frames,
-            uid: first.sop_instance_uid.clone(),
-        });
-    };
-    targets.into_par_iter().try_for_each(|(instance, samples)| {
-        guarded(&instance.sop_instance_uid, || {
-            // An image in several fragments is one codestream (PS3.5 A.4).
-            let range = ranges.get(index_of(instance)).cloned();
-            let codestream = items[range.unwrap_or_default()].concat();
-            decode_codestream(instance, &codestream, samples)?;
-            extend_stored_bits(samples, instance.bits_stored, instance.signed);
-            Ok(())
-        })
-    })
-}
-
-/// Which fragments make which frame: one each, or by the Basic Offset Table, or by the starts of codestreams.
+/// Which fragments make which frame: one each, or by an offset table, or by the starts of codestreams.
 ///
 /// Source: PS3.5 A.4 (encapsulation; a frame starts with a fragment of its own).
 fn frame_fragments(
-    table: &[u8],
+    offsets: &[u64],
     fragments: &[Vec<u8>],
     frames: usize,
 ) -> Option<Vec<Range<usize>>> {
@@ -163,7 +250,7 @@ fn frame_fragments(
     if frames == 1 && !fragments.is_empty() {
         return Some(std::iter::once(0..fragments.len()).collect());
     }
-    let starts = by_table(table, fragments).unwrap_or_else(|| by_codestream(fragments));
+    let starts = by_table(offsets, fragments).unwrap_or_else(|| by_codestream(fragments));
     if starts.len() != frames || starts.first() != Some(&0) {
         return None;
     }
@@ -178,8 +265,8 @@ fn frame_fragments(
     )
 }
 
-/// Fragments to which the Basic Offset Table points; none where it is empty or points elsewhere.
-fn by_table(table: &[u8], fragments: &[Vec<u8>]) -> Option<Vec<usize>> {
+/// Fragments to which an offset table points; none where it is empty or points elsewhere.
+fn by_table(table: &[u64], fragments: &[Vec<u8>]) -> Option<Vec<usize>> {
     const ITEM_HEADER_BYTES: u64 = 8;
     if table.is_empty() {
         return None;
@@ -190,11 +277,8 @@ fn by_table(table: &[u8], fragments: &[Vec<u8>]) -> Option<Vec<usize>> {
         offsets.insert(offset, index);
         offset += ITEM_HEADER_BYTES + fragment.len() as u64;
     }
-    let (entries, _) = table.as_chunks::<4>();
-    let starts: Option<Vec<usize>> = entries
-        .iter()
-        .map(|entry| offsets.get(&u64::from(u32::from_le_bytes(*entry))).copied())
-        .collect();
+    let starts = table.iter().map(|offset| offsets.get(offset).copied());
+    let starts: Option<Vec<usize>> = starts.collect();
     starts.filter(|starts| starts.is_sorted_by(|a, b| a < b))
 }
 
@@ -223,9 +307,8 @@ mod tests {
         let split = [START.to_vec(), END.to_vec(), whole.clone()];
         let by_two = Some(vec![0..2, 2..3]);
         assert_eq!(frame_fragments(&[], &split, 2), by_two);
-        let table: Vec<u8> = [0_u32, 24].iter().flat_map(|o| o.to_le_bytes()).collect();
         let opaque = [vec![7; 4], vec![7; 4], vec![7; 8]];
-        assert_eq!(frame_fragments(&table, &opaque, 2), by_two);
+        assert_eq!(frame_fragments(&[0, 24], &opaque, 2), by_two);
         assert_eq!(
             frame_fragments(&[], &opaque, 3),
             Some(vec![0..1, 1..2, 2..3])
@@ -238,7 +321,7 @@ mod tests {
     fn fragments_that_nothing_assigns_are_refused() {
         let opaque = [vec![7; 4], vec![7; 4], vec![7; 8]];
         assert_eq!(frame_fragments(&[], &opaque, 2), None);
-        assert_eq!(frame_fragments(&[1, 0, 0, 0, 9, 0, 0, 0], &opaque, 2), None);
+        assert_eq!(frame_fragments(&[1, 9], &opaque, 2), None);
         assert_eq!(frame_fragments(&[], &[], 2), None);
     }
 }

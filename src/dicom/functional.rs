@@ -16,7 +16,7 @@ use std::path::Path;
 const MAX_FRAMES: u32 = 1 << 14;
 
 /// Attributes of the object that hold for every frame.
-const COMMON: [Tag; 25] = [
+const COMMON: [Tag; 26] = [
     tags::SOP_CLASS_UID,
     tags::SOP_INSTANCE_UID,
     tags::STUDY_INSTANCE_UID,
@@ -42,6 +42,7 @@ const COMMON: [Tag; 25] = [
     tags::PIXEL_PADDING_VALUE,
     tags::PIXEL_PADDING_RANGE_LIMIT,
     tags::INSTANCE_NUMBER,
+    tags::RADIOPHARMACEUTICAL_INFORMATION_SEQUENCE,
 ];
 
 /// Functional group, attribute in it, and the attribute of a classic image that says the same.
@@ -98,6 +99,21 @@ const MACROS: [(Tag, Tag, Tag); 19] = {
         (own, t::ACQUISITION_NUMBER, t::ACQUISITION_NUMBER),
     ]
 };
+
+/// Codes of regions, as SNOMED CT and as its former identifiers, and the term of Body Part Examined for each.
+///
+/// Source: PS3.16 CID 4031 and annex L.
+const REGIONS: [([&str; 2], &str); 9] = [
+    (["816094009", ""], "CHEST"),
+    (["51185008", "T-D3000"], "CHEST"),
+    (["39607008", "T-28000"], "LUNG"),
+    (["417437006", "R-FAB52"], "NECKCHEST"),
+    (["416152001", "R-FAB53"], "NECKCHESTABDOMEN"),
+    (["416319003", "R-FAB54"], "NECKCHESTABDPELV"),
+    (["416550000", "R-FAB55"], "CHESTABDOMEN"),
+    (["416775004", "R-FAB56"], "CHESTABDPELVIS"),
+    (["38266002", "T-D0010"], "WHOLEBODY"),
+];
 
 /// Images whose frames carry functional groups.
 pub(super) fn is_multi_frame(sop_class_uid: &str) -> bool {
@@ -202,6 +218,21 @@ fn apply(frame: &mut InMemDicomObject, groups: &InMemDicomObject) {
             frame.put(element);
         }
     }
+    if let Some(part) = body_part(groups) {
+        put_text(frame, tags::BODY_PART_EXAMINED, &part);
+    }
+}
+
+/// What Body Part Examined would say of Frame Anatomy (PS3.3 C.7.6.16.2.8): the region's term, else its meaning.
+fn body_part(groups: &InMemDicomObject) -> Option<String> {
+    let anatomy = items(groups, tags::FRAME_ANATOMY_SEQUENCE).first()?;
+    let region = items(anatomy, tags::ANATOMIC_REGION_SEQUENCE).first()?;
+    let region = Attributes::new(region, "unknown");
+    let code = region.text(tags::CODE_VALUE);
+    let is_coded = |(codes, _): &&([&str; 2], &str)| code.iter().any(|c| codes.contains(&&**c));
+    let known = REGIONS.iter().find(is_coded);
+    let meaning = || region.text(tags::CODE_MEANING);
+    known.map(|(_, term)| (*term).to_owned()).or_else(meaning)
 }
 
 fn put_text(object: &mut InMemDicomObject, tag: Tag, text: &str) {

@@ -1,16 +1,16 @@
-//! One CT image with the attributes that make it a slice of a volume.
+//! One CT or PET image with the attributes that make it a slice of a volume.
 //!
 //! In: a parsed header. Out: an [`Instance`] whose numbers are finite and consistent.
-//! Refused: other SOP classes, localizers, derived images, missing or impossible geometry and pixel formats.
+//! Refused: what [`super::kind`] refuses, missing or impossible geometry and pixel formats.
 
 use super::attribute::Attributes;
 use super::image::{
     Pixels, SPACING_RANGE_MM, orientation, padding, pixel_spacing, position, rescale,
 };
-use super::{Error, functional};
+use super::{Error, kind};
 use crate::volume::Rescale;
 use dicom_core::Tag;
-use dicom_dictionary_std::{tags, uids};
+use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use glam::DVec3;
 use std::path::{Path, PathBuf};
@@ -73,10 +73,11 @@ pub struct Instance {
 }
 
 /// What may tell apart the stacks that share a Series Instance UID, the most telling first.
-pub(crate) const STACK_ATTRIBUTES: [Tag; 9] = [
+pub(crate) const STACK_ATTRIBUTES: [Tag; 10] = [
     tags::TEMPORAL_POSITION_IDENTIFIER,
     tags::NOMINAL_PERCENTAGE_OF_CARDIAC_PHASE,
     tags::TRIGGER_TIME,
+    tags::FRAME_REFERENCE_TIME,
     tags::ACQUISITION_NUMBER,
     tags::STACK_ID,
     tags::ECHO_NUMBERS,
@@ -111,13 +112,13 @@ impl Identity {
 }
 
 impl Instance {
-    /// Reads and checks the attributes of a classic CT image, or of one frame that was made to look like one.
+    /// Reads and checks the attributes of a classic CT or PET image, or of one frame that was made to look like one.
     ///
     /// # Errors
-    /// A coded refusal that names the attribute: another SOP class, a localizer, derived or non-HU image, a pixel format
+    /// A coded refusal that names the attribute: another kind of image, a localizer, derived or non-HU image, a pixel format
     /// other than 8 or 16 bits greyscale, or geometry and rescale that are missing, not finite or impossible.
     ///
-    /// Source: PS3.3 C.7.6.2 (Image Plane), C.7.6.3 (Image Pixel), C.8.2.1 (CT Image).
+    /// Source: PS3.3 C.7.6.2 (Image Plane), C.7.6.3 (Image Pixel), C.8.2.1 (CT Image), C.8.9.4 (PET Image).
     pub fn from_object(
         path: &Path,
         transfer_syntax_uid: &str,
@@ -125,7 +126,7 @@ impl Instance {
     ) -> Result<Self, Error> {
         let identity = Identity::from_object(object)?;
         let attributes = Attributes::new(object, &identity.sop_instance_uid);
-        let image_type = check_kind(&identity, &attributes)?;
+        let image_type = kind::check(&identity, &attributes)?;
         let pixels = Pixels::read(&attributes)?;
         Ok(Self {
             path: path.to_owned(),
@@ -179,83 +180,12 @@ impl Instance {
     }
 }
 
-/// Refuses what is not an acquired CT slice; gives the Image Type.
-fn check_kind(identity: &Identity, attributes: &Attributes) -> Result<Vec<String>, Error> {
-    let uid = identity.sop_instance_uid.clone();
-    let modality = check_class(identity)?;
-    let multi_frame = functional::is_multi_frame(&identity.sop_class_uid);
-    // Some writers keep the SOP class of the images that a segmentation or a SPECT was made from.
-    if identity.modality != modality && attributes.text(tags::MODALITY).is_some() {
-        let found = identity.modality.clone();
-        return Err(Error::ForeignModality { found, uid });
-    }
-    let image_type = attributes.texts(tags::IMAGE_TYPE);
-    let is = |word: &str| image_type.iter().any(|value| value == word);
-    if is("LOCALIZER") {
-        return Err(Error::Localizer { uid });
-    }
-    // Conversion Type (0008,0064) is of the Secondary Capture module alone (PS3.3 C.8.6.1).
-    if SCREENS.into_iter().any(is) || attributes.text(tags::CONVERSION_TYPE).is_some() {
-        return Err(Error::SecondaryCapture { uid });
-    }
-    // Lossy compression alone makes DERIVED\PRIMARY; reformats and projections are DERIVED\SECONDARY (PS3.3 C.7.6.1.1.2).
-    let derived = matches!(&image_type[..], [pixels, examination, ..] if pixels == "DERIVED" && examination == "SECONDARY");
-    if derived || PROJECTIONS.into_iter().any(is) {
-        return Err(Error::Derived { uid });
-    }
-    // Value 4 of a frame says what made its contrast, such as MAX_IP or RCBF (PS3.3 C.8.16.1).
-    if let [_, _, _, contrast, ..] = &image_type[..]
-        && multi_frame
-        && contrast != "NONE"
-    {
-        return Err(Error::Derived { uid });
-    }
-    match attributes.text(tags::RESCALE_TYPE) {
-        Some(found) if found != "HU" && identity.modality == "CT" => Err(Error::NotHounsfield {
-            found: attributes.shown(tags::RESCALE_TYPE),
-            uid,
-        }),
-        _ => Ok(image_type),
-    }
-}
-
-/// Values of Image Type that makers give to pages for people: dose reports and screenshots.
-const SCREENS: [&str; 4] = ["SCREEN SAVE", "DOSE_INFO", "DOSE REPORT", "PROTOCOL"];
-
-/// Values of Image Type of images in which each pixel is taken from several slices.
-const PROJECTIONS: [&str; 5] = ["MIP", "MINIP", "PROJECTION IMAGE", "VRT", "VOLUME_RENDER"];
-
-/// Refuses every SOP class but those of CT images and of PET images of many frames; gives the modality that they have.
-fn check_class(identity: &Identity) -> Result<&'static str, Error> {
-    let uid = identity.sop_instance_uid.clone();
-    match identity.sop_class_uid.as_str() {
-        uids::CT_IMAGE_STORAGE => Ok("CT"),
-        uids::ENHANCED_CT_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => {
-            Ok("CT")
-        }
-        uids::ENHANCED_PET_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_PET_IMAGE_STORAGE => {
-            Ok("PT")
-        }
-        // The base class and its multi-frame children, `.7.1` to `.7.4`.
-        class
-            if class
-                .strip_prefix(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) =>
-        {
-            Err(Error::SecondaryCapture { uid })
-        }
-        class => {
-            let found = class.to_owned();
-            Err(Error::SopClass { found, uid })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{instances, slice, with, without};
     use super::*;
     use dicom_core::{PrimitiveValue, Tag, VR};
+    use dicom_dictionary_std::uids;
     use glam::DVec2;
 
     fn read(object: &InMemDicomObject) -> Result<Instance, Error> {
@@ -279,51 +209,6 @@ mod tests {
         );
         assert_eq!(slice.kernel.as_deref(), Some("STANDARD"));
         assert!(!slice.contrast);
-    }
-
-    #[test]
-    fn what_is_no_acquired_ct_slice_is_left_out_by_kind() {
-        let class = |uid: &str| refusal(tags::SOP_CLASS_UID, VR::UI, uid);
-        assert_eq!(
-            class(uids::SECONDARY_CAPTURE_IMAGE_STORAGE),
-            "secondary-capture"
-        );
-        assert_eq!(class("1.2.840.10008.5.1.4.1.1.7.4"), "secondary-capture");
-        assert_eq!(class("1.2.840.10008.5.1.4.1.1.77.1.4"), "sop-class");
-        assert_eq!(class(uids::MR_IMAGE_STORAGE), "sop-class");
-        for (name, uid) in [
-            (
-                "PET or SPECT stored as PET",
-                uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE,
-            ),
-            ("SPECT", uids::NUCLEAR_MEDICINE_IMAGE_STORAGE),
-            ("segmentation", uids::SEGMENTATION_STORAGE),
-            ("dose report", uids::X_RAY_RADIATION_DOSE_SR_STORAGE),
-            ("dose map", uids::RT_DOSE_STORAGE),
-        ] {
-            assert_eq!(class(uid), "sop-class", "{name}");
-        }
-        let kind = |value: &str| refusal(tags::IMAGE_TYPE, VR::CS, value);
-        assert_eq!(
-            kind("ORIGINAL\\SECONDARY\\SCREEN SAVE"),
-            "secondary-capture"
-        );
-        assert_eq!(kind("DERIVED\\PRIMARY\\AXIAL\\MIP"), "derived");
-        assert_eq!(kind("ORIGINAL\\PRIMARY\\LOCALIZER"), "localizer");
-        assert_eq!(kind("DERIVED\\SECONDARY\\MPR"), "derived");
-        assert_eq!(
-            refusal(tags::RESCALE_TYPE, VR::LO, "MGML"),
-            "not-hounsfield"
-        );
-        assert!(
-            read(&with(
-                slice(0),
-                tags::IMAGE_TYPE,
-                VR::CS,
-                "DERIVED\\PRIMARY\\AXIAL"
-            ))
-            .is_ok()
-        );
     }
 
     #[test]
@@ -410,19 +295,6 @@ mod tests {
                 "{error}"
             );
         }
-    }
-
-    #[test]
-    fn what_only_borrows_the_class_of_ct_is_told_by_its_modality() {
-        for other in ["SEG", "PT", "NM", "MR", "OT"] {
-            assert_eq!(refusal(tags::MODALITY, VR::CS, other), "foreign-modality");
-        }
-        let screenshot = refusal(tags::CONVERSION_TYPE, VR::CS, "WSD");
-        assert_eq!(screenshot, "secondary-capture");
-        let frames = refusal(tags::NUMBER_OF_FRAMES, VR::IS, "2");
-        assert_eq!(frames, "unsupported-value");
-        let one_bit = refusal(tags::BITS_ALLOCATED, VR::US, 1_u16);
-        assert_eq!(one_bit, "unsupported-value");
     }
 
     #[test]

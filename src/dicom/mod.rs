@@ -17,6 +17,7 @@ mod image;
 mod instance;
 mod jpeg;
 mod jpeg_xl;
+mod kind;
 mod pixel;
 mod read;
 mod rle;

@@ -6,7 +6,7 @@
 use super::codec::Codec;
 use super::duplicates::without_duplicates;
 use super::file::{DicomFile, PixelElement, guarded, same_bytes};
-use super::frames::check_native_length;
+use super::frames::{check_native_length, same_frames};
 use super::instance::Identity;
 use super::stack::same_samples;
 use super::{Attribute, Error, Instance, Series, functional, split};
@@ -367,7 +367,7 @@ impl Group {
     }
 }
 
-/// Compares images of equal attributes: by their samples, those of a multi-frame object by its whole file, once.
+/// Compares images of equal attributes by their samples; multi-frame objects as a whole, once.
 fn same_pixels() -> impl Fn(&Instance, &Instance) -> Result<bool, Error> {
     let files = RefCell::new(BTreeMap::new());
     move |a, b| {
@@ -378,7 +378,7 @@ fn same_pixels() -> impl Fn(&Instance, &Instance) -> Result<bool, Error> {
         if let Some(same) = files.borrow().get(&pair) {
             return Ok(*same);
         }
-        let same = same_bytes(&a.path, &b.path)?;
+        let same = same_bytes(&a.path, &b.path)? || same_frames(a, b)?;
         files.borrow_mut().insert(pair, same);
         Ok(same)
     }

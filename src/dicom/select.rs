@@ -2,7 +2,7 @@
 //!
 //! In: a study and what a model needs, as plain data. Out: the chosen series, and why not the others.
 
-use super::{Instance, Series, Study};
+use super::{Series, Study};
 use crate::quote::quoted;
 use std::cmp::Ordering;
 
@@ -112,7 +112,7 @@ fn misfit(series: &Series, request: &Request) -> Option<(&'static str, String)> 
         );
         return Some(("modality", text));
     }
-    if let Some(part) = foreign_body_part(slice, request) {
+    if let Some(part) = foreign_body_part(series, request) {
         return Some((
             "body-part",
             format!(
@@ -140,18 +140,25 @@ fn misfit(series: &Series, request: &Request) -> Option<(&'static str, String)> 
     None
 }
 
-fn foreign_body_part<'a>(slice: &'a Instance, request: &Request) -> Option<&'a str> {
-    let part = slice.body_part.as_deref()?;
+/// The first body part that is named, where none of those named fits; frames may each name their own.
+fn foreign_body_part<'a>(series: &'a Series, request: &Request) -> Option<&'a str> {
     // Defined terms of several parts are written together (PS3.16 Annex L), and makers add signs.
     let letters = |text: &str| -> String {
         let letters = text.chars().filter(char::is_ascii_alphabetic);
         letters.map(|c| c.to_ascii_uppercase()).collect()
     };
-    let found = letters(part);
-    let whole = ["WHOLEBODY", "TRUNK", ""].contains(&found.as_str());
-    let accepted = |known: &String| found.contains(&letters(known));
-    let fits = whole || request.body_parts.is_empty() || request.body_parts.iter().any(accepted);
-    (!fits).then_some(part)
+    let fits = |part: &str| {
+        let found = letters(part);
+        let whole = ["WHOLEBODY", "TRUNK", ""].contains(&found.as_str());
+        let accepted = |known: &String| found.contains(&letters(known));
+        whole || request.body_parts.is_empty() || request.body_parts.iter().any(accepted)
+    };
+    let parts = series
+        .instances
+        .iter()
+        .filter_map(|s| s.body_part.as_deref());
+    let fitting = parts.clone().any(fits);
+    parts.clone().next().filter(|_| !fitting)
 }
 
 /// Best first.
@@ -359,6 +366,24 @@ mod tests {
         for other in ["HEAD", "BRAIN", "ABDOMEN", "NECK", "EXTREMITY"] {
             assert!(!fits(other), "{other}");
         }
+    }
+
+    #[test]
+    fn frames_of_which_one_shows_the_models_part_fit() {
+        let mut series = series("1.2.1", "", 2.0, 20);
+        for instance in &mut series.instances {
+            instance.body_part = Some("ABDOMEN".into());
+        }
+        series.instances[19].body_part = Some("CHEST".into());
+        let partly = select(
+            &study(vec![series.clone()]),
+            &request(KernelPreference::Any),
+            true,
+        );
+        assert_eq!(partly.chosen, [0]);
+        series.instances[19].body_part = Some("PELVIS".into());
+        let other = select(&study(vec![series]), &request(KernelPreference::Any), true);
+        assert_eq!(other.passed_over[0].code, "body-part");
     }
 
     #[test]

@@ -157,3 +157,31 @@ fn shown(attribute: Attribute, slice: &Instance) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{instances, slice, with};
+    use super::*;
+    use dicom_core::VR;
+
+    #[test]
+    fn a_dynamic_series_is_a_stack_for_each_time() {
+        let at = |z: u16, time_ms: &str| {
+            let uid = format!("1.2.3.1.{z}.{time_ms}");
+            let object = with(slice(z), tags::SOP_INSTANCE_UID, VR::UI, uid);
+            with(object, tags::FRAME_REFERENCE_TIME, VR::DS, time_ms)
+        };
+        let times = ["5000", "15000", "120000"];
+        let slices = times.iter().flat_map(|time| [at(0, time), at(1, time)]);
+        let found = stacks(instances(slices)).unwrap();
+        let value = |series: &Series| match &series.warnings[..] {
+            [
+                Warning::StackOfSeries {
+                    count: 3, value, ..
+                },
+            ] => value.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found.iter().map(value).collect::<Vec<_>>(), times);
+    }
+}

@@ -16,6 +16,8 @@ pub enum Defect {
     Gap,
     /// Increments are two and three steps in turn: of five slices two are kept.
     Uneven,
+    /// As [`Self::Uneven`] and [`Self::Tilt`] at once.
+    UnevenTilt,
     /// One file is there twice.
     Duplicate,
     /// Two files have one SOP Instance UID and differ in one sample.
@@ -29,6 +31,8 @@ pub enum Defect {
     /// A coronal stack shares the Series Instance UID.
     MixedOrientation,
     /// The chest twice, 40 HU brighter the second time, told apart by Acquisition Number.
+    TwoAcquisitions,
+    /// The same, told apart by Temporal Position Identifier.
     TwoPhases,
     /// The chest twice, and nothing tells the two apart.
     TwoPhasesUntold,
@@ -48,16 +52,18 @@ pub enum Defect {
 
 impl Defect {
     /// All of them with their names.
-    pub const ALL: [(Self, &str); 17] = [
+    pub const ALL: [(Self, &str); 19] = [
         (Self::MissingSlice, "missing-slice"),
         (Self::Gap, "gap"),
         (Self::Uneven, "uneven"),
+        (Self::UnevenTilt, "uneven-tilt"),
         (Self::Duplicate, "duplicate"),
         (Self::DifferentDuplicate, "different-duplicate"),
         (Self::Overlap, "overlap"),
         (Self::Tilt, "tilt"),
         (Self::Shifted, "shifted"),
         (Self::MixedOrientation, "mixed-orientation"),
+        (Self::TwoAcquisitions, "two-acquisitions"),
         (Self::TwoPhases, "two-phases"),
         (Self::TwoPhasesUntold, "two-phases-untold"),
         (Self::Table, "table"),
@@ -71,7 +77,7 @@ impl Defect {
     /// Changes what must be other before the phantom is made: its orientation or tilt.
     pub fn prepare(self, params: &mut Params) -> Result<(), Error> {
         match self {
-            Self::Tilt => params.tilt_deg = 12.0,
+            Self::Tilt | Self::UnevenTilt => params.tilt_deg = 12.0,
             Self::Coronal => params.orientation = "LIP".parse()?,
             Self::Sagittal => params.orientation = "PIR".parse()?,
             _ => {}
@@ -96,7 +102,7 @@ impl Defect {
                 };
                 Ok(vec![first, Phantom::new(&coronal)?])
             }
-            Self::TwoPhases | Self::TwoPhasesUntold => {
+            Self::TwoAcquisitions | Self::TwoPhases | Self::TwoPhasesUntold => {
                 let mut second = first.clone();
                 let brighter = |sample: &mut u16| *sample = (*sample + 40).min(4095);
                 second.stored.samples.iter_mut().for_each(brighter);
@@ -123,7 +129,7 @@ impl Defect {
                 let missing = ((10.0 / spacing_mm) as usize).max(4) + 1;
                 files.drain(middle..(middle + missing).min(count - 2));
             }
-            Self::Uneven => files.retain(|f| [0, 2].contains(&(f.slice % 5))),
+            Self::Uneven | Self::UnevenTilt => files.retain(|f| [0, 2].contains(&(f.slice % 5))),
             Self::Duplicate => files.push(files[middle].clone()),
             Self::DifferentDuplicate => {
                 let other = SliceFile {
@@ -139,9 +145,8 @@ impl Defect {
             Self::Reformat => edit(&mut files, tags::IMAGE_TYPE, VR::CS, |_| {
                 "DERIVED\\SECONDARY\\REFORMATTED".into()
             }),
-            Self::TwoPhases => edit(&mut files, tags::ACQUISITION_NUMBER, VR::IS, |f| {
-                (f.stack + 1).to_string()
-            }),
+            Self::TwoAcquisitions => number_stacks(&mut files, tags::ACQUISITION_NUMBER),
+            Self::TwoPhases => number_stacks(&mut files, tags::TEMPORAL_POSITION_IDENTIFIER),
             Self::SamePosition => place(&mut files, &phantoms[0], |_| (0, DVec3::ZERO)),
             Self::Shifted => place(&mut files, &phantoms[0], |slice| {
                 let shift = if slice < middle { 0.0 } else { 3.0 };
@@ -182,6 +187,10 @@ fn edit(files: &mut [SliceFile], tag: Tag, vr: VR, value: impl Fn(&SliceFile) ->
         let value = value(file);
         file.edits.push((tag, vr, value));
     }
+}
+
+fn number_stacks(files: &mut [SliceFile], tag: Tag) {
+    edit(files, tag, VR::IS, |file| (file.stack + 1).to_string());
 }
 
 /// Writes another slice's position, shifted, into each slice.
@@ -241,7 +250,7 @@ impl FromStr for Defect {
         let named = Self::ALL.iter().find(|(_, name)| *name == text);
         named.map(|(defect, _)| *defect).ok_or(Error::OutOfRange {
             name: "defect",
-            limits: "one of missing-slice, gap, uneven, duplicate, different-duplicate, overlap, tilt, shifted, mixed-orientation, two-phases, two-phases-untold, table, one-slice, same-position, coronal, sagittal, reformat",
+            limits: "one of missing-slice, gap, uneven, uneven-tilt, duplicate, different-duplicate, overlap, tilt, shifted, mixed-orientation, two-acquisitions, two-phases, two-phases-untold, table, one-slice, same-position, coronal, sagittal, reformat",
         })
     }
 }

@@ -27,6 +27,8 @@ const MIN_COMPONENT_ML: f64 = 20.0;
 const MIN_COMPONENT_SHARE: f64 = 0.05;
 /// What lungs, whole or cut, can hold, ml.
 const PLAUSIBLE_LUNGS_ML: RangeInclusive<f64> = 100.0..=12_000.0;
+/// More than a bowel holds but in ileus; of less, gas is told from lung by its attenuation, ml.
+const MOST_BOWEL_GAS_ML: f64 = 1_000.0;
 /// Added around the lungs: the pleura, and what padding hid, mm.
 const MARGIN_MM: f64 = 6.0;
 /// Vessels, hila, pleural and consolidated lesions up to twice as wide are closed, mm.
@@ -200,9 +202,13 @@ impl<'a> Chest<'a> {
         }
     }
 
+    /// Lungs hold enough; and gas alone, as in a bowel, is no lung, unless there is so much that it may be emphysema.
     pub(super) fn plausible(&self) -> bool {
-        let voxels = self.lung.iter().filter(|v| **v == 1).count();
-        PLAUSIBLE_LUNGS_ML.contains(&ml(voxels, self.grid))
+        let lung = || self.lung.iter().zip(self.hu).filter(|(v, _)| **v == 1);
+        let voxels = lung().count();
+        let gas = lung().filter(|(_, hu)| **hu < ROOM_AIR_BELOW_HU).count();
+        let lung_ml = ml(voxels, self.grid);
+        PLAUSIBLE_LUNGS_ML.contains(&lung_ml) && (lung_ml > MOST_BOWEL_GAS_ML || gas * 2 <= voxels)
     }
 
     /// The closed lungs, with the mirror image of a lung whose fellow is consolidated.

@@ -3,6 +3,7 @@
 mod bad_input;
 mod help;
 mod interrupt;
+mod odd;
 mod output;
 mod privacy;
 mod verbs;
