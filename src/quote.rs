@@ -79,9 +79,12 @@ fn count(text: &str, kind: impl Fn(&char) -> bool) -> usize {
     text.chars().filter(kind).count()
 }
 
+/// Whether a character is of a kind.
+type Kind = fn(&char) -> bool;
+
 /// The length, and what to look for.
 fn described(text: &str) -> String {
-    let kinds: [(&str, fn(&char) -> bool); 5] = [
+    let kinds: [(&str, Kind); 5] = [
         ("letters", char::is_ascii_alphabetic),
         ("digits", char::is_ascii_digit),
         ("signs", char::is_ascii_punctuation),

@@ -138,6 +138,7 @@ impl Error {
     }
 
     /// A field of the header with a value that cannot be.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and texts alike")]
     pub(super) fn field(field: &'static str, found: impl ToString, needed: &'static str) -> Self {
         Self::Field {
             field,
@@ -147,6 +148,7 @@ impl Error {
     }
 
     /// A field of the header with a value that is not handled.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and texts alike")]
     pub(super) fn unsupported(
         field: &'static str,
         found: impl ToString,
