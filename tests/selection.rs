@@ -149,8 +149,10 @@ const KINDS: [Kind; 24] = [
     ),
 ];
 
-/// What only the image tells.
-const IMAGES: [(&str, fn() -> StoredVolume); 4] = [
+/// A name, and what makes a volume of which only the image tells what it is.
+type Image = (&'static str, fn() -> StoredVolume);
+
+const IMAGES: [Image; 4] = [
     ("CT of a head that names no body part", head),
     ("CT of the legs that names no body part", legs),
     ("CT of an abdomen with gas that names no body part", abdomen),
