@@ -130,7 +130,7 @@ impl DicomFile {
 
     /// Refuses a file that holds another object than `uid`.
     pub(crate) fn expect_object(&self, uid: &str) -> Result<(), Error> {
-        if self.header.text(tags::SOP_INSTANCE_UID) == Some(uid) {
+        if self.header.text(tags::SOP_INSTANCE_UID).as_deref() == Some(uid) {
             return Ok(());
         }
         let uid = uid.to_owned();

@@ -56,13 +56,16 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// The value of an element as trimmed text, such as a UID; none for absent ones and bytes that are no text.
-    pub(crate) fn text(&self, tag: Tag) -> Option<&str> {
+    /// The value of an element as trimmed text, such as a UID; none for an absent one.
+    ///
+    /// Bytes that are no text show as such: a damaged value is not an absent one.
+    pub(crate) fn text(&self, tag: Tag) -> Option<String> {
         // Of two, the object's parser takes the last.
         let element = self.elements.iter().rfind(|element| element.0 == tag);
         let (_, value) = element?;
-        let text = str::from_utf8(&self.bytes[value.clone()]).ok()?;
-        Some(text.trim_matches(|c: char| c.is_whitespace() || c == '\0'))
+        let text = String::from_utf8_lossy(&self.bytes[value.clone()]);
+        let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+        Some(text.to_owned())
     }
 
     /// Whether there is such an element.
@@ -368,7 +371,7 @@ mod tests {
         let twice = [element(b"CT"), element(b"M\0")].concat();
         let reader = HeaderReader::new(twice, io::empty(), Coding::EXPLICIT_LITTLE, LIMIT);
         let (header, _) = reader.read_until(|_| false).unwrap();
-        assert_eq!(header.text(tags::MODALITY), Some("M"));
+        assert_eq!(header.text(tags::MODALITY).as_deref(), Some("M"));
         assert_eq!(header.text(tags::SOP_CLASS_UID), None);
         assert!(header.has(tags::MODALITY) && !header.has(tags::SOP_CLASS_UID));
     }

@@ -44,7 +44,7 @@ impl Meta {
         let bytes = start + group.as_ref().map_or(0, |group| group.bytes.len());
         let text = |tag| {
             let text = group.as_ref().and_then(|group| group.text(tag));
-            text.unwrap_or_default().to_owned()
+            text.unwrap_or_default()
         };
         let mut transfer_syntax_uid = text(tags::TRANSFER_SYNTAX_UID);
         if transfer_syntax_uid.is_empty() {
