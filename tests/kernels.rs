@@ -366,7 +366,7 @@ fn broken_volumes_and_absurd_grids_are_refused_with_a_code() {
     flat.geometry.index_to_lps.matrix3.z_axis = DVec3::ZERO;
     assert_eq!(code(&flat, &plan), "volume-inconsistent");
     let mut short = stored.clone();
-    short.samples.pop();
+    short.samples = short.samples[1..].to_vec().into();
     assert_eq!(code(&short, &plan), "volume-inconsistent");
     let mut endless = stored.clone();
     endless.rescale[3].slope = f32::INFINITY;

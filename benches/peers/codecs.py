@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Compares the reading of a CT series in every codec with pydicom (each of its plugins) and SimpleITK.
 
-Usage: codecs.py CT_FOLDER WORK_FOLDER [READ_EXECUTABLE] [CODEC...]
+Usage: codecs.py CT_FOLDER WORK_FOLDER READ_EXECUTABLE [CODEC...]
 
-CT_FOLDER holds the slices of one real series; 300 slices of it are written to WORK_FOLDER in each codec. READ_EXECUTABLE is
-benches/peers/read.rs, built by `cargo build --release --bench read`. Everyone runs on one thread and in turns, three times; the
-least CPU time and the least wall time count. A peer's imports are not counted; our process's start is.
+CT_FOLDER holds the slices of one series; 300 slices of it are written to WORK_FOLDER in each codec, unless they are there.
+READ_EXECUTABLE is benches/peers/read.rs, built by `cargo build --release --bench read`. Everyone runs on one thread and in
+turns, five times; the least CPU time and the least wall time count. A peer's imports are not counted; our process's start is.
+That both sides read the same samples is checked first, where the codec is lossless.
 Needs pydicom, pylibjpeg with its libjpeg, openjpeg and rle plugins, pyjpegls, python-gdcm, SimpleITK, imagecodecs and numpy.
 """
 
+import hashlib
 import os
 import resource
 import subprocess
@@ -27,7 +29,8 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID
 
 SLICES = 300
-TURNS = 3
+TURNS = 5
+LOSSY = {"jpeg-50", "jpeg-51", "jpeg-ls-81", "j2k-91"}
 
 
 def as_12_bits(stored: np.ndarray) -> np.ndarray:
@@ -113,7 +116,7 @@ def ours(executable: str, folder: Path) -> tuple[float, float]:
     return children() - cpu, time.perf_counter() - wall
 
 
-def read_pydicom(files: list[str], plugin: str) -> None:
+def read_pydicom(files: list[str], plugin: str) -> np.ndarray:
     volume = None
     for index, file in enumerate(files):
         one = pydicom.dcmread(file)
@@ -122,6 +125,7 @@ def read_pydicom(files: list[str], plugin: str) -> None:
         if volume is None:
             volume = np.empty((len(files), one.Rows, one.Columns), one.pixel_array.dtype)
         volume[index] = one.pixel_array
+    return volume
 
 
 def read_simpleitk(files: list[str]) -> None:
@@ -130,52 +134,75 @@ def read_simpleitk(files: list[str]) -> None:
     reader.Execute()
 
 
-def readers(uid: str, files: list[str]) -> dict:
-    plugins = get_decoder(UID(uid)).available_plugins if UID(uid).is_encapsulated else ("",)
-    peers = {f"pydicom {p}".strip(): (lambda p=p: read_pydicom(files, p)) for p in plugins if p != "pydicom"}
-    return peers | {"SimpleITK": lambda: read_simpleitk(files)}
+def plugins(codec: str) -> list[str]:
+    uid = UID(CODECS[codec][0])
+    return [p for p in get_decoder(uid).available_plugins if p != "pydicom"] if uid.is_encapsulated else [""]
+
+
+def check_samples(executable: str, codec: str, files: list[str]) -> None:
+    if codec in LOSSY:
+        return
+    expected = hashlib.sha256(read_pydicom(files, plugins(codec)[0]).tobytes()).hexdigest()
+    environment = os.environ | {"CHECKSUM": "1"}
+    command = [executable, str(Path(files[0]).parent)]
+    found = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    if expected not in found:
+        sys.exit(f"{codec}: not the samples that pydicom reads")
+
+
+def least_times(executable: str, codec: str, files: list[str]) -> dict[str, tuple[float, float]]:
+    """CPU and wall seconds of everyone who can read the files."""
+    runs = {"hilum": lambda: ours(executable, Path(files[0]).parent)}
+    for plugin in plugins(codec):
+        runs[f"pydicom {plugin}".strip()] = lambda p=plugin: measured(lambda: read_pydicom(files, p))
+    runs["SimpleITK"] = lambda: measured(lambda: read_simpleitk(files))
+    least = {}
+    for _ in range(TURNS):
+        for name, run in list(runs.items()):
+            try:
+                times = run()
+            except Exception as error:  # A peer without this codec says so in many ways.
+                print(f"  {codec}, {name}: {str(error).splitlines()[0][:90]}", file=sys.stderr)
+                del runs[name]
+                least.pop(name, None)
+                continue
+            least[name] = tuple(map(min, times, least.get(name, times)))
+    return least
+
+
+def ratio(peers: dict, kind: int, own: float) -> str:
+    """Of the fastest of some peers."""
+    name, times = min(peers.items(), key=lambda peer: peer[1][kind], default=("", None))
+    return f"{times[kind] / own:.2f} ({name})" if times else "–"
 
 
 def compare(executable: str, codec: str, folder: Path) -> None:
     files = [str(path) for path in sorted(folder.iterdir())]
-    peers = readers(CODECS[codec][0], files)
-    best = {}
-    for _ in range(TURNS):
-        for name, run in {"hilum": None, **peers}.items():
-            if best.get(name, ()) is None:
-                continue
-            try:
-                cpu, wall = measured(run) if run else ours(executable, folder)
-            except Exception as error:  # A peer without this codec says so in many ways.
-                print(f"  {name}: {str(error).splitlines()[0][:90]}", file=sys.stderr)
-                best[name] = None
-                continue
-            old = best.get(name, (cpu, wall))
-            best[name] = (min(old[0], cpu), min(old[1], wall))
-    best = {name: times for name, times in best.items() if times}
+    check_samples(executable, codec, files)
+    peers = least_times(executable, codec, files)
+    cpu, wall = peers.pop("hilum")
     mb = len(files) * 512 * 512 * (1 if CODECS[codec][1] == 8 else 2) / 1e6
-    cpu, wall = best.pop("hilum")
-    fastest_cpu = min(best.items(), key=lambda item: item[1][0], default=("none", (float("nan"),) * 2))
-    fastest_wall = min(best.values(), key=lambda times: times[1], default=(float("nan"),) * 2)
-    shown = ", ".join(f"{name} {mb / times[0]:.1f}" for name, times in best.items())
-    print(
-        f"| {codec} | {mb / cpu:.1f} | {shown} | {fastest_cpu[1][0] / cpu:.2f} ({fastest_cpu[0]})"
-        f" | {fastest_wall[1] / wall:.2f} |",
-        flush=True,
-    )
+    shown = ", ".join(f"{name} {mb / times[0]:.1f}" for name, times in peers.items())
+    simpleitk = {name: times for name, times in peers.items() if name == "SimpleITK"}
+    pydicom_ = {name: times for name, times in peers.items() if name not in simpleitk}
+    ratios = [ratio(them, kind, own) for kind, own in enumerate((cpu, wall)) for them in (pydicom_, simpleitk)]
+    print(f"| {codec} | {mb / cpu:.1f} | {shown} | {' | '.join(ratios)} |", flush=True)
 
 
 def main() -> None:
-    source, work = sorted(Path(sys.argv[1]).glob("*.dcm")), Path(sys.argv[2])
-    executable = sys.argv[3] if len(sys.argv) > 3 else ""
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
+    source, work, executable = sorted(Path(sys.argv[1]).glob("*.dcm")), Path(sys.argv[2]), sys.argv[3]
     codecs = sys.argv[4:] or list(CODECS)
+    if unknown := [codec for codec in codecs if codec not in CODECS]:
+        sys.exit(f"no codec {', '.join(unknown)}; there are {', '.join(CODECS)}")
     for codec in codecs:
         if not (work / codec).exists():
-            write_series(source, work / codec, codec)
-    if not executable:
-        return
-    print("| codec | hilum, MB per CPU-second | peers | best peer's CPU time / ours | best peer's wall time / ours |")
-    print("| --- | --- | --- | --- | --- |")
+            write_series(source, work / f"{codec}.part", codec)
+            (work / f"{codec}.part").rename(work / codec)
+    peers = "of pydicom's best / ours | of SimpleITK / ours"
+    print(f"| codec | hilum, MB per CPU-second | peers | CPU time {peers} | wall time {peers} |")
+    print("| --- " * 7 + "|")
     for codec in codecs:
         compare(executable, codec, work / codec)
 

@@ -3,13 +3,13 @@
 //! In: a path. Out: the attributes before the pixel data, and a reader that stands at the pixel data.
 //! Refused: what is not DICOM, is cut off, or asks for more memory than an image's header needs.
 
-use super::attribute::Attributes;
-use super::codec::EXPLICIT_VR_BIG_ENDIAN;
-use super::header::{Coding, Head, HeaderReader};
+use super::coding::Coding;
+use super::header::{Head, Header, HeaderReader};
+use super::meta::{MAX_META_BYTES, Meta};
 use super::{Attribute, Error};
 use crate::quote::quoted;
 use crate::uid;
-use dicom_core::{Tag, VR};
+use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_encoding::transfer_syntax::{Codec, TransferSyntax};
 use dicom_encoding::{Endianness, TransferSyntaxIndex};
@@ -24,11 +24,8 @@ use std::path::Path;
 /// elements some megabytes.
 const MAX_HEADER_BYTES: usize = 48 << 20;
 
-/// Most bytes up to the end of the File Meta Information (PS3.10 7.1).
-const MAX_META_BYTES: usize = 16 << 10;
-
-/// Longest first element of a data set without File Meta Information.
-const MAX_FIRST_BYTES: u32 = 1 << 10;
+/// Bytes that are read from a file at once, unless more are asked for.
+const BUFFER_BYTES: usize = 16 << 10;
 
 /// How the pixel data are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +44,7 @@ pub(crate) struct DicomFile {
     pub(crate) media_class_uid: String,
     /// The pixel data that come next; none where the data set ends without any.
     pub(crate) pixel: Option<PixelElement>,
-    header: Vec<u8>,
+    header: Header,
     reader: Box<dyn Read>,
     /// Bytes of the file from the pixel data's value on; no use where the data set is deflated.
     left_bytes: u64,
@@ -58,28 +55,23 @@ impl DicomFile {
     ///
     /// Where File Meta Information is missing, a data set that starts as one does is read all the same.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let mut file = File::open(path).map_err(|e| io_error(&e))?;
+        let file = File::open(path).map_err(|e| io_error(&e))?;
         let file_bytes = file.metadata().map_err(|e| io_error(&e))?.len();
-        let mut prefix = Vec::with_capacity(MAX_META_BYTES);
+        let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
+        let mut start = Vec::with_capacity(MAX_META_BYTES);
         (&mut file)
             .take(MAX_META_BYTES as u64)
-            .read_to_end(&mut prefix)
+            .read_to_end(&mut start)
             .map_err(|e| io_error(&e))?;
-        let meta = Meta::read(&prefix)?;
-        let mut prefix = io::Cursor::new(prefix);
-        prefix.set_position(meta.bytes);
-        let bytes = Box::new(prefix.chain(BufReader::with_capacity(MAX_META_BYTES, file)));
-        let opened = Self::open_data_set(bytes, file_bytes, &meta);
+        let meta = Meta::read(&start)?;
+        let left_bytes = file_bytes.saturating_sub(meta.bytes as u64);
+        let opened = Self::open_data_set(start.split_off(meta.bytes), file, left_bytes, &meta);
         if meta.marked {
             return opened;
         }
         // A guess must be borne out by the attribute that every object starts with.
-        let is_object = |file: &Self| {
-            let object = file.object()?;
-            Ok(object.get(tags::SOP_CLASS_UID).is_some())
-        };
         match opened {
-            Ok(file) if is_object(&file)? => Ok(file),
+            Ok(file) if file.header.has(tags::SOP_CLASS_UID) => Ok(file),
             Err(Error::Truncated { last }) if last.0 > tags::SOP_CLASS_UID => {
                 Err(Error::Truncated { last })
             }
@@ -87,29 +79,39 @@ impl DicomFile {
         }
     }
 
-    fn open_data_set(bytes: Box<dyn Read>, file_bytes: u64, meta: &Meta) -> Result<Self, Error> {
+    /// Reads the data set of `left_bytes`, of which `ahead` were read already.
+    fn open_data_set(
+        ahead: Vec<u8>,
+        file: BufReader<File>,
+        left_bytes: u64,
+        meta: &Meta,
+    ) -> Result<Self, Error> {
         let syntax = transfer_syntax(&meta.transfer_syntax_uid)?;
-        let mut reader: Box<dyn Read> = match syntax.codec() {
-            Codec::Dataset(Some(adapter)) => adapter.adapt_reader(bytes),
-            _ => bytes,
+        let (ahead, mut reader): (Vec<u8>, Box<dyn Read>) = match syntax.codec() {
+            Codec::Dataset(Some(adapter)) => {
+                let deflated = Box::new(io::Cursor::new(ahead).chain(file));
+                (Vec::new(), adapter.adapt_reader(deflated))
+            }
+            _ => (ahead, Box::new(file)),
         };
-        let (header, next) = HeaderReader::new(&mut reader, coding(syntax), MAX_HEADER_BYTES)
-            .read_until(|tag| tag >= tags::PIXEL_DATA)?;
-        let read_bytes = meta.bytes + header.len() as u64 + next.map_or(0, |head| head.bytes);
-        let pixel = next.filter(|head| head.tag == tags::PIXEL_DATA);
+        let (header, rest) =
+            HeaderReader::new(ahead, &mut reader, coding(syntax), MAX_HEADER_BYTES)
+                .read_until(|tag| tag >= tags::PIXEL_DATA)?;
+        let read_bytes = header.bytes.len() as u64 + rest.head.map_or(0, |head| head.bytes);
+        let pixel = rest.head.filter(|head| head.tag == tags::PIXEL_DATA);
         Ok(Self {
             syntax,
             media_class_uid: meta.class_uid.clone(),
-            left_bytes: file_bytes.saturating_sub(read_bytes),
+            left_bytes: left_bytes.saturating_sub(read_bytes),
             pixel: pixel.as_ref().map(pixel_element),
             header,
-            reader,
+            reader: Box::new(io::Cursor::new(rest.ahead).chain(reader)),
         })
     }
 
     /// The attributes before the pixel data.
     pub(crate) fn object(&self) -> Result<InMemDicomObject, Error> {
-        parse(&self.header, self.header_syntax())
+        parse(&self.header.bytes, self.header_syntax())
     }
 
     /// The kept bytes are inflated already, and a deflated data set is explicit little endian (PS3.5 A.5).
@@ -128,12 +130,7 @@ impl DicomFile {
 
     /// Refuses a file that holds another object than `uid`.
     pub(crate) fn expect_object(&self, uid: &str) -> Result<(), Error> {
-        let after_uid = |tag| tag > tags::SOP_INSTANCE_UID;
-        let (start, _) = HeaderReader::new(&self.header[..], coding(self.syntax), MAX_HEADER_BYTES)
-            .read_until(after_uid)?;
-        let object = parse(&start, self.header_syntax())?;
-        let found = Attributes::new(&object, uid).text(tags::SOP_INSTANCE_UID);
-        if found.as_deref() == Some(uid) {
+        if self.header.text(tags::SOP_INSTANCE_UID).as_deref() == Some(uid) {
             return Ok(());
         }
         let uid = uid.to_owned();
@@ -254,77 +251,6 @@ fn pixel_element(head: &Head) -> PixelElement {
     head.length().map_or(PixelElement::Encapsulated, |bytes| {
         PixelElement::Native(bytes.into())
     })
-}
-
-/// What stands before the data set (PS3.10 7.1).
-struct Meta {
-    /// Transfer Syntax UID (0002,0010), or a guess where it is absent.
-    transfer_syntax_uid: String,
-    /// Media Storage SOP Class UID (0002,0002), empty where absent.
-    class_uid: String,
-    /// The file says that it is DICOM.
-    marked: bool,
-    /// Where the data set starts.
-    bytes: u64,
-}
-
-impl Meta {
-    fn read(prefix: &[u8]) -> Result<Self, Error> {
-        if prefix.is_empty() {
-            return Err(Error::Empty);
-        }
-        // Some writers leave the preamble out; the mark is then at the start.
-        let mark = [128, 0]
-            .into_iter()
-            .find(|at| prefix.get(*at..at + 4) == Some(b"DICM"));
-        let start = mark.map_or(0, |at| at + 4);
-        let group = read_group(&prefix[start..])?;
-        let bytes = start + group.len();
-        let object = parse(&group, uids::EXPLICIT_VR_LITTLE_ENDIAN)?;
-        let text = |tag| {
-            let value = object.get(tag).and_then(|element| element.to_str().ok());
-            value.map_or(String::new(), |v| v.trim_end_matches(['\0', ' ']).into())
-        };
-        let mut transfer_syntax_uid = text(tags::TRANSFER_SYNTAX_UID);
-        if transfer_syntax_uid.is_empty() {
-            let guess = guess_syntax(&prefix[bytes..]);
-            transfer_syntax_uid = guess.unwrap_or_default().into();
-        }
-        if mark.is_none() && transfer_syntax_uid.is_empty() {
-            return Err(Error::NotDicom);
-        }
-        Ok(Self {
-            transfer_syntax_uid,
-            class_uid: text(tags::MEDIA_STORAGE_SOP_CLASS_UID),
-            marked: mark.is_some(),
-            bytes: bytes as u64,
-        })
-    }
-}
-
-/// The bytes of the File Meta Information, which is always explicit little endian; none where another group stands first.
-///
-/// Its group length is not asked: some writers leave it out or get it wrong.
-fn read_group(bytes: &[u8]) -> Result<Vec<u8>, Error> {
-    if !bytes.starts_with(&[2, 0]) {
-        return Ok(Vec::new());
-    }
-    let (group, _) = HeaderReader::new(bytes, Coding::EXPLICIT_LITTLE, MAX_META_BYTES)
-        .read_until(|tag| tag.0 != 2)?;
-    Ok(group)
-}
-
-/// The transfer syntax of a data set that starts as one does: with a short element of group 0008.
-fn guess_syntax(bytes: &[u8]) -> Option<&'static str> {
-    let head = bytes.first_chunk::<8>()?;
-    let explicit = VR::from_binary([head[4], head[5]]).is_some();
-    let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
-    match head {
-        [8, 0, ..] if explicit => Some(uids::EXPLICIT_VR_LITTLE_ENDIAN),
-        [0, 8, ..] if explicit => Some(EXPLICIT_VR_BIG_ENDIAN),
-        [8, 0, ..] if length <= MAX_FIRST_BYTES => Some(uids::IMPLICIT_VR_LITTLE_ENDIAN),
-        _ => None,
-    }
 }
 
 fn coding(syntax: &TransferSyntax) -> Coding {

@@ -3,11 +3,12 @@
 //! In: a data set's bytes and how it is coded. Out: the bytes up to an element, and that element's tag and length.
 //! Refused: elements that end too early, nest too deep or take more bytes than allowed.
 
+use super::coding::{Coding, has_long_length, implicit_vr, is_split, unit_bytes};
 use super::{Attribute, Error};
-use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};
-use dicom_dictionary_std::{StandardDataDictionary, tags};
+use dicom_dictionary_std::tags;
 use std::io::{self, Read};
+use std::ops::Range;
 
 /// Most sequences inside sequences; parsing recurses.
 const MAX_DEPTH: usize = 32;
@@ -18,46 +19,16 @@ const ELEMENT_BYTES: usize = 64;
 /// What each of several texts in one value costs beside its letters.
 const TEXT_BYTES: usize = 24;
 
-/// Longest value that is read in one go.
+/// So many bytes are read at once, for what comes next: most headers are shorter.
+pub(crate) const AHEAD_BYTES: usize = 16 << 10;
+
+/// Most bytes that are read at once, so that a length that lies allocates no more than there is.
 const STEP_BYTES: usize = 1 << 16;
 
 const UNDEFINED: u32 = u32::MAX;
 const ITEM: Tag = Tag(0xfffe, 0xe000);
 const ITEM_END: Tag = Tag(0xfffe, 0xe00d);
 const SEQUENCE_END: Tag = Tag(0xfffe, 0xe0dd);
-
-/// How elements are written (PS3.5 7.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Coding {
-    pub(crate) explicit: bool,
-    pub(crate) big_endian: bool,
-}
-
-impl Coding {
-    pub(crate) const EXPLICIT_LITTLE: Self = Self {
-        explicit: true,
-        big_endian: false,
-    };
-    /// Also that of values of VR UN and undefined length (PS3.5 6.2.2).
-    pub(crate) const IMPLICIT_LITTLE: Self = Self {
-        explicit: false,
-        big_endian: false,
-    };
-
-    fn u16(self, bytes: [u8; 2]) -> u16 {
-        match self.big_endian {
-            true => u16::from_be_bytes(bytes),
-            false => u16::from_le_bytes(bytes),
-        }
-    }
-
-    fn u32(self, bytes: [u8; 4]) -> u32 {
-        match self.big_endian {
-            true => u32::from_be_bytes(bytes),
-            false => u32::from_le_bytes(bytes),
-        }
-    }
-}
 
 /// An element's tag, VR and length.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +47,42 @@ impl Head {
     }
 }
 
+/// The elements before one that stopped the reading.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Header {
+    pub(crate) bytes: Vec<u8>,
+    /// Tag of each element that is in no other, and where its value lies.
+    elements: Vec<(Tag, Range<usize>)>,
+}
+
+impl Header {
+    /// The value of an element as trimmed text, such as a UID; none for an absent one.
+    ///
+    /// Bytes that are no text show as such: a damaged value is not an absent one.
+    pub(crate) fn text(&self, tag: Tag) -> Option<String> {
+        // Of two, the object's parser takes the last.
+        let element = self.elements.iter().rfind(|element| element.0 == tag);
+        let (_, value) = element?;
+        let text = String::from_utf8_lossy(&self.bytes[value.clone()]);
+        let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+        Some(text.to_owned())
+    }
+
+    /// Whether there is such an element.
+    pub(crate) fn has(&self, tag: Tag) -> bool {
+        self.elements.iter().any(|element| element.0 == tag)
+    }
+}
+
+/// What stands behind a [`Header`].
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    /// The head of the element that stopped the reading; none where the bytes end.
+    pub(crate) head: Option<Head>,
+    /// Bytes behind that head which were read already.
+    pub(crate) ahead: Vec<u8>,
+}
+
 /// Reads elements and keeps their bytes.
 pub(crate) struct HeaderReader<R> {
     source: R,
@@ -83,47 +90,64 @@ pub(crate) struct HeaderReader<R> {
     limit_bytes: usize,
     /// Bytes that the elements may still take in memory.
     left_bytes: usize,
+    /// The elements so far, then what was read ahead of them.
     bytes: Vec<u8>,
+    /// End of the elements so far.
+    at: usize,
     last: Tag,
 }
 
 impl<R: Read> HeaderReader<R> {
-    pub(crate) fn new(source: R, coding: Coding, limit_bytes: usize) -> Self {
+    /// Reads `ahead`, then `source`.
+    pub(crate) fn new(ahead: Vec<u8>, source: R, coding: Coding, limit_bytes: usize) -> Self {
         Self {
             source,
             coding,
             limit_bytes,
             left_bytes: limit_bytes,
-            bytes: Vec::new(),
+            bytes: ahead,
+            at: 0,
             last: tags::FILE_META_INFORMATION_GROUP_LENGTH,
         }
     }
 
-    /// Reads up to the first element that `stops`; gives what was read before it, and its head unless the bytes end.
+    /// Reads up to the first element that `stops`.
     pub(crate) fn read_until(
         mut self,
         stops: impl Fn(Tag) -> bool,
-    ) -> Result<(Vec<u8>, Option<Head>), Error> {
+    ) -> Result<(Header, Rest), Error> {
+        let mut elements = Vec::new();
         loop {
-            let start = self.bytes.len();
+            let start = self.at;
             let head = match self.head(self.coding) {
-                Ok(head) => Some(head),
+                Ok(head) if !stops(head.tag) => head,
+                Ok(head) => return Ok(self.split(elements, start, Some(head))),
                 // Fewer bytes than a tag: the data set's end.
-                Err(Error::Truncated { .. }) if self.bytes.len() < start + 4 => None,
+                Err(Error::Truncated { .. }) if self.at < start + 4 => {
+                    return Ok(self.split(elements, start, None));
+                }
                 Err(error) => return Err(error),
             };
-            match head {
-                Some(head) if !stops(head.tag) => self.value(&head, self.coding, 0)?,
-                stop => {
-                    self.bytes.truncate(start);
-                    return Ok((self.bytes, stop));
-                }
-            }
+            let value = self.at;
+            self.value(&head, self.coding, 0)?;
+            elements.push((head.tag, value..self.at));
         }
     }
 
+    fn split(
+        mut self,
+        elements: Vec<(Tag, Range<usize>)>,
+        end: usize,
+        head: Option<Head>,
+    ) -> (Header, Rest) {
+        let ahead = self.bytes.split_off(self.at);
+        self.bytes.truncate(end);
+        let bytes = self.bytes;
+        (Header { bytes, elements }, Rest { head, ahead })
+    }
+
     fn head(&mut self, coding: Coding) -> Result<Head, Error> {
-        let start = self.bytes.len();
+        let start = self.at;
         self.charge(ELEMENT_BYTES)?;
         let [g0, g1, e0, e1] = self.take()?;
         let tag = Tag(coding.u16([g0, g1]), coding.u16([e0, e1]));
@@ -138,7 +162,7 @@ impl<R: Read> HeaderReader<R> {
             };
             (vr, length)
         };
-        let bytes = (self.bytes.len() - start) as u64;
+        let bytes = (self.at - start) as u64;
         Ok(Head {
             tag,
             bytes,
@@ -149,7 +173,7 @@ impl<R: Read> HeaderReader<R> {
 
     fn value(&mut self, head: &Head, coding: Coding, depth: usize) -> Result<(), Error> {
         self.last = head.tag;
-        let start = self.bytes.len();
+        let start = self.at;
         match head.length() {
             None if head.tag == tags::PIXEL_DATA => self.fragments(coding),
             None if coding.explicit && head.vr == VR::UN => {
@@ -165,7 +189,10 @@ impl<R: Read> HeaderReader<R> {
                 let is_backslash = |byte: &&u8| **byte == b'\\';
                 match is_split(head.vr) {
                     true => {
-                        let texts = self.bytes[start..].iter().filter(is_backslash).count();
+                        let texts = self.bytes[start..self.at]
+                            .iter()
+                            .filter(is_backslash)
+                            .count();
                         self.charge(texts * TEXT_BYTES)
                     }
                     false => Ok(()),
@@ -218,7 +245,7 @@ impl<R: Read> HeaderReader<R> {
 
     /// Gives the UN element whose value starts at `start` the length that it has: parsers take its items for explicit ones.
     fn define_length(&mut self, start: usize, coding: Coding) -> Result<(), Error> {
-        let length = u32::try_from(self.bytes.len() - start).map_err(|_| self.malformed())?;
+        let length = u32::try_from(self.at - start).map_err(|_| self.malformed())?;
         let length = match coding.big_endian {
             true => length.to_be_bytes(),
             false => length.to_le_bytes(),
@@ -228,44 +255,43 @@ impl<R: Read> HeaderReader<R> {
     }
 
     fn end(&self, length: Option<u32>) -> Option<usize> {
-        length.map(|length| self.bytes.len() + length as usize)
+        length.map(|length| self.at + length as usize)
     }
 
     fn is_at(&self, end: Option<usize>) -> Result<bool, Error> {
         match end {
-            Some(end) if self.bytes.len() > end => Err(self.malformed()),
-            Some(end) => Ok(self.bytes.len() == end),
+            Some(end) if self.at > end => Err(self.malformed()),
+            Some(end) => Ok(self.at == end),
             None => Ok(false),
         }
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let start = self.bytes.len();
+        let start = self.at;
         self.pass(N)?;
-        let (taken, _) = self.bytes[start..]
-            .split_first_chunk::<N>()
-            .ok_or(self.truncated())?;
-        Ok(*taken)
+        let taken = self.bytes[start..].first_chunk::<N>();
+        taken.copied().ok_or(self.truncated())
     }
 
     /// Keeps the next bytes.
     fn pass(&mut self, length: usize) -> Result<(), Error> {
         self.charge(length)?;
-        let start = self.bytes.len();
-        let mut left = length;
-        // In steps, so that a length that lies allocates no more than there is.
-        while left > 0 {
-            let (at, step) = (self.bytes.len(), left.min(STEP_BYTES));
-            self.bytes.resize(at + step, 0);
-            if let Err(error) = self.source.read_exact(&mut self.bytes[at..]) {
-                self.bytes.truncate(start);
-                return Err(match error.kind() {
-                    io::ErrorKind::UnexpectedEof => self.truncated(),
-                    _ => self.malformed(),
-                });
+        let end = self.at + length;
+        while self.bytes.len() < end {
+            let step = (end - self.bytes.len()).clamp(AHEAD_BYTES, STEP_BYTES);
+            self.bytes.reserve(step);
+            let mut next = (&mut self.source).take(step as u64);
+            let found = next.read_to_end(&mut self.bytes);
+            // An error behind these bytes comes again with those that it spoils.
+            if self.bytes.len() < end {
+                match found.map_err(|error| error.kind()) {
+                    Ok(0) | Err(io::ErrorKind::UnexpectedEof) => return Err(self.truncated()),
+                    Ok(_) => {}
+                    Err(_) => return Err(self.malformed()),
+                }
             }
-            left -= step;
         }
+        self.at = end;
         Ok(())
     }
 
@@ -291,40 +317,6 @@ impl<R: Read> HeaderReader<R> {
     }
 }
 
-/// VRs with a length of four bytes (PS3.5 table 7.1-1).
-fn has_long_length(vr: VR) -> bool {
-    use VR::{OB, OD, OF, OL, OV, OW, SQ, SV, UC, UN, UR, UT, UV};
-    matches!(
-        vr,
-        OB | OD | OF | OL | OV | OW | SQ | SV | UC | UN | UR | UT | UV
-    )
-}
-
-/// The VR that the dictionary has, as the object's parser takes it.
-fn implicit_vr(tag: Tag) -> VR {
-    let entry = StandardDataDictionary.by_tag(tag);
-    entry.map_or(VR::UN, |entry| entry.vr().relaxed())
-}
-
-/// Bytes of one number of a binary VR, 1 for text (PS3.5 6.2).
-fn unit_bytes(vr: VR) -> u32 {
-    match vr {
-        VR::US | VR::SS | VR::OW => 2,
-        VR::AT | VR::FL | VR::OF | VR::OL | VR::SL | VR::UL => 4,
-        VR::FD | VR::OD | VR::OV | VR::SV | VR::UV => 8,
-        _ => 1,
-    }
-}
-
-/// Whether backslashes part the texts of this VR (PS3.5 6.2).
-fn is_split(vr: VR) -> bool {
-    use VR::{AE, AS, CS, DA, DS, DT, IS, LO, PN, SH, TM, UC, UI};
-    matches!(
-        vr,
-        AE | AS | CS | DA | DS | DT | IS | LO | PN | SH | TM | UC | UI
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,8 +332,13 @@ mod tests {
     ];
 
     fn read(bytes: &[u8]) -> Result<(Vec<u8>, Option<Head>), Error> {
-        HeaderReader::new(bytes, Coding::EXPLICIT_LITTLE, LIMIT)
-            .read_until(|t| t >= tags::PIXEL_DATA)
+        let (ahead, source) = bytes.split_at(bytes.len().min(5));
+        let (header, rest) =
+            HeaderReader::new(ahead.to_vec(), source, Coding::EXPLICIT_LITTLE, LIMIT)
+                .read_until(|t| t >= tags::PIXEL_DATA)?;
+        let behind = rest.head.map_or(0, |head| head.bytes) as usize + rest.ahead.len();
+        assert!(rest.head.is_none() || header.bytes.len() + behind == bytes.len());
+        Ok((header.bytes, rest.head))
     }
 
     #[test]
@@ -365,6 +362,18 @@ mod tests {
             (next.tag, next.bytes, next.length()),
             (tags::PIXEL_DATA, 12, Some(4))
         );
+    }
+
+    #[test]
+    fn of_two_elements_of_one_tag_the_last_counts() {
+        let element =
+            |modality: &[u8; 2]| [&[8, 0, 0x60, 0, b'C', b'S', 2, 0], &modality[..]].concat();
+        let twice = [element(b"CT"), element(b"M\0")].concat();
+        let reader = HeaderReader::new(twice, io::empty(), Coding::EXPLICIT_LITTLE, LIMIT);
+        let (header, _) = reader.read_until(|_| false).unwrap();
+        assert_eq!(header.text(tags::MODALITY).as_deref(), Some("M"));
+        assert_eq!(header.text(tags::SOP_CLASS_UID), None);
+        assert!(header.has(tags::MODALITY) && !header.has(tags::SOP_CLASS_UID));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod attribute;
 mod codec;
 mod codestream;
+mod coding;
 mod duplicates;
 mod error;
 mod file;
@@ -18,6 +19,8 @@ mod instance;
 mod jpeg;
 mod jpeg_xl;
 mod kind;
+mod list;
+mod meta;
 mod pixel;
 mod read;
 mod rle;

@@ -48,12 +48,10 @@ fn read_native(
         return Ok(());
     }
     file.read_native(bytemuck::cast_slice_mut(samples))?;
-    let from_file = if file.big_endian() {
-        u16::from_be
-    } else {
-        u16::from_le
-    };
-    samples.iter_mut().for_each(|s| *s = from_file(*s));
+    match file.big_endian() {
+        true => samples.iter_mut().for_each(|s| *s = u16::from_be(*s)),
+        false => samples.iter_mut().for_each(|s| *s = u16::from_le(*s)),
+    }
     Ok(())
 }
 
@@ -112,13 +110,10 @@ pub(crate) fn from_bytes(instance: &Instance, bytes: &[u8], big_endian: bool, sa
     if instance.bits_allocated == 8 {
         return widen(bytes, samples);
     }
-    let from_file = if big_endian {
-        u16::from_be_bytes
-    } else {
-        u16::from_le_bytes
-    };
-    for (sample, pair) in samples.iter_mut().zip(bytes.as_chunks().0) {
-        *sample = from_file(*pair);
+    let samples = samples.iter_mut().zip(bytes.as_chunks().0);
+    match big_endian {
+        true => samples.for_each(|(sample, pair)| *sample = u16::from_be_bytes(*pair)),
+        false => samples.for_each(|(sample, pair)| *sample = u16::from_le_bytes(*pair)),
     }
 }
 

@@ -8,6 +8,7 @@ use super::duplicates::without_duplicates;
 use super::file::{DicomFile, PixelElement, guarded, same_bytes};
 use super::frames::{check_native_length, same_frames};
 use super::instance::Identity;
+use super::list::list_files;
 use super::stack::same_samples;
 use super::{Attribute, Error, Instance, Series, functional, split};
 use crate::error::Class;
@@ -183,41 +184,6 @@ fn group<'a>(
         .or_default()
         .entry(series.to_owned())
         .or_default()
-}
-
-/// Every file below `paths` once, by path, and whether it was named itself.
-fn list_files(paths: &[PathBuf], unreadable: &mut Vec<Unreadable>) -> BTreeMap<PathBuf, bool> {
-    let mut files = BTreeMap::new();
-    let mut refuse = |path: &Path, kind| {
-        let path = path.to_owned();
-        unreadable.push(Unreadable {
-            path,
-            error: Error::Io { kind },
-        });
-    };
-    for root in paths {
-        for found in walkdir::WalkDir::new(root).follow_links(true) {
-            match found {
-                Ok(entry) if entry.file_type().is_file() => match entry.path().canonicalize() {
-                    Ok(path) => *files.entry(path).or_default() |= entry.depth() == 0,
-                    Err(e) => refuse(entry.path(), e.kind()),
-                },
-                Ok(entry) if !entry.file_type().is_dir() && entry.depth() == 0 => {
-                    refuse(entry.path(), std::io::ErrorKind::InvalidInput);
-                }
-                Ok(_) => {}
-                // A link back to a folder above: its files are listed there.
-                Err(e) if e.loop_ancestor().is_some() => {}
-                Err(e) => {
-                    let kind = e
-                        .io_error()
-                        .map_or(std::io::ErrorKind::Other, std::io::Error::kind);
-                    refuse(e.path().unwrap_or(root), kind);
-                }
-            }
-        }
-    }
-    files
 }
 
 fn read_file(path: &Path, named: bool) -> Entry {

@@ -5,7 +5,7 @@
 use super::frames::{Target, read_frames};
 use super::pixel::read_slice;
 use super::{Error, Instance, Series};
-use crate::volume::StoredVolume;
+use crate::volume::{Samples, StoredVolume};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,14 +95,11 @@ pub(super) fn same_samples(a: &Instance, b: &Instance) -> Result<bool, Error> {
     Ok(samples(a)? == samples(b)?)
 }
 
-fn allocate(voxels: u64, series: &Series) -> Result<Vec<u16>, Error> {
+fn allocate(voxels: u64, series: &Series) -> Result<Samples, Error> {
     let out_of_memory = || Error::OutOfMemory {
         bytes: voxels.saturating_mul(2),
         uid: series.uid().to_owned(),
     };
     let count = usize::try_from(voxels).map_err(|_| out_of_memory())?;
-    // Zeroed by the operating system, page by page as slices arrive.
-    bytemuck::allocation::try_zeroed_slice_box(count)
-        .map(<[u16]>::into_vec)
-        .map_err(|()| out_of_memory())
+    Samples::try_zeroed(count).ok_or_else(out_of_memory)
 }

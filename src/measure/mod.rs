@@ -152,7 +152,7 @@ mod tests {
         let stored = StoredVolume {
             geometry,
             slices: SlicePositions::uneven(places).expect("ascending"),
-            samples: vec![7; geometry.voxel_count()],
+            samples: vec![7; geometry.voxel_count()].into(),
             signed: false,
             rescale: vec![line; 21],
             padding: None,
@@ -174,7 +174,7 @@ mod tests {
         let stored = StoredVolume {
             geometry,
             slices: SlicePositions::even(),
-            samples: vec![0],
+            samples: vec![0].into(),
             signed: false,
             rescale,
             padding: None,

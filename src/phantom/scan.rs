@@ -74,7 +74,7 @@ pub(super) fn scan(params: &Params, subject: &Subject) -> StoredVolume {
     StoredVolume {
         geometry: scan.geometry,
         slices: SlicePositions::even(),
-        samples,
+        samples: samples.into(),
         signed: params.signed,
         rescale: vec![rescale; nz],
         padding: params

@@ -235,7 +235,7 @@ mod tests {
         let stored = StoredVolume {
             geometry,
             slices: SlicePositions::uneven(vec![0.0, 0.5, 2.5, 3.0]).expect("ascending"),
-            samples: vec![0, 5, 25, 30],
+            samples: vec![0, 5, 25, 30].into(),
             signed: false,
             rescale: vec![
                 crate::volume::Rescale {
@@ -301,7 +301,7 @@ mod tests {
                 slices: places
                     .and_then(|middle| SlicePositions::uneven(vec![0.0, middle, 2.0]))
                     .unwrap_or_default(),
-                samples,
+                samples: samples.into(),
                 signed,
                 rescale: (0..3).map(line).collect(),
                 padding: Some((-100, 2000)),

@@ -99,7 +99,10 @@ mod tests {
         let stored = StoredVolume {
             geometry: Geometry::axis_aligned([2, 1, 2], [1.0; 3], DVec3::ZERO),
             slices: SlicePositions::even(),
-            samples: [-2000_i16, 10, -5, 7].map(i16::cast_unsigned).to_vec(),
+            samples: [-2000_i16, 10, -5, 7]
+                .map(i16::cast_unsigned)
+                .to_vec()
+                .into(),
             signed: true,
             rescale: vec![line(1.0, -24.0), line(2.0, 1.0)],
             padding: Some((-2000, -1999)),

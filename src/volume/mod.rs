@@ -1,9 +1,11 @@
 //! Voxels and where they lie: pure geometry and arithmetic, without DICOM, GPU or network.
 
 mod geometry;
+mod samples;
 mod slices;
 
 pub use geometry::Geometry;
+pub use samples::Samples;
 pub use slices::SlicePositions;
 
 /// Voxels of type `T` on a grid, `[z, y, x]`, x fastest.
@@ -58,7 +60,7 @@ pub struct StoredVolume {
     /// Where the slices lie along its z axis.
     pub slices: SlicePositions,
     /// Raw 16-bit samples; two's complement where `signed`. Bits above Bits Stored are already sign- or zero-extended.
-    pub samples: Vec<u16>,
+    pub samples: Samples,
     /// Pixel Representation (0028,0103) is 1.
     pub signed: bool,
     /// One a slice.

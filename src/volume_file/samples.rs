@@ -68,7 +68,7 @@ fn stored_volume(layout: &Layout, samples: Vec<u16>) -> StoredVolume {
     StoredVolume {
         geometry: layout.geometry,
         slices: SlicePositions::even(),
-        samples,
+        samples: samples.into(),
         signed: !matches!(layout.sample, Sample::U8 | Sample::U16),
         rescale: vec![rescale; layout.geometry.size[0]],
         padding: None,
