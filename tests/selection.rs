@@ -361,7 +361,7 @@ fn abdomen() -> StoredVolume {
 /// Lungs as ones in zeros, with a rescale of nothing.
 fn label_map() -> StoredVolume {
     let mut map = chest();
-    for sample in &mut map.samples {
+    for sample in map.samples.iter_mut() {
         *sample = u16::from((100..600).contains(sample));
     }
     for rescale in &mut map.rescale {

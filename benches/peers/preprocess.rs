@@ -4,6 +4,7 @@
 //! the voxels to OUTPUT, so that a peer can do the same on the same grid; `benches/peers/preprocess.py` runs it.
 
 use hilum::dicom::{load, read_paths};
+use hilum::preprocess::mapping::Mapping;
 use hilum::preprocess::{Interpolation, Normalization, normalize, resample};
 use hilum::volume::StoredVolume;
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ fn main() {
     let stored = read(folder);
     let grid = stored.geometry.covering([1.0; 3]);
     let run = || {
-        let mapping = resample::Mapping::of_stack(&stored, &grid, Interpolation::Trilinear);
+        let mapping = Mapping::of_stack(&stored, &grid, Interpolation::Trilinear);
         let hu = resample::from_stored(&mapping, &stored);
         let resampled = Instant::now();
         let voxels = normalize::reference(&hu, &grid, [0; 3], grid.size, &NORMALIZATION);

@@ -5,6 +5,7 @@ use super::mapping::Mapping;
 use super::taps::Taps;
 use crate::volume::{PADDING_HU, Rescale, StoredVolume};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Source position of each target slice, row and column; none in the background.
 pub(super) type Axes = [Vec<Option<f32>>; 3];
@@ -30,25 +31,42 @@ fn resample_with<const TAPS: usize>(
     let (ys, xs) = (taps(ys, rows), taps(xs, columns));
     let slice_taps = |slice: &Option<f32>| slice.map(|s| mapping.slice_taps::<TAPS>(s));
     let zs: Vec<Option<Taps<TAPS>>> = zs.iter().map(slice_taps).collect();
-    let mut output = vec![PADDING_HU; zs.len() * ys.len() * xs.len()];
+    let inside = inside(&xs);
+    // Zeros of the system: each page is first touched where it is filled.
+    let mut output = vec![0.0; zs.len() * ys.len() * xs.len()];
     let target_slices = output.par_chunks_mut((ys.len() * xs.len()).max(1));
     target_slices.zip(&zs).for_each_init(
         || (vec![0.0; rows * columns], vec![0.0; columns]),
         |(plane, line), (output, z)| {
-            let Some(z) = z else { return };
+            let Some(z) = z else {
+                return output.fill(PADDING_HU);
+            };
             weigh_slices(z, stored, plane);
             for (output, y) in output.chunks_mut(xs.len()).zip(&ys) {
-                let Some(y) = y else { continue };
+                let Some(y) = y else {
+                    output.fill(PADDING_HU);
+                    continue;
+                };
                 weigh_rows(y, plane, line);
-                for (output, x) in output.iter_mut().zip(&xs) {
-                    if let Some(x) = x {
-                        *output = x.sum(|x| line[x]);
-                    }
+                output[..inside.start].fill(PADDING_HU);
+                output[inside.end..].fill(PADDING_HU);
+                let columns = output[inside.clone()].iter_mut();
+                for (output, x) in columns.zip(xs[inside.clone()].iter().flatten()) {
+                    *output = x.sum(|x| line[x]);
                 }
             }
         },
     );
     output
+}
+
+/// Where the taps are not in the background: source positions go one way, so that is one range.
+fn inside<T>(taps: &[Option<T>]) -> Range<usize> {
+    let first = taps.iter().position(Option::is_some);
+    let last = taps.iter().rposition(Option::is_some);
+    first
+        .zip(last)
+        .map_or(0..0, |(first, last)| first..last + 1)
 }
 
 fn weigh_slices<const TAPS: usize>(taps: &Taps<TAPS>, stored: &StoredVolume, plane: &mut [f32]) {

@@ -5,6 +5,7 @@ use super::{Error, Normalization};
 use crate::gpu::{Access, Binding, Extent, Grid, Kernel, Pass, params};
 use crate::volume::{Geometry, PADDING_HU};
 use rayon::prelude::*;
+use std::ops::Range;
 
 params! {
     /// Mirrors `Params` in `shaders/normalize.wgsl`.
@@ -116,25 +117,58 @@ pub fn reference(
     normalization: &Normalization,
 ) -> Vec<f32> {
     let outside = normalization.apply(PADDING_HU);
-    let mut output = vec![outside; size.iter().product()];
-    let inside = |axis: usize, i: usize| {
-        let at = origin[axis].checked_add_unsigned(i as u64)?;
-        usize::try_from(at)
-            .ok()
-            .filter(|&at| at < geometry.size[axis])
-    };
+    let [slices, rows, columns] = [0, 1, 2].map(|k| inside(origin[k], size[k], geometry.size[k]));
+    // Zeros of the system: each page is first touched where it is filled.
+    let mut output = vec![0.0; size.iter().product()];
     let lines = output.par_chunks_mut(size[2].max(1)).enumerate();
     lines.for_each(|(line, output)| {
-        let (Some(z), Some(y)) = (inside(0, line / size[1]), inside(1, line % size[1])) else {
-            return;
-        };
-        for (x, output) in output.iter_mut().enumerate() {
-            if let Some(x) = inside(2, x) {
-                *output = normalization.apply(hu[geometry.linear([z, y, x])]);
-            }
+        let [z, y] = [line / size[1], line % size[1]];
+        if !slices.patch.contains(&z) || !rows.patch.contains(&y) {
+            return output.fill(outside);
         }
+        output[..columns.patch.start].fill(outside);
+        output[columns.patch.end..].fill(outside);
+        let first = geometry.linear([slices.grid_index(z), rows.grid_index(y), columns.first]);
+        let source = &hu[first..][..columns.patch.len()];
+        let columns = output[columns.patch.clone()].iter_mut();
+        columns
+            .zip(source)
+            .for_each(|(output, hu)| *output = normalization.apply(*hu));
     });
     output
+}
+
+/// The part of a patch that is on the grid, along one axis.
+struct Inside {
+    /// Indices in the patch.
+    patch: Range<usize>,
+    /// The grid's index of the first of them.
+    first: usize,
+}
+
+impl Inside {
+    fn grid_index(&self, i: usize) -> usize {
+        self.first + i - self.patch.start
+    }
+}
+
+/// Of a patch of `size` at the grid's index `origin`; empty where they do not meet.
+fn inside(origin: i64, size: usize, grid_size: usize) -> Inside {
+    let first = usize::try_from(origin).unwrap_or(0);
+    let start = usize::try_from(origin.saturating_neg()).unwrap_or(0);
+    let count = grid_size
+        .saturating_sub(first)
+        .min(size.saturating_sub(start));
+    match count {
+        0 => Inside {
+            patch: 0..0,
+            first: 0,
+        },
+        _ => Inside {
+            patch: start..start + count,
+            first,
+        },
+    }
 }
 
 impl Normalization {
