@@ -49,6 +49,11 @@ impl Expected {
             && size.components == 1
             && size.bits.next_multiple_of(8) == self.bits_allocated
     }
+
+    /// Bytes of a sample.
+    fn bytes(&self) -> usize {
+        self.bits_allocated as usize / 8
+    }
 }
 
 impl Codec {
@@ -75,26 +80,37 @@ impl Codec {
         })
     }
 
-    /// Decodes one frame. Decoders trust a codestream and allocate what it asks for, so its size is checked first.
+    /// Refuses a codestream that cannot be the image: decoders trust one and allocate what it asks for.
+    pub(crate) fn check(self, bytes: &[u8], expected: Expected) -> Result<(), Failure> {
+        let size = match self {
+            Self::Native => return Ok(()),
+            Self::Rle => {
+                let least = rle::least_bytes(expected.rows * expected.columns, expected.bytes());
+                return (least <= bytes.len()).then_some(()).ok_or(Failure::Damaged);
+            }
+            Self::Jpeg | Self::JpegLs | Self::Jpeg2000 => image_size(bytes),
+            Self::JpegXl => jpeg_xl::image_size(bytes, expected.rows * expected.columns),
+        };
+        match size.as_ref().is_some_and(|size| expected.fits(size)) {
+            true => Ok(()),
+            false => Err(Failure::Size(size)),
+        }
+    }
+
+    /// Decodes one frame that passed [`Self::check`].
     pub(crate) fn decode(
         self,
         bytes: &[u8],
         expected: Expected,
         samples: &mut [u16],
     ) -> Result<(), Failure> {
-        if matches!(self, Self::Jpeg | Self::JpegLs | Self::Jpeg2000) {
-            let size = image_size(bytes);
-            if !size.as_ref().is_some_and(|size| expected.fits(size)) {
-                return Err(Failure::Size(size));
-            }
-        }
         let decoded = match self {
             Self::Native => None,
-            Self::Rle => rle::decode(bytes, expected.bits_allocated as usize / 8, samples),
+            Self::Rle => rle::decode(bytes, expected.bytes(), samples),
             Self::Jpeg => jpeg::decode(bytes, expected.columns, samples),
             Self::JpegLs => jpeg_ls(bytes, expected, samples),
             Self::Jpeg2000 => jpeg_2000(bytes, expected.signed, samples),
-            Self::JpegXl => return jpeg_xl::decode(bytes, |size| expected.fits(size), samples),
+            Self::JpegXl => jpeg_xl::decode(bytes, samples),
         };
         decoded.ok_or(Failure::Damaged)
     }

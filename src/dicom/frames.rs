@@ -6,7 +6,9 @@
 use super::attribute::Attributes;
 use super::file::{DicomFile, PixelElement, guarded};
 use super::instance::Instance;
-use super::pixel::{decode_codestream, extend_stored_bits, from_bytes, length_error};
+use super::pixel::{
+    check_codestream, decode_codestream, extend_stored_bits, from_bytes, length_error, take_frame,
+};
 use super::{Error, functional};
 use dicom_core::PrimitiveValue;
 use dicom_dictionary_std::tags;
@@ -15,7 +17,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::ops::Range;
+use std::ops::{DerefMut, Range};
 
 /// A frame and the place for its samples.
 pub(super) type Target<'a> = (&'a Instance, &'a mut [u16]);
@@ -44,7 +46,8 @@ pub(super) fn read_frames(targets: Vec<Target>) -> Result<(), Error> {
             Some(PixelElement::Encapsulated) => {
                 let frames = object.read_encapsulated()?;
                 let read = |(instance, samples): Target| {
-                    frames.decode(index_of(instance), instance, samples)
+                    let decoded = frames.decode(index_of(instance), instance, || Ok(samples));
+                    decoded.map(drop)
                 };
                 targets.into_par_iter().try_for_each(read)
             }
@@ -78,8 +81,7 @@ fn digests(first: &Instance) -> Result<Vec<[u8; 32]>, Error> {
             Some(PixelElement::Encapsulated) => {
                 let frames = object.read_encapsulated()?;
                 let each = (0..object.count).into_par_iter().map(|index| {
-                    let mut samples = vec![0; rows * columns];
-                    frames.decode(index, first, &mut samples)?;
+                    let samples = frames.decode(index, first, || take_frame(first))?;
                     Ok(digest(&samples))
                 });
                 each.collect()
@@ -193,14 +195,22 @@ struct Codestreams {
 }
 
 impl Codestreams {
-    fn decode(&self, index: usize, instance: &Instance, samples: &mut [u16]) -> Result<(), Error> {
+    /// `take` gives the memory once the codestream turns out to be of the declared size.
+    fn decode<S: DerefMut<Target = [u16]>>(
+        &self,
+        index: usize,
+        instance: &Instance,
+        take: impl FnOnce() -> Result<S, Error>,
+    ) -> Result<S, Error> {
         guarded(&instance.sop_instance_uid, || {
             // An image in several fragments is one codestream (PS3.5 A.4).
             let range = self.ranges.get(index).cloned();
             let codestream = self.items[range.unwrap_or_default()].concat();
-            decode_codestream(instance, &codestream, samples)?;
-            extend_stored_bits(samples, instance.bits_stored, instance.signed);
-            Ok(())
+            check_codestream(instance, &codestream)?;
+            let mut samples = take()?;
+            decode_codestream(instance, &codestream, &mut samples)?;
+            extend_stored_bits(&mut samples, instance.bits_stored, instance.signed);
+            Ok(samples)
         })
     }
 }

@@ -3,7 +3,6 @@
 //! In: a codestream or container. Out: its samples, as whole numbers of its bit depth.
 //! Refused: floating-point samples, colour, animations, and more memory than an image of the size needs.
 
-use super::codec::Failure;
 use super::codestream::ImageSize;
 use jxl_oxide::image::BitDepth;
 use jxl_oxide::{AllocTracker, JxlImage, JxlThreadPool, PixelFormat};
@@ -14,23 +13,23 @@ const FIXED_BYTES: usize = 16 << 20;
 /// The decoder holds samples as f32, several planes of them.
 const BYTES_PER_SAMPLE: usize = 64;
 
-/// Decodes the first frame if its size `fits`.
-pub(crate) fn decode(
-    bytes: &[u8],
-    fits: impl Fn(&ImageSize) -> bool,
-    samples: &mut [u16],
-) -> Result<(), Failure> {
-    let limit = FIXED_BYTES + BYTES_PER_SAMPLE * samples.len();
-    let image = JxlImage::builder()
+/// Size by the image's own header; none where it has none, or asks for more memory than an image of so many samples needs.
+pub(crate) fn image_size(bytes: &[u8], samples: usize) -> Option<ImageSize> {
+    size(&open(bytes, samples)?)
+}
+
+/// Decodes the first frame; none where it is damaged or no image of so many grey samples.
+pub(crate) fn decode(bytes: &[u8], samples: &mut [u16]) -> Option<()> {
+    render(&open(bytes, samples.len())?, samples)
+}
+
+fn open(bytes: &[u8], samples: usize) -> Option<JxlImage> {
+    let limit = FIXED_BYTES.saturating_add(BYTES_PER_SAMPLE.saturating_mul(samples));
+    JxlImage::builder()
         .alloc_tracker(AllocTracker::with_limit(limit))
         .pool(JxlThreadPool::none())
         .read(bytes)
-        .map_err(|_| Failure::Damaged)?;
-    let size = size(&image);
-    if !size.as_ref().is_some_and(&fits) {
-        return Err(Failure::Size(size));
-    }
-    render(&image, samples).ok_or(Failure::Damaged)
+        .ok()
 }
 
 fn size(image: &JxlImage) -> Option<ImageSize> {

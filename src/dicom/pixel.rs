@@ -8,21 +8,57 @@ use super::codec::{Codec, Expected, Failure};
 use super::codestream::ImageSize;
 use super::file::{DicomFile, PixelElement, guarded};
 use super::instance::Instance;
+use crate::volume::Samples;
+use std::ops::DerefMut;
 
 /// Reads the samples of one slice into `samples`, one a pixel, row by row.
 ///
 /// Bits above Bits Stored (overlays of old) are masked: sign-extended for signed data, else zero.
 pub(crate) fn read_slice(instance: &Instance, samples: &mut [u16]) -> Result<(), Error> {
+    read_into(instance, || Ok(samples)).map(drop)
+}
+
+/// The samples of one slice, which nobody has taken memory for yet.
+pub(crate) fn slice_samples(instance: &Instance) -> Result<Samples, Error> {
+    read_into(instance, || take_frame(instance))
+}
+
+/// Zeros for the samples of one image.
+pub(crate) fn take_frame(instance: &Instance) -> Result<Samples, Error> {
+    let [rows, columns] = instance.rows_columns;
+    Samples::try_zeroed(rows * columns).ok_or_else(|| Error::OutOfMemory {
+        bytes: 2 * (rows * columns) as u64,
+        uid: instance.sop_instance_uid.clone(),
+    })
+}
+
+/// `take` gives the memory once the pixel data turn out to be of the declared size.
+fn read_into<S: DerefMut<Target = [u16]>>(
+    instance: &Instance,
+    take: impl FnOnce() -> Result<S, Error>,
+) -> Result<S, Error> {
     guarded(&instance.sop_instance_uid, || {
         let mut file = DicomFile::open(&instance.path)?;
         file.expect_object(&instance.sop_instance_uid)?;
-        match file.pixel {
-            Some(PixelElement::Native(bytes)) => read_native(instance, &mut file, bytes, samples)?,
-            Some(PixelElement::Encapsulated) => read_encapsulated(instance, &mut file, samples)?,
+        let mut samples = match file.pixel {
+            Some(PixelElement::Native(bytes)) => {
+                check_native_length(instance, bytes)?;
+                let mut samples = take()?;
+                read_native(instance, &mut file, &mut samples)?;
+                samples
+            }
+            Some(PixelElement::Encapsulated) => {
+                // One frame, in one fragment or several (PS3.5 A.4); offset tables tell frames apart and are not needed.
+                let codestream = file.read_fragments()?;
+                check_codestream(instance, &codestream)?;
+                let mut samples = take()?;
+                decode_codestream(instance, &codestream, &mut samples)?;
+                samples
+            }
             None => return Err(length_error(instance, 0)),
-        }
-        extend_stored_bits(samples, instance.bits_stored, instance.signed);
-        Ok(())
+        };
+        extend_stored_bits(&mut samples, instance.bits_stored, instance.signed);
+        Ok(samples)
     })
 }
 
@@ -37,10 +73,8 @@ pub(crate) fn check_native_length(instance: &Instance, found_bytes: u64) -> Resu
 fn read_native(
     instance: &Instance,
     file: &mut DicomFile,
-    found_bytes: u64,
     samples: &mut [u16],
 ) -> Result<(), Error> {
-    check_native_length(instance, found_bytes)?;
     if instance.bits_allocated == 8 {
         let mut bytes = vec![0; samples.len().next_multiple_of(2)];
         file.read_native(&mut bytes)?;
@@ -55,13 +89,9 @@ fn read_native(
     Ok(())
 }
 
-fn read_encapsulated(
-    instance: &Instance,
-    file: &mut DicomFile,
-    samples: &mut [u16],
-) -> Result<(), Error> {
-    // One frame, in one fragment or several (PS3.5 A.4); offset tables tell frames apart and are not needed.
-    decode_codestream(instance, &file.read_fragments()?, samples)
+/// Refuses a codestream that cannot be the image: before memory is taken for its samples.
+pub(crate) fn check_codestream(instance: &Instance, codestream: &[u8]) -> Result<(), Error> {
+    with_codec(instance, |codec, image| codec.check(codestream, image))
 }
 
 /// Decodes the codestream of one image.
@@ -69,6 +99,15 @@ pub(crate) fn decode_codestream(
     instance: &Instance,
     codestream: &[u8],
     samples: &mut [u16],
+) -> Result<(), Error> {
+    with_codec(instance, |codec, image| {
+        codec.decode(codestream, image, samples)
+    })
+}
+
+fn with_codec(
+    instance: &Instance,
+    run: impl FnOnce(Codec, Expected) -> Result<(), Failure>,
 ) -> Result<(), Error> {
     let [rows, columns] = instance.rows_columns;
     let expected = Expected {
@@ -79,7 +118,7 @@ pub(crate) fn decode_codestream(
     };
     Codec::of(&instance.transfer_syntax_uid)
         .ok_or(Failure::Damaged)
-        .and_then(|codec| codec.decode(codestream, expected, samples))
+        .and_then(|codec| run(codec, expected))
         .map_err(|failure| decode_error(instance, &failure))
 }
 

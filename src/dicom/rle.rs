@@ -3,9 +3,20 @@
 //! In: one frame's fragment. Out: its samples.
 //! Refused: another count of segments than bytes a sample, and segments that end too early.
 
+/// Bytes of a frame's header.
+const HEADER_BYTES: usize = 64;
+
+/// Most bytes that two of a segment can stand for.
+const LONGEST_RUN: usize = 128;
+
+/// Fewer than these bytes cannot be an image of so many samples.
+pub(crate) fn least_bytes(samples: usize, bytes_each: usize) -> usize {
+    HEADER_BYTES + bytes_each * 2 * samples.div_ceil(LONGEST_RUN)
+}
+
 /// Decodes an image of `bytes_each` bytes a sample; none where it is damaged or too short.
 pub(crate) fn decode(bytes: &[u8], bytes_each: usize, samples: &mut [u16]) -> Option<()> {
-    let (header, _) = bytes.split_first_chunk::<64>()?;
+    let (header, _) = bytes.split_first_chunk::<HEADER_BYTES>()?;
     let (words, _) = header.as_chunks::<4>();
     let word = |i: usize| usize::try_from(u32::from_le_bytes(words[i])).ok();
     if word(0)? != bytes_each {
@@ -82,6 +93,16 @@ mod tests {
         let mut samples = [0; 4];
         assert_eq!(decode(&bytes, 2, &mut samples), Some(()));
         assert_eq!(samples, [0x105, 0x106, 0x107, 0x107]);
+    }
+
+    #[test]
+    fn no_frame_is_shorter_than_one_of_the_longest_runs() {
+        // 300 zeros of two bytes: 128 + 128 + 44 each.
+        let runs = [129, 0, 129, 0, 213, 0];
+        let bytes = image(&[&runs, &runs]);
+        let mut samples = [9; 300];
+        assert_eq!(decode(&bytes, 2, &mut samples), Some(()));
+        assert_eq!(least_bytes(300, 2), bytes.len());
     }
 
     #[test]

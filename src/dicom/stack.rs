@@ -3,7 +3,7 @@
 //! In: a [`Series`]. Out: a [`StoredVolume`]. Refused: more voxels than allowed, and any slice that cannot be decoded.
 
 use super::frames::{Target, read_frames};
-use super::pixel::read_slice;
+use super::pixel::{read_slice, slice_samples};
 use super::{Error, Instance, Series};
 use crate::volume::{Samples, StoredVolume};
 use rayon::prelude::*;
@@ -87,12 +87,7 @@ fn read(mut targets: Vec<Target>) -> Result<(), Error> {
 
 /// Whether two images of one frame and of equal attributes hold equal samples.
 pub(super) fn same_samples(a: &Instance, b: &Instance) -> Result<bool, Error> {
-    let samples = |instance: &Instance| {
-        let [rows, columns] = instance.rows_columns;
-        let mut samples = vec![0; rows * columns];
-        read_slice(instance, &mut samples).map(|()| samples)
-    };
-    Ok(samples(a)? == samples(b)?)
+    Ok(slice_samples(a)? == slice_samples(b)?)
 }
 
 fn allocate(voxels: u64, series: &Series) -> Result<Samples, Error> {
