@@ -336,8 +336,8 @@ mod tests {
         let (header, rest) =
             HeaderReader::new(ahead.to_vec(), source, Coding::EXPLICIT_LITTLE, LIMIT)
                 .read_until(|t| t >= tags::PIXEL_DATA)?;
-        let behind = rest.head.map_or(0, |head| head.bytes) as usize + rest.ahead.len();
-        assert!(rest.head.is_none() || header.bytes.len() + behind == bytes.len());
+        let behind = rest.head.map_or(0, |head| head.bytes) + rest.ahead.len() as u64;
+        assert!(rest.head.is_none() || header.bytes.len() as u64 + behind == bytes.len() as u64);
         Ok((header.bytes, rest.head))
     }
 
