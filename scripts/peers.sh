@@ -13,7 +13,10 @@ build_hilum
 # bench NAME: the executable of a target of benches/peers.
 bench() {
     cargo build --release --locked --quiet --bench "$1" --message-format=json |
-        "$venv/bin/python" -c 'import json, sys; print([e for e in map(json.loads, sys.stdin) if e.get("executable")][-1]["executable"])'
+        "$venv/bin/python" -c 'import json, sys
+for built in map(json.loads, sys.stdin):
+    if built.get("executable") and built["target"]["name"] == sys.argv[1]:
+        print(built["executable"])' "$1"
 }
 read="$(bench read)" preprocess="$(bench preprocess)"
 
