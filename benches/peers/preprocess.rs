@@ -1,16 +1,21 @@
 //! Preprocesses the series of a folder, timed from within: `preprocess FOLDER REPEAT [OUTPUT]`.
 //!
-//! HU, resampling to 1 mm, normalising, from decoded slices in memory. Prints the grid and the median time as JSON and writes
-//! the voxels to OUTPUT, so that a peer can do the same on the same grid; `benches/peers/preprocess.py` runs it.
+//! HU, resampling to 1 mm, normalising, from decoded slices in memory; normalised patch by patch, as a network takes them.
+//! Prints the grid and the median time as JSON and writes the voxels to OUTPUT, so that a peer can do the same on the same
+//! grid; `benches/peers/preprocess.py` runs it.
 
 use hilum::dicom::{load, read_paths};
 use hilum::preprocess::mapping::Mapping;
 use hilum::preprocess::{Interpolation, Normalization, normalize, resample};
 use hilum::volume::StoredVolume;
+use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::Instant;
 
 const MAX_VOXELS: u64 = 1 << 30;
+
+/// That of the network which comes with the program.
+const PATCH: [usize; 3] = [64; 3];
 
 const NORMALIZATION: Normalization = Normalization {
     lower_hu: -1000.0,
@@ -32,21 +37,35 @@ fn main() {
     let repeat: usize = repeat.parse().expect("REPEAT is a number");
     let stored = read(folder);
     let grid = stored.geometry.covering([1.0; 3]);
-    let run = || {
+    let resampled = || {
         let mapping = Mapping::of_stack(&stored, &grid, Interpolation::Trilinear);
-        let hu = resample::from_stored(&mapping, &stored);
-        let resampled = Instant::now();
-        let voxels = normalize::reference(&hu, &grid, [0; 3], grid.size, &NORMALIZATION);
-        (resampled, voxels)
+        resample::from_stored(&mapping, &stored)
     };
-    let (_, voxels) = run();
+    let normalized = |hu: &[f32], origin, size| {
+        black_box(normalize::reference(
+            hu,
+            &grid,
+            origin,
+            size,
+            &NORMALIZATION,
+        ))
+    };
     if let Some(output) = output.first() {
+        let voxels = normalized(&resampled(), [0; 3], grid.size);
         std::fs::write(output, bytemuck::cast_slice(&voxels)).expect("OUTPUT is written");
     }
+    let run = || {
+        let hu = resampled();
+        let then = Instant::now();
+        for origin in origins(grid.size) {
+            normalized(&hu, origin, PATCH);
+        }
+        then
+    };
     let mut times_ms: Vec<[f64; 2]> = (0..repeat)
         .map(|_| {
             let start = Instant::now();
-            let (resampled, _) = run();
+            let resampled = run();
             let ms = |time: Instant| time.duration_since(start).as_secs_f64() * 1e3;
             [ms(Instant::now()), ms(resampled)]
         })
@@ -58,6 +77,13 @@ fn main() {
         r#"{{"ms": {total_ms}, "resample_ms": {resample_ms}, "size": {size:?}, "origin_lps_mm": [{}, {}, {}]}}"#,
         origin.x, origin.y, origin.z
     );
+}
+
+/// First voxels of the patches that cover a grid without overlap.
+fn origins(size: [usize; 3]) -> Vec<[i64; 3]> {
+    let along = |axis: usize| (0..size[axis] as i64).step_by(PATCH[axis]);
+    let rows = move |z| along(1).flat_map(move |y| along(2).map(move |x| [z, y, x]));
+    along(0).flat_map(rows).collect()
 }
 
 fn read(folder: &str) -> StoredVolume {
