@@ -12,24 +12,6 @@ pub fn model_name() -> String {
     )
 }
 
-/// The widest vector instructions that this CPU offers to the network's arithmetic.
-pub fn code_path() -> String {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::is_x86_feature_detected!("avx512f") {
-            return "AVX-512".into();
-        }
-        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-            return "AVX2+FMA".into();
-        }
-    }
-    #[cfg(target_arch = "aarch64")]
-    if std::arch::is_aarch64_feature_detected!("neon") {
-        return "NEON".into();
-    }
-    "portable".into()
-}
-
 /// Largest resident memory of this process so far, bytes; `None` where the system does not tell.
 pub fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

@@ -16,6 +16,7 @@ pub mod config;
 pub mod cpu;
 pub mod deidentify;
 pub mod dicom;
+pub mod engine;
 pub mod error;
 pub mod gpu;
 pub mod lesion;

@@ -3,6 +3,7 @@
 //! In: a configuration once, then stored volumes. Out: lesions with their measurements. No files are read or written here.
 
 use crate::config::{CandidatesConfig, Config};
+use crate::engine::cpu::InstructionSet;
 use crate::gpu::{Compute, KernelTime};
 use crate::lesion::{self, Lesion};
 use crate::measure::{self, Laterality, Measurement};
@@ -203,7 +204,7 @@ impl Pipeline {
         let adapter = self.device_name();
         let driver = match &self.compute {
             Compute::Gpu(gpu) => gpu.info().driver.clone(),
-            Compute::Cpu => cpu::code_path(),
+            Compute::Cpu => format!("engine {}", InstructionSet::detect().name()),
         };
         let parameters = json!({
             "candidates": self.candidates,

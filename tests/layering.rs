@@ -19,6 +19,7 @@ const LAYERS: &[&str] = &[
     "preprocess",
     "dicom",
     "phantom",
+    "engine",
     "gpu",
     "config",
     "provenance",
@@ -64,7 +65,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("dicom_", &["deidentify", "dicom", "report", "phantom"]),
     ("clap::", &["cli", "main.rs"]),
     ("anyhow::", &["cli", "main.rs"]),
-    ("unsafe", &["gpu"]),
+    ("unsafe", &["engine", "gpu"]),
 ];
 
 /// What `file`, relative to `src`, imports against the rule.

@@ -1,6 +1,7 @@
 //! `hilum devices`: what this machine can compute on.
 
 use crate::cpu;
+use crate::engine::cpu::InstructionSet;
 use crate::gpu::{AdapterInfo, AdapterKind, adapters};
 use serde::Serialize;
 use std::process::ExitCode;
@@ -34,7 +35,7 @@ pub(super) fn run(args: &DevicesArgs) -> anyhow::Result<ExitCode> {
     let cpu = Cpu {
         name: cpu::model_name(),
         threads,
-        code_path: cpu::code_path(),
+        code_path: InstructionSet::detect().name().to_owned(),
     };
     let hardware = adapters.iter().find(|a| a.kind != AdapterKind::Software);
     let auto = hardware.map_or_else(|| cpu.name.clone(), |a| a.name.clone());

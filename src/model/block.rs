@@ -6,7 +6,7 @@ use burn::nn::{InstanceNorm, InstanceNormConfig, PaddingConfig3d};
 use burn::tensor::{Device, Tensor, activation};
 
 /// Slope of the leaky ReLU below zero, as nnU-Net sets it.
-const NEGATIVE_SLOPE: f64 = 0.01;
+pub(super) const NEGATIVE_SLOPE: f64 = 0.01;
 
 /// Channels, kernel and stride of one block.
 #[derive(Debug, Clone, Copy)]
@@ -22,8 +22,8 @@ pub(crate) struct BlockConfig {
 /// Convolution, instance norm with affine parameters, leaky ReLU.
 #[derive(Module, Debug)]
 pub(crate) struct Block {
-    conv: Conv3d,
-    norm: InstanceNorm,
+    pub(super) conv: Conv3d,
+    pub(super) norm: InstanceNorm,
 }
 
 impl BlockConfig {

@@ -5,6 +5,7 @@
 
 mod blend;
 mod block;
+mod compile;
 mod divide;
 mod error;
 mod manifest;
@@ -23,6 +24,7 @@ pub use manifest::{
 pub use registry::{BUILTINS, Builtin, ModelSource};
 pub use unet::UNetConfig;
 
+use crate::engine::cpu::{self, InstructionSet};
 use crate::gpu::{self, Compute, Gpu, Kernel};
 use crate::preprocess::{GridHu, Prepared};
 use crate::provenance::ModelIdentity;
@@ -44,6 +46,8 @@ pub static KERNELS: &[&Kernel] = &[&blend::KERNEL, &divide::KERNEL];
 pub struct Segmenter {
     manifest: Manifest,
     network: UNet,
+    /// The network on our own kernels, which is what runs on a CPU.
+    engine: Option<cpu::Network>,
     golden: Golden,
     compute: Compute,
     device: Device,
@@ -100,6 +104,7 @@ impl Segmenter {
         let golden = Golden::parse(&files.golden, &manifest.network)?;
         Ok(Self {
             manifest,
+            engine: engine(compute, &network),
             network,
             golden,
             compute: compute.clone(),
@@ -260,6 +265,9 @@ impl Segmenter {
 
     /// Logits `[classes, z, y, x]` of one normalised patch `[input_channels, z, y, x]`.
     fn logits(&self, input: Vec<f32>, [z, y, x]: [usize; 3]) -> Result<Vec<f32>, Error> {
+        if let Some(engine) = &self.engine {
+            return Ok(engine.forward(&input, [z, y, x]));
+        }
         let shape = [1, self.manifest.network.input_channels, z, y, x];
         let forward = || {
             let input = Tensor::from_data(TensorData::new(input, shape), &self.device);
@@ -289,6 +297,14 @@ impl Segmenter {
             model: self.manifest.name.clone(),
             origin,
         }
+    }
+}
+
+/// The network compiled for this CPU, where the CPU is what computes.
+fn engine(compute: &Compute, network: &UNet) -> Option<cpu::Network> {
+    match compute {
+        Compute::Gpu(_) => None,
+        Compute::Cpu => Some(network.compile(InstructionSet::detect())),
     }
 }
 

@@ -44,6 +44,7 @@ fn random_network(compute: &Compute) -> Segmenter {
     };
     let sha256 = &model.manifest.weights.sha256;
     model.network = weights::load(&bytes, sha256, &network, &model.device).expect("loads");
+    model.engine = engine(compute, &model.network);
     model.compute = compute.clone();
     model.manifest.network = network;
     model.manifest.output.activation = Activation::Softmax;
@@ -109,7 +110,7 @@ fn on_gpu(gpu: &Gpu, grid: &Geometry, hu: &[f32]) -> GridHu {
 }
 
 #[test]
-fn flex_reproduces_pytorch_logits() {
+fn the_cpu_reproduces_pytorch_logits() {
     // Both are f32 and differ in the order of summation only.
     const TOLERANCE: f32 = 1e-4;
     let model = lite(&Compute::Cpu);
@@ -240,6 +241,7 @@ fn logits_that_are_not_finite_end_in_a_coded_error_on_every_device() {
     let refused = |compute: &Compute, hu: &GridHu| {
         let mut model = random_network(compute);
         model.network = model.network.map(&mut Poison(&model.device));
+        model.engine = engine(&model.compute, &model.network);
         segment(&model, &grid, hu, &search)
     };
     let on_cpu = refused(&Compute::Cpu, &GridHu::Cpu(hu.clone()));

@@ -31,10 +31,10 @@ pub struct UNetConfig {
 /// The network. Parameter names are the keys of `weights.safetensors`.
 #[derive(Module, Debug)]
 pub(crate) struct UNet {
-    encoder: Vec<Vec<Block>>,
-    upsample: Vec<ConvTranspose3d>,
-    decoder: Vec<Vec<Block>>,
-    head: Conv3d,
+    pub(super) encoder: Vec<Vec<Block>>,
+    pub(super) upsample: Vec<ConvTranspose3d>,
+    pub(super) decoder: Vec<Vec<Block>>,
+    pub(super) head: Conv3d,
 }
 
 impl UNetConfig {
@@ -163,6 +163,8 @@ fn through(stage: &[Block], input: Tensor<5>) -> Tensor<5> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::cpu::InstructionSet;
+    use crate::model::largest_difference;
     use crate::model::weights::{self, Golden};
     use burn::tensor::TensorData;
 
@@ -189,7 +191,8 @@ mod tests {
         assert_eq!(logits.dims(), [1, 3, 4, 8, 12]);
     }
 
-    /// Largest difference of a logit from PyTorch's; the files are made by `models/training/unet_parity.py`.
+    /// Largest difference of a logit from PyTorch's, of burn's and of the engine's on every instruction set; the files
+    /// are made by `models/training/unet_parity.py`.
     fn difference_from_pytorch(name: &str, config: &UNetConfig) -> f32 {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/unet");
         let read = |kind: &str| {
@@ -200,12 +203,19 @@ mod tests {
         let golden = Golden::parse(&read("golden"), config).expect("well-formed");
         let [z, y, x] = golden.patch;
         let shape = [1, config.input_channels, z, y, x];
+        let network = network.expect("loads");
+        let mut found: Vec<Vec<f32>> = InstructionSet::available()
+            .into_iter()
+            .map(|set| network.compile(set).forward(&golden.input, golden.patch))
+            .collect();
         let input = Tensor::from_data(TensorData::new(golden.input, shape), &device);
-        let logits = network.expect("loads").forward(input).into_data();
-        let found = logits.try_into_vec::<f32>().expect("f32");
-        assert_eq!(found.len(), golden.logits.len());
-        let pairs = found.iter().zip(&golden.logits);
-        pairs.fold(0.0, |d, (a, b)| f32::max(d, (a - b).abs()))
+        let logits = network.forward(input).into_data();
+        found.push(logits.try_into_vec::<f32>().expect("f32"));
+        let differences = found.iter().map(|found| {
+            assert_eq!(found.len(), golden.logits.len());
+            largest_difference(found, &golden.logits)
+        });
+        differences.fold(0.0, f32::max)
     }
 
     #[test]

@@ -1,0 +1,24 @@
+//! The network on a CPU's vector units: direct convolution in a blocked layout, from the first layer to the last.
+//!
+//! In: layers with their weights ([`Builder`]), then patches. Out: logits. The kernels are written once, and compiled
+//! for every instruction set (`simd.rs`); a layer normalises and activates its input as it gathers it.
+
+mod conv;
+mod gather;
+mod isa;
+mod lanes;
+mod network;
+mod norm;
+mod peak;
+#[cfg(test)]
+mod reference;
+mod simd;
+mod task;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+pub use conv::ConvParams;
+pub use isa::InstructionSet;
+pub use network::{Activation, Builder, Network, NormParams};
+pub use peak::multiply_adds;

@@ -1,0 +1,61 @@
+//! What this CPU could do at most, to compare with.
+
+use super::isa::InstructionSet;
+use super::lanes::{LANES, Lanes};
+use super::simd::{Job, Simd};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use std::hint::black_box;
+
+const STEPS: usize = 1 << 20;
+/// Sums of one turn.
+const SUMS: usize = 12;
+
+/// Keeps every thread at multiply-adds in registers; returns how many floating-point operations that were.
+pub fn multiply_adds(set: InstructionSet) -> f64 {
+    let threads = rayon::current_num_threads();
+    (0..threads)
+        .into_par_iter()
+        .for_each(|_| set.run(InRegisters));
+    (2 * threads * STEPS * SUMS * LANES) as f64
+}
+
+struct InRegisters;
+
+impl Job for InRegisters {
+    #[inline(always)]
+    fn call<S: Simd>(self, simd: S) {
+        let factor = simd.splat(black_box(0.999));
+        let mut sums = [simd.splat(1.0); SUMS];
+        // As many at once as the kernels keep in registers.
+        for sums in sums.chunks_mut(S::ACCUMULATORS.min(SUMS)) {
+            match sums.first_chunk_mut::<SUMS>() {
+                Some(sums) => kept_busy(simd, factor, sums),
+                None => match sums.first_chunk_mut::<6>() {
+                    Some(sums) => kept_busy(simd, factor, sums),
+                    None => {
+                        let (pairs, _) = sums.as_chunks_mut::<2>();
+                        for pair in pairs {
+                            kept_busy(simd, factor, pair);
+                        }
+                    }
+                },
+            }
+        }
+        let mut all = Lanes::ZERO;
+        for sum in sums {
+            simd.store(&mut all, sum);
+            black_box(&all);
+        }
+    }
+}
+
+#[inline(always)]
+fn kept_busy<S: Simd, const SUMS: usize>(simd: S, factor: S::Block, sums: &mut [S::Block; SUMS]) {
+    let mut own = *sums;
+    for _ in 0..STEPS {
+        for sum in &mut own {
+            *sum = simd.mul_add(*sum, factor, factor);
+        }
+    }
+    *sums = own;
+}
