@@ -32,9 +32,11 @@ fn resample_with<const TAPS: usize>(
     let slice_taps = |slice: &Option<f32>| slice.map(|s| mapping.slice_taps::<TAPS>(s));
     let zs: Vec<Option<Taps<TAPS>>> = zs.iter().map(slice_taps).collect();
     let inside = inside(&xs);
+    let xs: Vec<Taps<TAPS>> = xs.into_iter().flatten().collect();
+    let width = mapping.target_size[2];
     // Zeros of the system: each page is first touched where it is filled.
-    let mut output = vec![0.0; zs.len() * ys.len() * xs.len()];
-    let target_slices = output.par_chunks_mut((ys.len() * xs.len()).max(1));
+    let mut output = vec![0.0; zs.len() * ys.len() * width];
+    let target_slices = output.par_chunks_mut((ys.len() * width).max(1));
     target_slices.zip(&zs).for_each_init(
         || (vec![0.0; rows * columns], vec![0.0; columns]),
         |(plane, line), (output, z)| {
@@ -42,7 +44,7 @@ fn resample_with<const TAPS: usize>(
                 return output.fill(PADDING_HU);
             };
             weigh_slices(z, stored, plane);
-            for (output, y) in output.chunks_mut(xs.len()).zip(&ys) {
+            for (output, y) in output.chunks_mut(width).zip(&ys) {
                 let Some(y) = y else {
                     output.fill(PADDING_HU);
                     continue;
@@ -50,8 +52,7 @@ fn resample_with<const TAPS: usize>(
                 weigh_rows(y, plane, line);
                 output[..inside.start].fill(PADDING_HU);
                 output[inside.end..].fill(PADDING_HU);
-                let columns = output[inside.clone()].iter_mut();
-                for (output, x) in columns.zip(xs[inside.clone()].iter().flatten()) {
+                for (output, x) in output[inside.clone()].iter_mut().zip(&xs) {
                     *output = x.sum(|x| line[x]);
                 }
             }

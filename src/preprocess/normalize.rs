@@ -173,7 +173,17 @@ fn inside(origin: i64, size: usize, grid_size: usize) -> Inside {
 
 impl Normalization {
     fn apply(&self, hu: f32) -> f32 {
-        let clipped = hu.max(self.lower_hu).min(self.upper_hu);
+        // Two comparisons, of which vector units have one each; HU are never NaN.
+        let raised = if hu < self.lower_hu {
+            self.lower_hu
+        } else {
+            hu
+        };
+        let clipped = if raised > self.upper_hu {
+            self.upper_hu
+        } else {
+            raised
+        };
         (clipped - self.subtract_hu) / self.divide_hu
     }
 }
