@@ -108,6 +108,9 @@ fn owns(slab: &Slab, patch: Patch, size: [usize; 3]) -> bool {
     slab.slices.start <= last && first < slab.slices.end
 }
 
+/// A line of a patch is too little work to hand to a thread.
+const LINES_OF_A_TASK: usize = 512;
+
 /// The definition. The shader's division may differ in the last bits.
 pub fn reference(
     hu: &[f32],
@@ -121,6 +124,7 @@ pub fn reference(
     // Zeros of the system: each page is first touched where it is filled.
     let mut output = vec![0.0; size.iter().product()];
     let lines = output.par_chunks_mut(size[2].max(1)).enumerate();
+    let lines = lines.with_min_len(LINES_OF_A_TASK);
     lines.for_each(|(line, output)| {
         let [z, y] = [line / size[1], line % size[1]];
         if !slices.patch.contains(&z) || !rows.patch.contains(&y) {
