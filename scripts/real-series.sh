@@ -24,7 +24,7 @@ run() {
     echo
     echo '## hilum process ../shared/data/ct --out OUT --device cpu'
     echo '```'
-    run "$out/first" 2>&1 | sed "s|$out/first|OUT|"
+    run "$out/first" 2>&1 | sed "s|$out/first|OUT|; s|$shared|../shared|"
     echo '```'
     echo '## judge_lesions.py (a hit is a lesion at confidence 0.5 or more within a nodule of three or more readers)'
     echo '```'
