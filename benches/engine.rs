@@ -5,9 +5,8 @@
 
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
-use hilum::engine::cpu::{
-    Activation, Builder, ConvParams, InstructionSet, Network, NormParams, multiply_adds,
-};
+use hilum::engine::cpu::{InstructionSet, Network, multiply_adds};
+use hilum::engine::{Activation, ConvParams, Layers, NormParams};
 use std::time::Instant;
 
 /// Channels in and out and size of single layers, with kernel 3 and stride 1.
@@ -57,7 +56,7 @@ fn timed(mut work: impl FnMut(), times: usize) -> Time {
 
 /// A network of random weights, and its floating-point operations.
 struct Random {
-    builder: Builder,
+    layers: Layers,
     weights: Vec<f32>,
     ones: Vec<f32>,
     flop: f64,
@@ -71,7 +70,7 @@ impl Random {
             (seed >> 8) as f32 / 8_388_608e1 - 0.1
         };
         Self {
-            builder: Builder::new(1, 0.01),
+            layers: Layers::new(1, 0.01),
             weights: (0..640 * 320 * 27).map(|_| next()).collect(),
             ones: vec![1.0; 320],
             flop: 0.0,
@@ -97,36 +96,36 @@ impl Random {
     ) -> Activation {
         let [c_in, c_out] = channels;
         self.flop += 2.0 * (c_in * c_out * 27 * size.pow(3)) as f64;
-        let mut builder = std::mem::replace(&mut self.builder, Builder::new(1, 0.01));
+        let mut layers = std::mem::replace(&mut self.layers, Layers::new(1, 0.01));
         let norm = NormParams {
             gamma: &self.ones[..c_out],
             beta: &self.weights[..c_out],
             epsilon: 1e-5,
         };
-        let output = builder.block(inputs, &self.conv(channels, 3, stride), &norm);
-        self.builder = builder;
+        let output = layers.block(inputs, &self.conv(channels, 3, stride), &norm);
+        self.layers = layers;
         output
     }
 
     /// Doubles the size, to `size` voxels along each axis.
     fn upsample(&mut self, input: Activation, channels: [usize; 2], size: usize) -> Activation {
         self.flop += 2.0 * (channels[0] * channels[1] * size.pow(3)) as f64;
-        let mut builder = std::mem::replace(&mut self.builder, Builder::new(1, 0.01));
-        let output = builder.upsample(input, &self.conv(channels, 2, 2));
-        self.builder = builder;
+        let mut layers = std::mem::replace(&mut self.layers, Layers::new(1, 0.01));
+        let output = layers.upsample(input, &self.conv(channels, 2, 2));
+        self.layers = layers;
         output
     }
 
     fn head(mut self, input: Activation, channels: [usize; 2], set: InstructionSet) -> Network {
-        let builder = std::mem::replace(&mut self.builder, Builder::new(1, 0.01));
-        builder.head(input, &self.conv(channels, 1, 1), set)
+        let layers = std::mem::replace(&mut self.layers, Layers::new(1, 0.01));
+        Network::new(&layers.head(input, &self.conv(channels, 1, 1)), set)
     }
 }
 
 /// The U-Net of `benches/peers/network.py` and its floating-point operations.
 fn unet(channels: &[usize], size: usize, classes: usize, set: InstructionSet) -> (Network, f64) {
     let mut net = Random::new();
-    let mut x = net.builder.input();
+    let mut x = net.layers.input();
     let (mut skips, mut before) = (Vec::new(), 1);
     for (stage, &own) in channels.iter().enumerate() {
         x = net.block(
@@ -152,7 +151,7 @@ fn unet(channels: &[usize], size: usize, classes: usize, set: InstructionSet) ->
 /// `layers` blocks behind a first one.
 fn blocks(layers: usize, c_in: usize, c_out: usize, size: usize, set: InstructionSet) -> Network {
     let mut net = Random::new();
-    let input = net.builder.input();
+    let input = net.layers.input();
     let mut x = net.block(&[input], [1, c_in], 1, size);
     for _ in 0..layers {
         x = net.block(&[x], [c_in, c_out], 1, size);

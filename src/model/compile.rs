@@ -1,8 +1,8 @@
-//! The network's parameters, handed to the CPU engine: the same layers in the same order as `UNet::forward`.
+//! The network's parameters, handed to the engine: the same layers in the same order as `UNet::forward`.
 
 use super::block::{Block, NEGATIVE_SLOPE};
 use super::unet::UNet;
-use crate::engine::cpu::{Activation, Builder, ConvParams, InstructionSet, Network, NormParams};
+use crate::engine::{Activation, ConvParams, Layers, NormParams};
 use burn::module::Param;
 use burn::nn::conv::{Conv3d, ConvTranspose3d};
 use burn::tensor::Tensor;
@@ -16,19 +16,19 @@ struct Parameters {
 }
 
 impl UNet {
-    /// Compiles the network for a CPU with these instructions.
-    pub(super) fn compile(&self, set: InstructionSet) -> Network {
+    /// The network as the engine's kernels are compiled from it.
+    pub(super) fn layers(&self) -> Layers {
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a constant with few digits"
         )]
         let slope = NEGATIVE_SLOPE as f32;
         let [_, input_channels, ..] = self.encoder[0][0].conv.weight.dims();
-        let mut builder = Builder::new(input_channels, slope);
-        let mut x = builder.input();
+        let mut layers = Layers::new(input_channels, slope);
+        let mut x = layers.input();
         let mut skips = Vec::with_capacity(self.encoder.len());
         for stage in &self.encoder {
-            x = through(&mut builder, stage, &[x]);
+            x = through(&mut layers, stage, &[x]);
             skips.push(x);
         }
         // The deepest stage is the bottom, not a skip.
@@ -39,14 +39,14 @@ impl UNet {
             .zip(&self.decoder)
             .zip(skips.into_iter().rev())
         {
-            x = builder.upsample(x, &Parameters::from(upsample).conv());
-            x = through(&mut builder, stage, &[x, skip]);
+            x = layers.upsample(x, &Parameters::from(upsample).conv());
+            x = through(&mut layers, stage, &[x, skip]);
         }
-        builder.head(x, &Parameters::from(&self.head).conv(), set)
+        layers.head(x, &Parameters::from(&self.head).conv())
     }
 }
 
-fn through(builder: &mut Builder, stage: &[Block], inputs: &[Activation]) -> Activation {
+fn through(layers: &mut Layers, stage: &[Block], inputs: &[Activation]) -> Activation {
     let mut inputs = inputs.to_vec();
     for block in stage {
         let conv = Parameters::from(&block.conv);
@@ -56,7 +56,7 @@ fn through(builder: &mut Builder, stage: &[Block], inputs: &[Activation]) -> Act
             beta: &values(block.norm.beta.as_ref(), 0.0, channels),
             epsilon: block.norm.epsilon,
         };
-        inputs = vec![builder.block(&inputs, &conv.conv(), &norm)];
+        inputs = vec![layers.block(&inputs, &conv.conv(), &norm)];
     }
     inputs[0]
 }

@@ -304,7 +304,10 @@ impl Segmenter {
 fn engine(compute: &Compute, network: &UNet) -> Option<cpu::Network> {
     match compute {
         Compute::Gpu(_) => None,
-        Compute::Cpu => Some(network.compile(InstructionSet::detect())),
+        Compute::Cpu => {
+            let layers = network.layers();
+            Some(cpu::Network::new(&layers, InstructionSet::detect()))
+        }
     }
 }
 

@@ -163,7 +163,7 @@ fn through(stage: &[Block], input: Tensor<5>) -> Tensor<5> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::cpu::InstructionSet;
+    use crate::engine::cpu::{self, InstructionSet};
     use crate::model::largest_difference;
     use crate::model::weights::{self, Golden};
     use burn::tensor::TensorData;
@@ -204,9 +204,10 @@ mod tests {
         let [z, y, x] = golden.patch;
         let shape = [1, config.input_channels, z, y, x];
         let network = network.expect("loads");
+        let layers = network.layers();
         let mut found: Vec<Vec<f32>> = InstructionSet::available()
             .into_iter()
-            .map(|set| network.compile(set).forward(&golden.input, golden.patch))
+            .map(|set| cpu::Network::new(&layers, set).forward(&golden.input, golden.patch))
             .collect();
         let input = Tensor::from_data(TensorData::new(golden.input, shape), &device);
         let logits = network.forward(input).into_data();

@@ -2,19 +2,7 @@
 
 use super::lanes::{LANES, Lanes, block_channels, blocks};
 use super::tile::MAX_BLOCKS;
-
-/// Weights and shape of a layer as a framework keeps them.
-#[derive(Debug, Clone, Copy)]
-pub struct ConvParams<'a> {
-    /// `[c_out, c_in, z, y, x]`, or `[c_in, c_out, z, y, x]` of a transposed convolution.
-    pub weights: &'a [f32],
-    /// One for each output channel.
-    pub bias: &'a [f32],
-    /// Kernel along z, y, x; odd, but for a transposed convolution, whose kernel is its stride.
-    pub kernel: [usize; 3],
-    /// Stride along z, y, x.
-    pub stride: [usize; 3],
-}
+use crate::engine::ConvParams;
 
 /// A layer ready to run at any size.
 #[derive(Debug)]
@@ -46,12 +34,9 @@ pub(super) struct Group {
 impl Conv {
     /// `channels_in`: of each input block; together those of the weights.
     pub(super) fn new(params: &ConvParams<'_>, channels_in: Vec<usize>) -> Self {
-        let odd = params.kernel.iter().all(|k| k % 2 == 1);
-        assert!(odd, "a kernel of {:?} has no middle", params.kernel);
         let taps: usize = params.kernel.iter().product();
         let channels_out = params.bias.len();
         let total: usize = channels_in.iter().sum();
-        assert_eq!(params.weights.len(), channels_out * total * taps);
         let mut weights = Vec::with_capacity(blocks(channels_out) * total * taps);
         for block in 0..blocks(channels_out) {
             let mut first = 0;
@@ -79,14 +64,9 @@ impl Conv {
 
     /// A transposed convolution: each input voxel becomes `stride` voxels of output.
     pub(super) fn transposed(params: &ConvParams<'_>, channels_in: Vec<usize>) -> Self {
-        assert_eq!(
-            params.kernel, params.stride,
-            "only kernels equal to the stride are supported"
-        );
         let taps: usize = params.kernel.iter().product();
         let channels_out = params.bias.len();
         let total: usize = channels_in.iter().sum();
-        assert_eq!(params.weights.len(), channels_out * total * taps);
         let along_x = params.kernel[2];
         let mut conv = Self {
             kernel: [1; 3],

@@ -1,6 +1,6 @@
 //! The network on a CPU's vector units: direct convolution in a blocked layout, from the first layer to the last.
 //!
-//! In: layers with their weights ([`Builder`]), then patches. Out: logits. The kernels are written once, and compiled
+//! In: a network's layers ([`super::Layers`]), then patches. Out: logits. The kernels are written once, and compiled
 //! for every instruction set (`simd.rs`); a layer normalises and activates its input as it gathers it.
 
 mod conv;
@@ -18,7 +18,6 @@ mod task;
 mod tests;
 mod tile;
 
-pub use conv::ConvParams;
 pub use isa::InstructionSet;
-pub use network::{Activation, Builder, Network, NormParams};
+pub use network::Network;
 pub use peak::multiply_adds;

@@ -1,36 +1,13 @@
 //! A network compiled for this CPU: packed weights, the order of its layers, and buffers that are used again.
 
-use super::conv::{Conv, ConvParams};
+use super::conv::Conv;
 use super::gather::{Block, Values};
 use super::isa::InstructionSet;
 use super::lanes::{Lanes, block_channels, blocks, voxels};
 use super::norm::{Affine, Norm, RowStats};
 use super::task::{self, Output};
+use crate::engine::layers::{Activation, Layers};
 use std::sync::{Mutex, PoisonError};
-
-/// An activation: the input, or what a layer gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Activation(usize);
-
-/// Parameters of an instance norm, one gamma and beta for each channel.
-#[derive(Debug, Clone, Copy)]
-pub struct NormParams<'a> {
-    /// Factor of each channel.
-    pub gamma: &'a [f32],
-    /// Summand of each channel.
-    pub beta: &'a [f32],
-    /// Added to the variance.
-    pub epsilon: f64,
-}
-
-/// A network under construction, layer by layer in the order in which they run.
-#[derive(Debug)]
-pub struct Builder {
-    /// Channels of each activation.
-    channels: Vec<usize>,
-    steps: Vec<Step>,
-    slope: f32,
-}
 
 /// A network ready to run, one patch at a time.
 #[derive(Debug)]
@@ -40,7 +17,7 @@ pub struct Network {
     steps: Vec<Step>,
     slope: f32,
     /// Buffer of each activation.
-    slots: Vec<usize>,
+    slots: Vec<Option<usize>>,
     memory: Mutex<Memory>,
 }
 
@@ -60,123 +37,32 @@ struct Memory {
     stats: Vec<RowStats>,
 }
 
-impl Builder {
-    /// `slope`: of the leaky ReLU below zero, 0 to 1.
-    ///
-    /// # Panics
-    /// Where it is not.
-    pub fn new(input_channels: usize, slope: f32) -> Self {
-        assert!((0.0..=1.0).contains(&slope));
+impl Network {
+    /// Packs the weights of `layers` for a CPU with these instructions.
+    pub fn new(layers: &Layers, set: InstructionSet) -> Self {
+        let steps = layers.steps.iter().map(|step| {
+            let channels_in = block_channels_of(layers, &step.inputs);
+            let conv = if step.transposed {
+                Conv::transposed(&step.conv(), channels_in)
+            } else {
+                Conv::new(&step.conv(), channels_in)
+            };
+            Step {
+                conv,
+                norm: step.norm().as_ref().map(Affine::from),
+                inputs: step.inputs.clone(),
+            }
+        });
         Self {
-            channels: vec![input_channels],
-            steps: Vec::new(),
-            slope,
-        }
-    }
-
-    /// The network's input.
-    pub fn input(&self) -> Activation {
-        Activation(0)
-    }
-
-    /// Convolution padded by half its kernel, instance norm, leaky ReLU; several inputs are joined along their channels.
-    ///
-    /// # Panics
-    /// Where the lengths of the parameters do not fit each other, or a kernel is even.
-    pub fn block(
-        &mut self,
-        inputs: &[Activation],
-        conv: &ConvParams<'_>,
-        norm: &NormParams<'_>,
-    ) -> Activation {
-        let lengths = [norm.gamma.len(), norm.beta.len()];
-        assert_eq!(lengths, [conv.bias.len(); 2]);
-        let affine = Affine {
-            gamma: norm.gamma.to_vec(),
-            beta: norm.beta.to_vec(),
-            epsilon: norm.epsilon,
-        };
-        let conv = Conv::new(conv, self.channels_of(inputs));
-        self.push(conv, Some(affine), inputs)
-    }
-
-    /// Transposed convolution without norm, whose kernel is its stride.
-    ///
-    /// # Panics
-    /// Where it is not, or the lengths of the parameters do not fit each other.
-    pub fn upsample(&mut self, input: Activation, conv: &ConvParams<'_>) -> Activation {
-        let conv = Conv::transposed(conv, self.channels_of(&[input]));
-        self.push(conv, None, &[input])
-    }
-
-    /// The last layer, a convolution whose output are the logits.
-    ///
-    /// # Panics
-    /// Where the lengths of the parameters do not fit each other, or a kernel is even.
-    pub fn head(
-        mut self,
-        input: Activation,
-        conv: &ConvParams<'_>,
-        set: InstructionSet,
-    ) -> Network {
-        let conv = Conv::new(conv, self.channels_of(&[input]));
-        self.push(conv, None, &[input]);
-        let slots = slots(&self.steps);
-        Network {
             set,
-            channels: self.channels,
-            steps: self.steps,
-            slope: self.slope,
-            slots,
+            channels: layers.channels.clone(),
+            steps: steps.collect(),
+            slope: layers.slope,
+            slots: layers.buffers(),
             memory: Mutex::default(),
         }
     }
 
-    fn push(&mut self, conv: Conv, norm: Option<Affine>, inputs: &[Activation]) -> Activation {
-        self.channels.push(conv.channels_out);
-        self.steps.push(Step {
-            conv,
-            norm,
-            inputs: inputs.to_vec(),
-        });
-        Activation(self.steps.len())
-    }
-
-    /// Channels of each block of the inputs; the network's own input is taken channel by channel.
-    fn channels_of(&self, inputs: &[Activation]) -> Vec<usize> {
-        let blocks = inputs.iter().flat_map(|input| match input.0 {
-            0 => vec![1; self.channels[0]],
-            other => block_channels(self.channels[other]).collect(),
-        });
-        blocks.collect()
-    }
-}
-
-/// Gives each activation a buffer that no other needs at the same time.
-fn slots(steps: &[Step]) -> Vec<usize> {
-    let last_use = |activation: usize| {
-        let uses = |step: &Step| step.inputs.contains(&Activation(activation));
-        steps.iter().rposition(uses).unwrap_or(activation)
-    };
-    // The network's input and output lie elsewhere.
-    let mut slots = vec![usize::MAX; steps.len() + 1];
-    let mut busy_until: Vec<usize> = Vec::new();
-    for step in 0..steps.len().saturating_sub(1) {
-        // The most recently freed buffer has the size nearest to what is needed, and is in the cache.
-        let free = (0..busy_until.len()).filter(|slot| busy_until[*slot] < step);
-        let slot = free
-            .max_by_key(|slot| busy_until[*slot])
-            .unwrap_or_else(|| {
-                busy_until.push(0);
-                busy_until.len() - 1
-            });
-        busy_until[slot] = last_use(step + 1);
-        slots[step + 1] = slot;
-    }
-    slots
-}
-
-impl Network {
     /// The instructions that it runs on.
     pub fn instruction_set(&self) -> InstructionSet {
         self.set
@@ -192,14 +78,8 @@ impl Network {
         assert_eq!(input.len(), self.channels[0] * voxels(size));
         // Every buffer is written before it is read, so what a panic left there does no harm.
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.slots.resize(
-            self.slots
-                .iter()
-                .filter(|s| **s != usize::MAX)
-                .max()
-                .map_or(0, |s| s + 1),
-            Vec::new(),
-        );
+        let slots = self.slots.iter().flatten().max().map_or(0, |s| s + 1);
+        memory.slots.resize(slots, Vec::new());
         memory.norms.resize(self.channels.len(), Vec::new());
         let mut sizes = vec![size];
         let mut logits = Vec::new();
@@ -233,15 +113,13 @@ impl Network {
         let step = &self.steps[number];
         let [z, y, x] = step.conv.size_out(size_in);
         let own = self.slots[number + 1];
-        let mut lanes = memory
-            .slots
-            .get_mut(own)
-            .map(std::mem::take)
+        let mut lanes = own
+            .map(|own| std::mem::take(&mut memory.slots[own]))
             .unwrap_or_default();
         let mut stats = std::mem::take(&mut memory.stats);
         let length = step.conv.blocks_out() * z * y * x;
         let rows = step.conv.blocks_out() * z * y;
-        let output = if own == usize::MAX {
+        let output = if own.is_none() {
             Output::Plain(logits)
         } else {
             grow(&mut lanes, length, Lanes::ZERO);
@@ -261,8 +139,8 @@ impl Network {
             memory.norms[number + 1] = norms;
         }
         memory.stats = stats;
-        if let Some(slot) = memory.slots.get_mut(own) {
-            *slot = lanes;
+        if let Some(own) = own {
+            memory.slots[own] = lanes;
         }
     }
 
@@ -282,8 +160,8 @@ impl Network {
                 }));
                 continue;
             }
-            let lanes =
-                &memory.slots[self.slots[input]][..blocks(self.channels[input]) * voxels(size)];
+            let slot = self.slots[input].expect("an input is no output of the network");
+            let lanes = &memory.slots[slot][..blocks(self.channels[input]) * voxels(size)];
             let norms = &memory.norms[input];
             let blocks = lanes.chunks_exact(voxels(size)).enumerate();
             found.extend(blocks.map(|(block, lanes)| Block {
@@ -293,6 +171,15 @@ impl Network {
         }
         found
     }
+}
+
+/// Channels of each block of the inputs; the network's own input is taken channel by channel.
+fn block_channels_of(layers: &Layers, inputs: &[Activation]) -> Vec<usize> {
+    let blocks = inputs.iter().flat_map(|input| match input.0 {
+        0 => vec![1; layers.channels[0]],
+        other => block_channels(layers.channels[other]).collect(),
+    });
+    blocks.collect()
 }
 
 fn grow<T: Clone>(buffer: &mut Vec<T>, length: usize, value: T) {

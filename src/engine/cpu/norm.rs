@@ -4,6 +4,7 @@
 
 use super::lanes::{LANES, Lanes};
 use super::simd::Simd;
+use crate::engine::NormParams;
 
 /// Gamma, beta and epsilon of one instance norm.
 #[derive(Debug)]
@@ -65,6 +66,16 @@ fn total<S: Simd>(simd: S, row: &[Lanes], of: impl Fn(S::Block) -> S::Block) -> 
     }
     let [a, b, c, d] = strands;
     simd.add(simd.add(a, b), simd.add(c, d))
+}
+
+impl From<&NormParams<'_>> for Affine {
+    fn from(params: &NormParams<'_>) -> Self {
+        Self {
+            gamma: params.gamma.to_vec(),
+            beta: params.beta.to_vec(),
+            epsilon: params.epsilon,
+        }
+    }
 }
 
 impl Affine {

@@ -1,8 +1,7 @@
 //! What each layer computes, in `f64` and plain loops: the definition that the kernels must meet.
 
-use super::conv::ConvParams;
 use super::lanes::voxels;
-use super::network::NormParams;
+use crate::engine::{ConvParams, NormParams};
 
 /// Values `[channels, z, y, x]`.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,5 +1,6 @@
 use super::reference::{self, Volume};
-use super::{Activation, Builder, ConvParams, InstructionSet, Network, NormParams};
+use super::{InstructionSet, Network};
+use crate::engine::{Activation, ConvParams, Layers, NormParams};
 use proptest::prelude::{ProptestConfig, Strategy, prop, prop_assert, proptest};
 
 /// Between sums of 32-bit products in another order, of inputs and weights between -1 and 1, relative to the largest logit.
@@ -115,16 +116,16 @@ impl Net {
         let [down, deep, up, joined, head] = &self.layers[..] else {
             unreachable!("five layers")
         };
-        let mut builder = Builder::new(self.case.channels[0], SLOPE);
-        let block = |b: &mut Builder, inputs: &[Activation], layer: &Layer| {
+        let mut layers = Layers::new(self.case.channels[0], SLOPE);
+        let block = |b: &mut Layers, inputs: &[Activation], layer: &Layer| {
             b.block(inputs, &layer.conv(), &layer.norm())
         };
-        let input = builder.input();
-        let skip = block(&mut builder, &[input], down);
-        let x = block(&mut builder, &[skip], deep);
-        let x = builder.upsample(x, &up.conv());
-        let x = block(&mut builder, &[x, skip], joined);
-        builder.head(x, &head.conv(), set)
+        let input = layers.input();
+        let skip = block(&mut layers, &[input], down);
+        let x = block(&mut layers, &[skip], deep);
+        let x = layers.upsample(x, &up.conv());
+        let x = block(&mut layers, &[x, skip], joined);
+        Network::new(&layers.head(x, &head.conv()), set)
     }
 
     fn reference(&self, input: &[f32]) -> Vec<f64> {
