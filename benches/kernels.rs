@@ -132,9 +132,9 @@ fn on_gpu(c: &mut Criterion) {
         });
     });
     group.bench_function("normalize 96³", |b| {
-        let [z, y, x] = PATCH.size;
-        let (_tensor, memory) = gpu.tensor([1, 1, z, y, x]).expect("allocates");
-        b.iter(|| normalize_once(&gpu, &slabs, grid.size, memory.binding()));
+        let patch = gpu.output::<f32>("patch", PATCH.size.iter().product());
+        let patch = patch.expect("allocates");
+        b.iter(|| normalize_once(&gpu, &slabs, grid.size, patch.binding()));
     });
 }
 

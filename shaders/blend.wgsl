@@ -14,7 +14,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> importance: array<f32>;          // along z, then y, then x of the patch
-@group(0) @binding(2) var<storage, read_write> logit_bits: array<u32>;    // [classes, z, y, x]; burn's memory, so read_write
+@group(0) @binding(2) var<storage, read> logits: array<Quad>;             // [classes / 4, z, y, x]
 @group(0) @binding(3) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(4) var<storage, read_write> weights: array<f32>;
 @group(0) @binding(5) var<storage, read_write> not_finite: atomic<u32>;
@@ -34,15 +34,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let size = params.patch_grid.size;
     let voxels = size.x * size.y * size.z;
     let voxel = index_of(params.patch_grid, id);
-    let own = bitcast<f32>(logit_bits[params.channel * voxels + voxel]);
+    let own = f32(logits[params.channel / 4u * voxels + voxel][params.channel % 4u]);
     var sum = select(1.0 + term(0.0, own), 0.0, params.is_softmax == 1u);
     for (var k = 0u; k < params.classes; k++) {
-        let bits = logit_bits[k * voxels + voxel];
-        if (bits & EXPONENT_BITS) == EXPONENT_BITS {
+        let logit = f32(logits[k / 4u * voxels + voxel][k % 4u]);
+        if (bitcast<u32>(logit) & EXPONENT_BITS) == EXPONENT_BITS {
             atomicMax(&not_finite, params.patch_number);
             return;
         }
-        if params.is_softmax == 1u { sum += term(bitcast<f32>(bits), own); }
+        if params.is_softmax == 1u { sum += term(logit, own); }
     }
     let weight = importance[id.z] * importance[size.z + id.y] * importance[size.z + size.y + id.x];
     let i = index_of(params.slab_grid, vec3<u32>(at));

@@ -24,7 +24,7 @@ pub type StageTimings = BTreeMap<String, f64>;
 
 /// Device and models, ready to run.
 ///
-/// Lives on one thread: the GPU's and burn's queues belong to it.
+/// Lives on one thread: the GPU's error scopes belong to it.
 #[derive(Debug)]
 pub struct Pipeline {
     candidates: CandidatesConfig,

@@ -55,11 +55,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 
 /// Beginnings of paths, and the files and folders of `src` that may have them.
 const ONLY_IN: &[(&str, &[&str])] = &[
-    // In mod.rs and select.rs, `burn` is the module of that name.
-    (
-        "burn::",
-        &["model", "gpu/burn.rs", "gpu/mod.rs", "gpu/select.rs"],
-    ),
+    ("burn::", &["model"]),
     ("::burn", &[]),
     ("wgpu::", &["gpu"]),
     ("dicom_", &["deidentify", "dicom", "report", "phantom"]),

@@ -1,6 +1,6 @@
 //! Shaders against their host files, without a GPU: valid WGSL, equal parameter layouts, bindings in order.
 
-use hilum::gpu::{Access, Kernel};
+use hilum::gpu::{Access, Kernel, Storage, Variant};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess, TypeInner};
 use std::collections::BTreeSet;
@@ -8,12 +8,29 @@ use std::path::Path;
 
 /// Every kernel of the program; a new stage adds its own list here.
 fn kernels() -> Vec<&'static Kernel> {
-    [hilum::preprocess::KERNELS, hilum::model::KERNELS].concat()
+    [
+        hilum::preprocess::KERNELS,
+        hilum::engine::gpu::KERNELS,
+        hilum::model::KERNELS,
+    ]
+    .concat()
 }
 
 fn parsed(kernel: &Kernel) -> Module {
-    naga::front::wgsl::parse_str(kernel.source)
-        .unwrap_or_else(|e| panic!("{}: {}", kernel.label, e.emit_to_string(kernel.source)))
+    stored(kernel, Storage::F32)
+}
+
+fn stored(kernel: &Kernel, storage: Storage) -> Module {
+    let source = wgsl(kernel, storage);
+    naga::front::wgsl::parse_str(&source)
+        .unwrap_or_else(|e| panic!("{}: {}", kernel.label, e.emit_to_string(&source)))
+}
+
+fn wgsl(kernel: &Kernel, storage: Storage) -> String {
+    kernel.wgsl(&Variant {
+        storage,
+        constants: Vec::new(),
+    })
 }
 
 fn name_of(name: Option<&String>) -> &str {
@@ -28,9 +45,15 @@ fn is_padding(name: &str) -> bool {
 #[test]
 fn every_kernel_is_valid_wgsl() {
     for kernel in kernels() {
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
-        if let Err(e) = validator.validate(&parsed(kernel)) {
-            panic!("{}: {}", kernel.label, e.emit_to_string(kernel.source));
+        for (storage, capabilities) in [
+            (Storage::F32, Capabilities::empty()),
+            (Storage::F16, Capabilities::SHADER_FLOAT16),
+        ] {
+            let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+            if let Err(e) = validator.validate(&stored(kernel, storage)) {
+                let source = wgsl(kernel, storage);
+                panic!("{}: {}", kernel.label, e.emit_to_string(&source));
+            }
         }
     }
 }

@@ -1,8 +1,14 @@
-//! The network's layers on our own kernels.
+//! The network on our own kernels.
 //!
-//! In: a network's layers with their weights, and a patch. Out: its logits. burn's forward pass is the reference.
+//! In: a network's layers with their weights ([`Layers`]), and a patch. Out: its logits. `reference.rs` defines each layer;
+//! burn's forward pass and PyTorch's stored logits are what whole networks are held against.
 
+#[cfg(test)]
+mod cases;
 pub mod cpu;
+pub mod gpu;
 mod layers;
+#[cfg(test)]
+mod reference;
 
 pub use layers::{Activation, ConvParams, Layers, NormParams};

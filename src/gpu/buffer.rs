@@ -20,6 +20,13 @@ pub struct Binding<'a> {
     pub(super) size_bytes: u64,
 }
 
+impl Binding<'_> {
+    /// Its length.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+}
+
 impl<T: Pod> Buffer<T> {
     /// Number of values.
     pub fn len(&self) -> usize {
@@ -110,6 +117,21 @@ impl Gpu {
         })
     }
 
+    /// Replaces a buffer's content, before everything submitted later.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] for the staging copy.
+    ///
+    /// # Panics
+    /// Where `values` are not as many as the buffer holds.
+    pub fn write<T: Pod>(&self, buffer: &Buffer<T>, values: &[T]) -> Result<(), Error> {
+        assert_eq!(values.len(), buffer.len);
+        self.scoped("writing", |_| {
+            let bytes = bytemuck::cast_slice(values);
+            self.shared.queue.write_buffer(&buffer.raw, 0, bytes);
+        })
+    }
+
     /// Copies a buffer back, after everything submitted before.
     ///
     /// # Errors
@@ -126,7 +148,6 @@ impl Gpu {
     /// As [`Gpu::download`].
     pub fn download_binding<T: Pod>(&self, from: Binding<'_>) -> Result<Vec<T>, Error> {
         let what = "reading back";
-        self.flush_burn()?;
         let (sender, receiver) = std::sync::mpsc::channel();
         let staging = self.scoped(what, |device| {
             let staging = device.create_buffer(&wgpu::BufferDescriptor {

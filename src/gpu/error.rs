@@ -59,12 +59,12 @@ pub enum Error {
         /// The driver's words.
         reason: String,
     },
-    /// wgpu or burn refused a call: a defect of this program or of the driver.
+    /// wgpu refused a call: a defect of this program or of the driver.
     #[error("the GPU refused {what}: {reason}")]
     Rejected {
         /// Which step.
         what: String,
-        /// wgpu's or burn's words.
+        /// wgpu's words.
         reason: String,
     },
     /// A kernel was handed memory that does not fit its signature: a defect of this program.

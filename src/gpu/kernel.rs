@@ -1,6 +1,7 @@
-//! Kernels: WGSL with its signature, compiled once a GPU, and passes that record their dispatches.
+//! Kernels: WGSL with its signature, compiled once a GPU and variant.
 
-use super::profile::Timer;
+#![expect(unsafe_code, reason = "kernels without bounds checks")]
+
 use super::{Binding, Error, Gpu, lock};
 use bytemuck::{Pod, Zeroable};
 use std::sync::Arc;
@@ -10,8 +11,12 @@ use std::sync::Arc;
 pub struct Kernel {
     /// Unique name, for errors, timings and the pipeline cache.
     pub label: &'static str,
-    /// WGSL, shared files first.
+    /// WGSL, shared files first; [`Kernel::wgsl`] completes it.
     pub source: &'static str,
+    /// Constants that the source leaves open, with values that are valid for any GPU.
+    pub constants: &'static [(&'static str, u32)],
+    /// Compiled without bounds checks: its host file checks every length, and its loops end.
+    pub unchecked: bool,
     /// Name of the `@compute` function.
     pub entry_point: &'static str,
     /// Invocations a group, x y z.
@@ -20,6 +25,51 @@ pub struct Kernel {
     pub params: ParamsLayout,
     /// Storage buffers from binding 1 on: inputs, then outputs.
     pub buffers: &'static [Access],
+}
+
+/// What a kernel is compiled for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// How activations are stored: the shader's `Quad`.
+    pub storage: Storage,
+    /// Values of the kernel's constants, in place of those that it names itself.
+    pub constants: Vec<(&'static str, u32)>,
+}
+
+/// How activations are stored; sums are always 32 bits wide.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Storage {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits: half the memory, three decimal digits.
+    F16,
+}
+
+impl Storage {
+    /// Bytes of one value.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+}
+
+impl Kernel {
+    /// The WGSL to be compiled: `Quad` and the constants, then the source.
+    pub fn wgsl(&self, variant: &Variant) -> String {
+        let mut text = match variant.storage {
+            Storage::F32 => "alias Quad = vec4<f32>;\n".to_owned(),
+            Storage::F16 => "enable f16;\nalias Quad = vec4<f16>;\n".to_owned(),
+        };
+        for &(name, default) in self.constants {
+            let chosen = variant.constants.iter().find(|(own, _)| *own == name);
+            let value = chosen.map_or(default, |(_, value)| *value);
+            text += &format!("const {name}: u32 = {value}u;\n");
+        }
+        text + self.source
+    }
 }
 
 /// How a kernel uses a storage buffer.
@@ -97,131 +147,41 @@ pub enum Extent {
     Voxels([usize; 3]),
     /// One an element, folded over two dimensions; the shader counts with `linear_id` of `shared/grid.wgsl`.
     Linear(usize),
+    /// So many groups along x, y, z.
+    Groups([usize; 3]),
 }
 
 #[derive(Debug)]
 pub(super) struct Pipeline {
-    pipeline: wgpu::ComputePipeline,
-    layout: wgpu::BindGroupLayout,
-}
-
-/// Kernels recorded one after another into one command encoder; nothing runs before [`Pass::submit`].
-#[derive(Debug)]
-pub struct Pass<'a> {
-    gpu: &'a Gpu,
-    encoder: wgpu::CommandEncoder,
-    timer: Option<Timer>,
-}
-
-impl<'a> Pass<'a> {
-    /// An empty pass.
-    ///
-    /// # Errors
-    /// [`Error::OutOfMemory`], [`Error::Rejected`].
-    pub fn new(gpu: &'a Gpu) -> Result<Self, Error> {
-        let encoder = gpu.scoped("a pass", |device| {
-            device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
-        })?;
-        let timer = Timer::new(gpu)?;
-        Ok(Self {
-            gpu,
-            encoder,
-            timer,
-        })
-    }
-
-    /// The GPU it records for.
-    pub fn gpu(&self) -> &'a Gpu {
-        self.gpu
-    }
-
-    /// Records one kernel. `buffers` are bindings 1, 2, … in order.
-    ///
-    /// # Errors
-    /// [`Error::Signature`] when parameters or buffers do not fit the kernel; [`Error::DispatchTooLarge`];
-    /// [`Error::Rejected`] when the kernel does not compile or a binding is out of bounds.
-    pub fn dispatch<P: Pod>(
-        &mut self,
-        kernel: &'static Kernel,
-        params: &P,
-        buffers: &[Binding<'_>],
-        extent: Extent,
-    ) -> Result<(), Error> {
-        let gpu = self.gpu;
-        check_signature(gpu, kernel, size_of::<P>(), buffers)?;
-        let [x, y, z] = groups(kernel, extent, gpu.max_groups())?;
-        if x * y * z == 0 {
-            return Ok(());
-        }
-        let pipeline = gpu.pipeline(kernel)?;
-        let uniform = gpu.filled(
-            kernel.label,
-            wgpu::BufferUsages::UNIFORM,
-            bytemuck::bytes_of(params),
-        )?;
-        let group = gpu.bind(kernel.label, &pipeline.layout, &uniform, buffers)?;
-        let timestamps = self.timer.as_mut().and_then(|t| t.next(kernel.label));
-        let mut pass = self
-            .encoder
-            .begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: Some(kernel.label),
-                timestamp_writes: timestamps,
-            });
-        pass.set_pipeline(&pipeline.pipeline);
-        pass.set_bind_group(0, &group, &[]);
-        pass.dispatch_workgroups(x, y, z);
-        Ok(())
-    }
-
-    /// Records filling a binding with zero bytes.
-    pub fn clear(&mut self, target: Binding<'_>) {
-        let Binding {
-            buffer,
-            offset_bytes,
-            size_bytes,
-        } = target;
-        self.encoder
-            .clear_buffer(buffer, offset_bytes, Some(size_bytes));
-    }
-
-    /// Sends everything recorded to the GPU, after burn's work; returns before it is done.
-    ///
-    /// # Errors
-    /// [`Error::Rejected`], [`Error::OutOfMemory`], [`Error::Lost`].
-    pub fn submit(mut self) -> Result<(), Error> {
-        let gpu = self.gpu;
-        if let Some(timer) = &self.timer {
-            timer.resolve(&mut self.encoder);
-        }
-        gpu.flush_burn()?;
-        gpu.scoped("submitting a pass", |_| {
-            gpu.shared.queue.submit([self.encoder.finish()]);
-        })?;
-        match self.timer {
-            Some(timer) => timer.collect(gpu),
-            None => Ok(()),
-        }
-    }
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) layout: wgpu::BindGroupLayout,
 }
 
 impl Gpu {
-    fn max_groups(&self) -> u32 {
+    pub(super) fn max_groups(&self) -> u32 {
         self.shared
             .device
             .limits()
             .max_compute_workgroups_per_dimension
     }
 
-    fn pipeline(&self, kernel: &'static Kernel) -> Result<Arc<Pipeline>, Error> {
-        if let Some(known) = lock(&self.shared.pipelines).get(kernel.label) {
+    pub(super) fn pipeline(
+        &self,
+        kernel: &'static Kernel,
+        variant: &Variant,
+    ) -> Result<Arc<Pipeline>, Error> {
+        let key = (kernel.label, variant.clone());
+        if let Some(known) = lock(&self.shared.pipelines).get(&key) {
             return Ok(Arc::clone(known));
         }
-        let compiled = Arc::new(self.scoped(kernel.label, |device| compile(device, kernel))?);
-        lock(&self.shared.pipelines).insert(kernel.label, Arc::clone(&compiled));
+        let source = kernel.wgsl(variant);
+        let compiled = self.scoped(kernel.label, |device| compile(device, kernel, &source))?;
+        let compiled = Arc::new(compiled);
+        lock(&self.shared.pipelines).insert(key, Arc::clone(&compiled));
         Ok(compiled)
     }
 
-    fn bind(
+    pub(super) fn bind(
         &self,
         label: &str,
         layout: &wgpu::BindGroupLayout,
@@ -251,7 +211,7 @@ impl Gpu {
 }
 
 /// The layout is spelled out, not derived: an entry point may leave buffers of its file unused.
-fn compile(device: &wgpu::Device, kernel: &Kernel) -> Pipeline {
+fn compile(device: &wgpu::Device, kernel: &Kernel, source: &str) -> Pipeline {
     let label = Some(kernel.label);
     let storage = |access: &Access| wgpu::BufferBindingType::Storage {
         read_only: *access == Access::Read,
@@ -279,22 +239,35 @@ fn compile(device: &wgpu::Device, kernel: &Kernel) -> Pipeline {
         bind_group_layouts: &[Some(&layout)],
         ..Default::default()
     });
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+    let descriptor = wgpu::ShaderModuleDescriptor {
         label,
-        source: wgpu::ShaderSource::Wgsl(kernel.source.into()),
-    });
+        source: wgpu::ShaderSource::Wgsl(source.into()),
+    };
+    let module = if kernel.unchecked {
+        // SAFETY: the kernel's host file checks the lengths that its indices follow from, and every loop of it ends;
+        // tests compare it with its reference on poisoned memory.
+        unsafe {
+            device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+        }
+    } else {
+        device.create_shader_module(descriptor)
+    };
     let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label,
         layout: Some(&pipeline_layout),
         module: &module,
         entry_point: Some(kernel.entry_point),
-        compilation_options: wgpu::PipelineCompilationOptions::default(),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            // Every kernel writes its workgroup memory before it reads it.
+            zero_initialize_workgroup_memory: !kernel.unchecked,
+            ..Default::default()
+        },
         cache: None,
     });
     Pipeline { pipeline, layout }
 }
 
-fn check_signature(
+pub(super) fn check_signature(
     gpu: &Gpu,
     kernel: &'static Kernel,
     params_size: usize,
@@ -340,10 +313,11 @@ fn check_signature(
 }
 
 /// Workgroups along x, y, z.
-fn groups(kernel: &Kernel, extent: Extent, limit: u32) -> Result<[u32; 3], Error> {
+pub(super) fn groups(kernel: &Kernel, extent: Extent, limit: u32) -> Result<[u32; 3], Error> {
     let limit_u64 = u64::from(limit);
     let size = kernel.workgroup_size.map(u64::from);
     let wanted = match extent {
+        Extent::Groups(groups) => groups.map(|n| n as u64),
         Extent::Voxels([z, y, x]) => [
             (x as u64).div_ceil(size[0]),
             (y as u64).div_ceil(size[1]),
@@ -372,6 +346,8 @@ mod tests {
     const LINEAR: Kernel = Kernel {
         label: "test",
         source: "",
+        constants: &[],
+        unchecked: false,
         entry_point: "main",
         workgroup_size: [256, 1, 1],
         params: ParamsLayout {

@@ -1,20 +1,20 @@
 //! The GPU: choosing an adapter, running kernels, and saying in coded errors what went wrong.
 //!
 //! Comes in: a device choice. Goes out: [`Compute`]. Refused: a GPU that is not there, buffers beyond its limits.
-//! All work on one [`Gpu`] is done from one thread: wgpu's error scopes and burn's streams both belong to a thread.
+//! All work on one [`Gpu`] is done from one thread: wgpu's error scopes belong to a thread.
 
 mod buffer;
-mod burn;
 mod error;
 mod kernel;
+mod pass;
 mod profile;
 mod select;
 
 pub use buffer::{Binding, Buffer};
-pub use burn::TensorMemory;
 pub use error::Error;
 pub(crate) use kernel::params;
-pub use kernel::{Access, Extent, Grid, Kernel, ParamsLayout, Pass};
+pub use kernel::{Access, Extent, Grid, Kernel, ParamsLayout, Storage, Variant};
+pub use pass::{Dispatch, Pass, Submission};
 pub use profile::KernelTime;
 pub use select::{AdapterInfo, AdapterKind, adapters};
 
@@ -30,7 +30,7 @@ pub enum Compute {
     Cpu,
 }
 
-/// An open GPU: wgpu's device and queue, shared with burn. Clones share everything.
+/// An open GPU: wgpu's device and queue. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Gpu {
     shared: Arc<Shared>,
@@ -43,13 +43,12 @@ struct Shared {
     info: AdapterInfo,
     device: wgpu::Device,
     queue: wgpu::Queue,
-    burn: burn::Device,
-    pipelines: Mutex<HashMap<&'static str, Arc<kernel::Pipeline>>>,
+    pipelines: Mutex<HashMap<(&'static str, Variant), Arc<kernel::Pipeline>>>,
     profile: Mutex<Option<Vec<KernelTime>>>,
     faults: Arc<Faults>,
 }
 
-/// What went wrong outside every error scope, most likely on burn's own thread.
+/// What went wrong outside every error scope.
 #[derive(Debug, Default)]
 struct Faults {
     /// Why the device was lost; nothing works after that.
@@ -64,14 +63,17 @@ impl Gpu {
         &self.shared.info
     }
 
-    /// burn's device on the same wgpu device and queue.
-    pub fn burn_device(&self) -> &burn::Device {
-        &self.shared.burn
-    }
-
     /// The most bytes that one storage binding may hold.
     pub fn binding_limit_bytes(&self) -> u64 {
         self.binding_limit_bytes
+    }
+
+    /// The most bytes of memory that the invocations of one workgroup may share.
+    pub fn workgroup_bytes(&self) -> usize {
+        self.shared
+            .device
+            .limits()
+            .max_compute_workgroup_storage_size as usize
     }
 
     /// The same GPU with a smaller binding limit, so that small volumes go in slabs too.
@@ -95,24 +97,35 @@ impl Gpu {
         self.shared.info.kind == AdapterKind::Software
     }
 
-    /// Waits until everything submitted so far, burn's work included, is done.
+    /// Waits until everything submitted so far is done.
     ///
     /// # Errors
     /// What went wrong on the device since the last call: [`Error::Lost`], [`Error::OutOfMemory`], [`Error::Rejected`].
     /// Results read before this returned `Ok` must not be trusted.
     pub fn wait(&self) -> Result<(), Error> {
-        let synced = self.caught(|| burn::sync(&self.shared.burn));
-        let polled = self.scoped("waiting", |device| {
-            device.poll(wgpu::PollType::wait_indefinitely())
-        });
+        self.poll(wgpu::PollType::wait_indefinitely())
+    }
+
+    /// Waits until `submission` is done.
+    ///
+    /// # Errors
+    /// As [`Gpu::wait`].
+    pub fn wait_for(&self, submission: &Submission) -> Result<(), Error> {
+        self.poll(wgpu::PollType::Wait {
+            submission_index: Some(submission.0.clone()),
+            timeout: None,
+        })
+    }
+
+    fn poll(&self, until: wgpu::PollType) -> Result<(), Error> {
+        let polled = self.scoped("waiting", |device| device.poll(until));
         self.check()?;
-        synced??;
         polled?.map(|_| ()).map_err(|e| Error::Lost {
             reason: e.to_string(),
         })
     }
 
-    /// What went wrong since the last check outside our own calls, most likely on burn's thread.
+    /// What went wrong since the last check outside our own calls.
     ///
     /// # Errors
     /// [`Error::Lost`], from then on for ever; or the first error, which is then forgotten, so that a smaller tile can
@@ -127,37 +140,6 @@ impl Gpu {
             (None, Some(first)) => Err(first),
             (None, None) => Ok(()),
         }
-    }
-
-    /// Runs burn work, waits for it, and turns burn's panics and device errors into coded errors.
-    ///
-    /// # Errors
-    /// As [`Gpu::wait`], or [`Error::Rejected`] with burn's own words.
-    pub fn guard<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
-        let done = self.caught(work);
-        match self.wait() {
-            // The panic's own words say more than what followed from it.
-            Err(Error::Rejected { .. }) if done.is_err() => done,
-            waited => waited.and(done),
-        }
-    }
-
-    /// As [`Gpu::guard`], without waiting.
-    fn caught<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
-        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        self.check()?;
-        caught.map_err(|panic| Error::Rejected {
-            what: "a burn operation".into(),
-            reason: panic_message(panic.as_ref()),
-        })
-    }
-
-    /// Hands burn's recorded kernels to the queue. burn batches them and recycles memory, so those not yet handed over
-    /// may still use what ours write.
-    fn flush_burn(&self) -> Result<(), Error> {
-        self.caught(|| burn::flush(&self.shared.burn))
-            .flatten()
-            .map_err(|error| self.lost_or(error))
     }
 
     /// On a lost device every call fails in its own way; says that it was lost.
@@ -176,7 +158,7 @@ impl Gpu {
         let value = calls(device);
         // The guards must pop in the reverse order of their push.
         let [internal, validation, memory] =
-            [internal, validation, memory].map(|scope| burn::block_on(scope.pop()));
+            [internal, validation, memory].map(|scope| pollster::block_on(scope.pop()));
         match memory.or(validation).or(internal) {
             Some(error) => Err(self.lost_or(Error::from_wgpu(what, &error))),
             None => Ok(value),
@@ -189,15 +171,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".into())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::burn::Tensor;
     use super::*;
     use crate::config::{DeviceConfig, DeviceKind};
 
@@ -219,35 +194,12 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_device_is_a_coded_error_for_our_calls_and_for_burn() {
+    fn a_lost_device_is_a_coded_error() {
         let Some(gpu) = gpu() else { return };
         let buffer = gpu.upload("values", &[1.0_f32]).expect("uploads");
         gpu.shared.device.destroy();
         let error = gpu.download(&buffer).expect_err("destroyed");
         assert_eq!(error.code(), "gpu-lost", "{error}");
-        let error = gpu
-            .guard(|| Tensor::<1>::ones([4], gpu.burn_device()).try_into_data())
-            .expect_err("destroyed");
-        assert_eq!(error.code(), "gpu-lost", "{error}");
-    }
-
-    #[test]
-    fn burn_asking_for_too_much_is_a_coded_error_and_the_gpu_works_on() {
-        let Some(gpu) = gpu() else { return };
-        let limit_bytes = gpu.shared.device.limits().max_buffer_size;
-        let too_many = usize::try_from(limit_bytes / 2).expect("64 bits");
-        let device = gpu.burn_device();
-        let error = gpu
-            .guard(|| Tensor::<1>::ones([too_many], device) + 1.0)
-            .and_then(|huge| gpu.tensor_memory(&huge))
-            .expect_err("beyond the limits");
-        assert!(error.code().starts_with("gpu-"), "{error}");
-        let sum = gpu.guard(|| {
-            Tensor::<1>::ones([4], gpu.burn_device())
-                .sum()
-                .into_scalar::<f32>()
-        });
-        assert_eq!(sum.expect("works on").to_bits(), 4.0_f32.to_bits());
     }
 
     #[test]
@@ -255,6 +207,8 @@ mod tests {
         static BROKEN: Kernel = Kernel {
             label: "broken",
             source: "fn main() { return 1; }",
+            constants: &[],
+            unchecked: false,
             entry_point: "main",
             workgroup_size: [1, 1, 1],
             params: ParamsLayout {
@@ -276,6 +230,8 @@ mod tests {
         static IDLE: Kernel = Kernel {
             label: "idle",
             source: "@compute @workgroup_size(1) fn main() {}",
+            constants: &[],
+            unchecked: false,
             entry_point: "main",
             workgroup_size: [1, 1, 1],
             params: ParamsLayout {

@@ -1,6 +1,6 @@
-//! Which adapter to open, and opening it for wgpu and burn together.
+//! Which adapter to open, and opening it.
 
-use super::{Compute, Error, Faults, Gpu, Shared, burn, lock};
+use super::{Compute, Error, Faults, Gpu, Shared, lock};
 use crate::config::{DeviceConfig, DeviceKind};
 use crate::warning::Warning;
 use std::collections::HashMap;
@@ -13,11 +13,6 @@ static INSTANCE: LazyLock<wgpu::Instance> = LazyLock::new(|| {
         ..wgpu::InstanceDescriptor::new_without_display_handle()
     })
 });
-
-/// The process's wgpu instance.
-pub(super) fn instance() -> &'static wgpu::Instance {
-    &INSTANCE
-}
 
 /// An adapter as the driver describes it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -89,7 +84,7 @@ impl Compute {
 }
 
 fn found() -> Vec<wgpu::Adapter> {
-    let mut found = burn::block_on(INSTANCE.enumerate_adapters(wgpu::Backends::PRIMARY));
+    let mut found = pollster::block_on(INSTANCE.enumerate_adapters(wgpu::Backends::PRIMARY));
     found.sort_by_key(|adapter| describe(adapter).kind);
     found
 }
@@ -141,7 +136,7 @@ fn open(adapter: wgpu::Adapter) -> Result<Gpu, Error> {
         adapter: info.name.clone(),
         reason,
     };
-    // burn picks its kernels by what the adapter can do, so the device must offer all of that.
+    // Kernels choose by what the adapter can do, so the device offers all of that.
     let features = adapter
         .features()
         .difference(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS)
@@ -153,8 +148,7 @@ fn open(adapter: wgpu::Adapter) -> Result<Gpu, Error> {
         memory_hints: wgpu::MemoryHints::MemoryUsage,
         ..Default::default()
     });
-    let (device, queue) = burn::block_on(request).map_err(|e| failed(e.to_string()))?;
-    let burn = burn::register(adapter, &device, &queue).map_err(failed)?;
+    let (device, queue) = pollster::block_on(request).map_err(|e| failed(e.to_string()))?;
     let faults = watch(&device);
     Ok(Gpu {
         binding_limit_bytes: info.binding_limit_bytes,
@@ -163,7 +157,6 @@ fn open(adapter: wgpu::Adapter) -> Result<Gpu, Error> {
             info,
             device,
             queue,
-            burn,
             pipelines: Mutex::new(HashMap::new()),
             profile: Mutex::new(None),
             faults,
@@ -171,7 +164,7 @@ fn open(adapter: wgpu::Adapter) -> Result<Gpu, Error> {
     })
 }
 
-/// Replaces burn's handlers by ours, which keep what happened for [`Gpu::check`].
+/// Keeps what happens outside every error scope for [`Gpu::check`].
 fn watch(device: &wgpu::Device) -> Arc<Faults> {
     let faults = Arc::new(Faults::default());
     let known = Arc::clone(&faults);
@@ -183,11 +176,7 @@ fn watch(device: &wgpu::Device) -> Arc<Faults> {
         if known.lost.get().is_some() {
             return;
         }
-        let first = Error::from_wgpu("a burn operation", &error);
-        let message = first.to_string();
-        lock(&known.first).get_or_insert(first);
-        // burn's thread must not go on with an invalid buffer. Unwinding without the panic hook keeps stderr clean.
-        std::panic::resume_unwind(Box::new(message));
+        lock(&known.first).get_or_insert(Error::from_wgpu("earlier work", &error));
     }));
     faults
 }

@@ -11,7 +11,9 @@
 
 use super::manifest::Activation;
 use super::window::Importance;
-use crate::gpu::{self, Access, Binding, Extent, Grid, Kernel, Pass, params};
+use crate::gpu::{
+    self, Access, Binding, Dispatch, Extent, Grid, Kernel, Pass, Storage, Variant, params,
+};
 
 /// Differences of logits beyond it would overflow `exp` in 32 bits; the probability is 0 or 1 there anyhow.
 const MAX_LOGIT: f32 = 80.0;
@@ -59,13 +61,14 @@ pub(crate) static KERNEL: Kernel = Kernel {
         include_str!("../../shaders/shared/grid.wgsl"),
         include_str!("../../shaders/blend.wgsl"),
     ),
+    constants: &[],
+    unchecked: false,
     entry_point: "main",
     workgroup_size: [8, 8, 4],
     params: Params::LAYOUT,
-    // The logits lie in burn's memory, where several tensors share a buffer.
     buffers: &[
         Access::Read,
-        Access::ReadWrite,
+        Access::Read,
         Access::ReadWrite,
         Access::ReadWrite,
         Access::ReadWrite,
@@ -79,6 +82,8 @@ pub(crate) struct Add {
     pub(crate) placement: Placement,
     /// Number of the patch, from 1; it marks logits that are not finite.
     pub(crate) number: usize,
+    /// How the logits are stored.
+    pub(crate) storage: Storage,
 }
 
 impl Placement {
@@ -132,7 +137,19 @@ pub(crate) fn record(
         is_softmax: u32::from(add.channel.activation == Activation::Softmax),
         _pad0: 0,
     };
-    pass.dispatch(&KERNEL, &params, &buffers, Extent::Voxels(patch))
+    let variant = Variant {
+        storage: add.storage,
+        constants: Vec::new(),
+    };
+    let extent = Extent::Voxels(patch);
+    pass.run(&Dispatch::new(
+        pass.gpu(),
+        (&KERNEL, &variant),
+        &params,
+        &buffers,
+        extent,
+    )?);
+    Ok(())
 }
 
 /// Adds a patch's weighted probabilities to `sums` and its weights to `weights`; the definition.

@@ -19,6 +19,8 @@ pub(crate) static KERNEL: Kernel = Kernel {
         include_str!("../../shaders/shared/grid.wgsl"),
         include_str!("../../shaders/divide.wgsl"),
     ),
+    constants: &[],
+    unchecked: false,
     entry_point: "main",
     workgroup_size: [256, 1, 1],
     params: Params::LAYOUT,

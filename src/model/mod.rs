@@ -24,14 +24,14 @@ pub use manifest::{
 pub use registry::{BUILTINS, Builtin, ModelSource};
 pub use unet::UNetConfig;
 
-use crate::engine::cpu::{self, InstructionSet};
-use crate::gpu::{self, Compute, Gpu, Kernel};
+use crate::engine::{self, cpu};
+use crate::gpu::{self, Compute, Gpu, Kernel, Storage};
 use crate::preprocess::{GridHu, Prepared};
 use crate::provenance::ModelIdentity;
 use crate::volume::{Geometry, Mask, ProbabilityMap};
 use crate::warning::Warning;
 use blend::Channel;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use sliding::Pass;
 use std::sync::atomic::AtomicBool;
 use unet::UNet;
@@ -45,12 +45,15 @@ pub static KERNELS: &[&Kernel] = &[&blend::KERNEL, &divide::KERNEL];
 #[derive(Debug)]
 pub struct Segmenter {
     manifest: Manifest,
-    network: UNet,
-    /// The network on our own kernels, which is what runs on a CPU.
-    engine: Option<cpu::Network>,
+    network: Network,
     golden: Golden,
-    compute: Compute,
-    device: Device,
+}
+
+/// The network on the engine's kernels.
+#[derive(Debug)]
+enum Network {
+    Cpu(cpu::Network),
+    Gpu(engine::gpu::Network, Gpu),
 }
 
 /// A volume on the model's grid, and where to look in it.
@@ -95,20 +98,12 @@ impl Segmenter {
         let files = source.read()?;
         let manifest = Manifest::parse(&files.manifest)?;
         let sha256 = &manifest.weights.sha256;
-        let device = match compute {
-            Compute::Gpu(gpu) => gpu.burn_device().clone(),
-            Compute::Cpu => Device::flex(),
-        };
-        let load = || weights::load(&files.weights, sha256, &manifest.network, &device);
-        let network = guarded(compute, load)??;
+        let defined = weights::load(&files.weights, sha256, &manifest.network, &Device::flex())?;
         let golden = Golden::parse(&files.golden, &manifest.network)?;
         Ok(Self {
+            network: Network::new(&defined, compute)?,
             manifest,
-            engine: engine(compute, &network),
-            network,
             golden,
-            compute: compute.clone(),
-            device,
         })
     }
 
@@ -136,7 +131,7 @@ impl Segmenter {
             input,
             logits: expected,
         } = &self.golden;
-        let logits = self.logits(input.clone(), *patch)?;
+        let logits = self.logits(input, *patch)?;
         let weights = &self.manifest.weights;
         self.compare("logit", &logits, expected, weights.golden_tolerance_logit)?;
         let (channel, voxels) = (self.channel(), patch.iter().product());
@@ -206,15 +201,12 @@ impl Segmenter {
     }
 
     fn run(&self, pass: &Pass<'_>, input: &Input<'_>) -> Result<Vec<f32>, Error> {
-        match (&self.compute, input.hu) {
-            (_, GridHu::Cpu(hu)) => pass.on_cpu(input.grid, hu),
-            (Compute::Gpu(gpu), GridHu::Gpu(slabs)) => {
-                self.check_tensors_fit(gpu, pass.patch)?;
-                pass.on_gpu(input.grid, slabs, gpu)
+        match (&self.network, input.hu) {
+            (Network::Cpu(network), GridHu::Cpu(hu)) => pass.on_cpu(input.grid, hu, network),
+            (Network::Gpu(network, gpu), GridHu::Gpu(slabs)) => {
+                pass.on_gpu((input.grid, slabs), network, gpu)
             }
-            (Compute::Cpu, GridHu::Gpu(_)) => {
-                Err(self.failed(&"the volume lies on a GPU, the model does not"))
-            }
+            _ => Err(self.failed(&"the volume and the model lie on different devices")),
         }
     }
 
@@ -239,20 +231,6 @@ impl Segmenter {
         }
     }
 
-    /// burn would hand the driver tensors beyond its limit; it is known beforehand.
-    fn check_tensors_fit(&self, gpu: &Gpu, patch: [usize; 3]) -> Result<(), gpu::Error> {
-        let bytes = self.manifest.network.largest_tensor_bytes(patch);
-        let limit_bytes = gpu.binding_limit_bytes();
-        if bytes <= limit_bytes {
-            return Ok(());
-        }
-        Err(gpu::Error::BufferTooLarge {
-            what: format!("a patch of {patch:?} voxels"),
-            bytes,
-            limit_bytes,
-        })
-    }
-
     /// The patch halved along its largest axis, or a refusal where it would become too small to see a lesion in.
     fn smaller(&self, patch: [usize; 3]) -> Result<[usize; 3], Error> {
         window::smaller(patch, self.manifest.network.total_stride()).ok_or_else(|| {
@@ -264,17 +242,14 @@ impl Segmenter {
     }
 
     /// Logits `[classes, z, y, x]` of one normalised patch `[input_channels, z, y, x]`.
-    fn logits(&self, input: Vec<f32>, [z, y, x]: [usize; 3]) -> Result<Vec<f32>, Error> {
-        if let Some(engine) = &self.engine {
-            return Ok(engine.forward(&input, [z, y, x]));
+    fn logits(&self, input: &[f32], patch: [usize; 3]) -> Result<Vec<f32>, Error> {
+        match &self.network {
+            Network::Cpu(network) => Ok(network.forward(input, patch)),
+            Network::Gpu(network, gpu) => {
+                let program = network.program(gpu, patch)?;
+                Ok(program.forward(gpu, input)?)
+            }
         }
-        let shape = [1, self.manifest.network.input_channels, z, y, x];
-        let forward = || {
-            let input = Tensor::from_data(TensorData::new(input, shape), &self.device);
-            self.network.forward(input).try_into_data()
-        };
-        let data = guarded(&self.compute, forward)?.map_err(|e| self.failed(&e))?;
-        data.try_into_vec().map_err(|e| self.failed(&e))
     }
 
     fn channel(&self) -> Channel {
@@ -300,22 +275,17 @@ impl Segmenter {
     }
 }
 
-/// The network compiled for this CPU, where the CPU is what computes.
-fn engine(compute: &Compute, network: &UNet) -> Option<cpu::Network> {
-    match compute {
-        Compute::Gpu(_) => None,
-        Compute::Cpu => {
-            let layers = network.layers();
-            Some(cpu::Network::new(&layers, InstructionSet::detect()))
-        }
-    }
-}
-
-/// Runs burn work; on a GPU its panics and the device's errors come back as coded errors.
-fn guarded<T>(compute: &Compute, work: impl FnOnce() -> T) -> Result<T, gpu::Error> {
-    match compute {
-        Compute::Gpu(gpu) => gpu.guard(work),
-        Compute::Cpu => Ok(work()),
+impl Network {
+    /// The defined network, compiled for a device.
+    fn new(defined: &UNet, compute: &Compute) -> Result<Self, gpu::Error> {
+        let layers = defined.layers();
+        Ok(match compute {
+            Compute::Cpu => Self::Cpu(cpu::Network::new(&layers, cpu::InstructionSet::detect())),
+            Compute::Gpu(gpu) => Self::Gpu(
+                engine::gpu::Network::new(&layers, gpu, Storage::F32)?,
+                gpu.clone(),
+            ),
+        })
     }
 }
 

@@ -6,12 +6,17 @@ use super::blend::{self, Placement};
 use super::sums::Sums;
 use super::window::{Importance, Region};
 use super::{Error, Segmenter, divide};
-use crate::gpu::{self, Gpu};
+use crate::engine;
+use crate::engine::cpu;
+use crate::gpu::{self, Binding, Gpu, Submission};
 use crate::preprocess::slab::Slab;
 use crate::preprocess::{self, normalize};
 use crate::volume::Geometry;
-use burn::tensor::Tensor;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Patches that are sent before the first of them must be done: the GPU never waits for the next.
+const PATCHES_AHEAD: usize = 2;
 
 /// One pass of a model over a region with patches of one size.
 pub(super) struct Pass<'a> {
@@ -26,7 +31,12 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     /// Mean probability of each voxel of the region's box, from HU in host memory.
-    pub(super) fn on_cpu(&self, grid: &Geometry, hu: &[f32]) -> Result<Vec<f32>, Error> {
+    pub(super) fn on_cpu(
+        &self,
+        grid: &Geometry,
+        hu: &[f32],
+        network: &cpu::Network,
+    ) -> Result<Vec<f32>, Error> {
         let voxels = self.region.inside.len();
         let (mut sums, mut weights) = (vec![0.0; voxels], vec![0.0; voxels]);
         let importance = Importance::gaussian(self.patch);
@@ -34,7 +44,7 @@ impl Pass<'_> {
         for (done, &origin) in self.origins.iter().enumerate() {
             self.step(done)?;
             let input = normalize::reference(hu, grid, origin, self.patch, normalization);
-            let logits = self.model.logits(input, self.patch)?;
+            let logits = network.forward(&input, self.patch);
             let place = self.placement(origin);
             let channel = self.model.channel();
             let both = (&mut sums[..], &mut weights[..]);
@@ -50,52 +60,54 @@ impl Pass<'_> {
     /// Mean probability of each voxel of the region's box, from HU on the GPU.
     pub(super) fn on_gpu(
         &self,
-        grid: &Geometry,
-        hu: &[Slab],
+        (grid, hu): (&Geometry, &[Slab]),
+        network: &engine::gpu::Network,
         gpu: &Gpu,
     ) -> Result<Vec<f32>, Error> {
         let importance = Importance::gaussian(self.patch);
         let sums = Sums::new(gpu, self.region.size, &importance)?;
-        for (done, &origin) in self.origins.iter().enumerate() {
-            self.step(done)?;
-            let input = self.cut_on_gpu(grid, hu, origin, gpu)?;
-            // A reshape copies where burn left the channels innermost.
-            let flat = [self.model.manifest.network.classes * self.patch.iter().product::<usize>()];
-            let logits = gpu.guard(|| self.model.network.forward(input).reshape(flat))?;
-            let memory = gpu.tensor_memory(&logits)?;
+        let program = network.program(gpu, self.patch)?;
+        let mut sent: VecDeque<Submission> = VecDeque::with_capacity(PATCHES_AHEAD);
+        for (number, &origin) in self.origins.iter().enumerate() {
+            if sent.len() == PATCHES_AHEAD
+                && let Some(oldest) = sent.pop_front()
+            {
+                gpu.wait_for(&oldest)?;
+            }
+            self.step(number - sent.len())?;
+            let mut pass = gpu::Pass::new(gpu)?;
+            self.cut_on_gpu(&mut pass, (grid, hu), origin, program.patch().binding())?;
+            let mut pass = program.record(pass)?;
             let (place, channel) = (self.placement(origin), self.model.channel());
-            sums.add(gpu, memory.binding(), channel, place, done + 1)?;
+            let logits = (program.logits(), program.storage());
+            sums.record(&mut pass, logits, channel, place, number + 1)?;
+            sent.push_back(pass.submit()?);
         }
-        self.step(self.origins.len())?;
         let not_finite = |number: usize| self.model.non_finite(self.origins[number - 1]);
-        sums.finish(gpu)?.map_err(not_finite)
+        let probability = sums.finish(gpu)?.map_err(not_finite)?;
+        self.step(self.origins.len())?;
+        Ok(probability)
     }
 
-    /// A normalised patch `[1, 1, z, y, x]`, written straight into burn's memory.
+    /// Records a normalised patch `[1, z, y, x]`.
     fn cut_on_gpu(
         &self,
-        grid: &Geometry,
-        hu: &[Slab],
+        pass: &mut gpu::Pass<'_>,
+        (grid, hu): (&Geometry, &[Slab]),
         origin: [i64; 3],
-        gpu: &Gpu,
-    ) -> Result<Tensor<5>, Error> {
-        let [z, y, x] = self.patch;
-        let (input, memory) = gpu.tensor([1, 1, z, y, x])?;
+        output: Binding<'_>,
+    ) -> Result<(), Error> {
         let patch = normalize::Patch {
             origin,
             size: self.patch,
         };
         let normalization = &self.model.manifest.input.normalization;
-        let mut pass = gpu::Pass::new(gpu)?;
-        let output = memory.binding();
-        normalize::record(&mut pass, (hu, grid.size), patch, normalization, output).map_err(
-            |error| match error {
+        normalize::record(pass, (hu, grid.size), patch, normalization, output).map_err(|error| {
+            match error {
                 preprocess::Error::Gpu(e) => Error::Gpu(e),
                 other => self.model.failed(&other),
-            },
-        )?;
-        pass.submit()?;
-        Ok(input)
+            }
+        })
     }
 
     /// Tells how far it is; ends the run where that was asked for.

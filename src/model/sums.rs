@@ -3,7 +3,7 @@
 use super::blend::{self, Channel, Placement};
 use super::divide;
 use super::window::Importance;
-use crate::gpu::{self, Binding, Buffer, Gpu, Pass};
+use crate::gpu::{self, Binding, Buffer, Gpu, Pass, Storage};
 
 /// Sums of weighted probabilities and of weights over the box of a region, and whether a logit was not finite.
 #[derive(Debug)]
@@ -56,20 +56,19 @@ impl Sums {
         })
     }
 
-    /// Adds the patch that starts at `start` (`[z, y, x]` in the box); `number` counts patches from 1.
+    /// Records adding the patch that starts at `start` (`[z, y, x]` in the box); `number` counts patches from 1.
     ///
     /// # Errors
     /// [`gpu::Error`] of the dispatch.
-    pub(crate) fn add(
+    pub(crate) fn record(
         &self,
-        gpu: &Gpu,
-        logits: Binding<'_>,
+        pass: &mut Pass<'_>,
+        logits: (Binding<'_>, Storage),
         channel: Channel,
         placement: Placement,
         number: usize,
     ) -> Result<(), gpu::Error> {
         debug_assert_eq!(placement.box_size, self.box_size);
-        let mut pass = Pass::new(gpu)?;
         for slab in &self.slabs {
             let [start_z, start_y, start_x] = placement.start;
             let in_slab = Placement {
@@ -82,18 +81,19 @@ impl Sums {
                     channel,
                     placement: in_slab,
                     number,
+                    storage: logits.1,
                 };
                 let buffers = [
                     self.importance.binding(),
-                    logits,
+                    logits.0,
                     slab.sums.binding(),
                     slab.weights.binding(),
                     self.not_finite.binding(),
                 ];
-                blend::record(&mut pass, add, buffers)?;
+                blend::record(pass, add, buffers)?;
             }
         }
-        pass.submit()
+        Ok(())
     }
 
     /// Mean probabilities of the box; or the number of a patch with a logit that is NaN or infinite.

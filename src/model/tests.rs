@@ -11,6 +11,7 @@ use crate::config::{DeviceConfig, DeviceKind};
 use crate::preprocess::slab;
 use crate::volume::PADDING_HU;
 use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Tensor, TensorData};
 use glam::DVec3;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -25,6 +26,11 @@ fn lite(compute: &Compute) -> Segmenter {
 
 /// A network of two stages with random weights, which runs on a software GPU in a moment.
 fn random_network(compute: &Compute) -> Segmenter {
+    changed_network(compute, |defined| defined)
+}
+
+/// [`random_network`] with its parameters changed.
+fn changed_network(compute: &Compute, change: impl FnOnce(UNet) -> UNet) -> Segmenter {
     let mut model = lite(&Compute::Cpu);
     let network = UNetConfig {
         input_channels: 1,
@@ -38,14 +44,9 @@ fn random_network(compute: &Compute) -> Segmenter {
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     let bytes = weights::tests::random(&network, &mut rng);
     model.manifest.weights.sha256 = weights::sha256_hex(&bytes);
-    model.device = match compute {
-        Compute::Gpu(gpu) => gpu.burn_device().clone(),
-        Compute::Cpu => Device::flex(),
-    };
     let sha256 = &model.manifest.weights.sha256;
-    model.network = weights::load(&bytes, sha256, &network, &model.device).expect("loads");
-    model.engine = engine(compute, &model.network);
-    model.compute = compute.clone();
+    let defined = weights::load(&bytes, sha256, &network, &Device::flex()).expect("loads");
+    model.network = Network::new(&change(defined), compute).expect("compiles");
     model.manifest.network = network;
     model.manifest.output.activation = Activation::Softmax;
     model.manifest.labels[0].channel = 1;
@@ -98,6 +99,11 @@ fn gpu() -> Option<Gpu> {
     }
 }
 
+/// Bytes of an activation of [`random_network`]'s first stage, whose four channels fill a quad.
+fn largest_activation_bytes(patch: [usize; 3]) -> u64 {
+    (patch.iter().product::<usize>() * 4 * size_of::<f32>()) as u64
+}
+
 /// HU in slabs that each fit a binding of `gpu`.
 fn on_gpu(gpu: &Gpu, grid: &Geometry, hu: &[f32]) -> GridHu {
     let mut slabs = slab::allocate(gpu, grid.size).expect("allocates");
@@ -119,7 +125,7 @@ fn the_cpu_reproduces_pytorch_logits() {
         input,
         logits,
     } = &model.golden;
-    let found = model.logits(input.clone(), *patch).expect("runs");
+    let found = model.logits(input, *patch).expect("runs");
     let difference = largest_difference(&found, logits);
     assert!(difference < TOLERANCE, "{difference:e}");
 }
@@ -225,13 +231,13 @@ fn an_empty_search_mask_gives_no_patches() {
 }
 
 /// Replaces every parameter by NaN.
-struct Poison<'a>(&'a Device);
+struct Poison;
 
-impl ModuleMapper for Poison<'_> {
+impl ModuleMapper for Poison {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let shape = param.lazy_shape();
         let data = TensorData::new(vec![f32::NAN; shape.num_elements()], shape);
-        Param::from_data(data, self.0)
+        Param::from_data(data, &Device::flex())
     }
 }
 
@@ -239,9 +245,7 @@ impl ModuleMapper for Poison<'_> {
 fn logits_that_are_not_finite_end_in_a_coded_error_on_every_device() {
     let (grid, hu, search) = small_volume();
     let refused = |compute: &Compute, hu: &GridHu| {
-        let mut model = random_network(compute);
-        model.network = model.network.map(&mut Poison(&model.device));
-        model.engine = engine(&model.compute, &model.network);
+        let model = changed_network(compute, |defined| defined.map(&mut Poison));
         segment(&model, &grid, hu, &search)
     };
     let on_cpu = refused(&Compute::Cpu, &GridHu::Cpu(hu.clone()));
@@ -281,9 +285,8 @@ fn slabs_do_not_change_a_bit() {
     let (grid, hu, search) = small_volume();
     let whole = random_network(&Compute::Gpu(gpu.clone()));
     let expected = segment(&whole, &grid, &on_gpu(&gpu, &grid, &hu), &search).expect("runs");
-    // The largest tensor of the network still fits; the volume and the sums do not.
-    let narrow =
-        gpu.with_binding_limit_bytes(whole.manifest.network.largest_tensor_bytes([8, 16, 16]));
+    // The largest activation of the network still fits; the volume and the sums do not.
+    let narrow = gpu.with_binding_limit_bytes(largest_activation_bytes([8, 16, 16]));
     let slabbed = random_network(&Compute::Gpu(narrow.clone()));
     let found = segment(&slabbed, &grid, &on_gpu(&narrow, &grid, &hu), &search).expect("runs");
     assert_eq!(found, expected);
@@ -293,18 +296,17 @@ fn slabs_do_not_change_a_bit() {
 fn a_patch_that_does_not_fit_the_gpu_is_halved_with_a_warning() {
     let Some(gpu) = gpu() else { return };
     let (grid, hu, search) = small_volume();
-    let mut model = random_network(&Compute::Gpu(gpu.clone()));
-    model.manifest.input.patch = [8, 64, 64];
-    let fits = model.manifest.network.largest_tensor_bytes([8, 32, 64]);
+    let fits = largest_activation_bytes([8, 32, 64]);
     let narrow = gpu.with_binding_limit_bytes(fits);
-    model.compute = Compute::Gpu(narrow.clone());
+    let mut model = random_network(&Compute::Gpu(narrow.clone()));
+    model.manifest.input.patch = [8, 64, 64];
     let found = segment(&model, &grid, &on_gpu(&narrow, &grid, &hu), &search).expect("runs");
     assert_eq!(
         found.warnings,
         [Warning::SmallerPatch { patch: [8, 32, 64] }]
     );
+    let mut model = random_network(&Compute::Gpu(gpu.with_binding_limit_bytes(fits / 8)));
     model.manifest.input.patch = [8, 32, 32];
-    model.compute = Compute::Gpu(gpu.with_binding_limit_bytes(fits / 8));
     let refused = segment(&model, &grid, &on_gpu(&narrow, &grid, &hu), &search);
     assert!(refused.is_err_and(|e| e.code() == "model-out-of-memory"));
 }

@@ -45,22 +45,6 @@ impl UNetConfig {
         })
     }
 
-    /// Bytes of the largest tensor of a forward pass over `patch` voxels, as `f32`.
-    pub(crate) fn largest_tensor_bytes(&self, patch: [usize; 3]) -> u64 {
-        let mut voxels: u64 = patch.iter().map(|n| *n as u64).product();
-        let ends = self.input_channels.max(self.classes) as u64 * voxels;
-        let stages = self
-            .channels
-            .iter()
-            .zip(&self.strides)
-            .map(|(channels, stride)| {
-                voxels /= stride.iter().map(|s| *s as u64).product::<u64>();
-                // A skip joined to the stage below has twice the channels.
-                2 * *channels as u64 * voxels
-            });
-        stages.fold(ends, u64::max) * size_of::<f32>() as u64
-    }
-
     /// A network whose weights are drawn only if they are used before others are loaded.
     pub(crate) fn init(&self, device: &Device) -> UNet {
         let encoder = (0..self.channels.len())
@@ -132,7 +116,13 @@ impl UNetConfig {
 }
 
 impl UNet {
+    /// The definition, on burn's own operations.
+    ///
     /// Logits `[n, classes, z, y, x]` of an input `[n, input_channels, z, y, x]`; z, y, x are multiples of the total stride.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the engine runs; tests hold it against this")
+    )]
     pub(crate) fn forward(&self, input: Tensor<5>) -> Tensor<5> {
         let mut x = input; // [n, input_channels, z, y, x]
         let mut skips = Vec::with_capacity(self.encoder.len());

@@ -27,6 +27,8 @@ pub static KERNEL: Kernel = Kernel {
         include_str!("../../shaders/shared/grid.wgsl"),
         include_str!("../../shaders/air.wgsl"),
     ),
+    constants: &[],
+    unchecked: false,
     entry_point: "main",
     workgroup_size: [8, 8, 4],
     params: Params::LAYOUT,

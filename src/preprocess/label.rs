@@ -55,6 +55,8 @@ const fn kernel(label: &'static str, entry_point: &'static str) -> Kernel {
             include_str!("../../shaders/shared/grid.wgsl"),
             include_str!("../../shaders/label.wgsl"),
         ),
+        constants: &[],
+        unchecked: false,
         entry_point,
         workgroup_size: [32, 4, 2],
         params: Params::LAYOUT,

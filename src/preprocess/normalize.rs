@@ -33,10 +33,11 @@ pub static KERNEL: Kernel = Kernel {
         include_str!("../../shaders/shared/sample.wgsl"),
         include_str!("../../shaders/normalize.wgsl"),
     ),
+    constants: &[],
+    unchecked: false,
     entry_point: "main",
     workgroup_size: [8, 8, 4],
     params: Params::LAYOUT,
-    // The output lies in burn's memory, where several tensors share a buffer.
     buffers: &[Access::Read, Access::ReadWrite],
 };
 

@@ -26,6 +26,8 @@ pub static KERNEL: Kernel = Kernel {
         include_str!("../../shaders/shared/grid.wgsl"),
         include_str!("../../shaders/padding.wgsl"),
     ),
+    constants: &[],
+    unchecked: false,
     entry_point: "main",
     workgroup_size: [8, 8, 4],
     params: Params::LAYOUT,

@@ -35,6 +35,8 @@ pub static KERNEL: Kernel = Kernel {
         include_str!("../../shaders/shared/sample.wgsl"),
         include_str!("../../shaders/resample.wgsl"),
     ),
+    constants: &[],
+    unchecked: false,
     entry_point: "main",
     workgroup_size: [8, 8, 4],
     params: Params::LAYOUT,

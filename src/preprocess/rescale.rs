@@ -26,6 +26,8 @@ pub static KERNEL: Kernel = Kernel {
         include_str!("../../shaders/shared/grid.wgsl"),
         include_str!("../../shaders/rescale.wgsl"),
     ),
+    constants: &[],
+    unchecked: false,
     entry_point: "main",
     workgroup_size: [256, 1, 1],
     params: Params::LAYOUT,

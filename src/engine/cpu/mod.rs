@@ -10,8 +10,6 @@ mod lanes;
 mod network;
 mod norm;
 mod peak;
-#[cfg(test)]
-mod reference;
 mod simd;
 mod task;
 #[cfg(test)]

@@ -1,202 +1,11 @@
-use super::reference::{self, Volume};
 use super::{InstructionSet, Network};
-use crate::engine::{Activation, ConvParams, Layers, NormParams};
-use proptest::prelude::{ProptestConfig, Strategy, prop, prop_assert, proptest};
+use crate::engine::cases::{Case, Net, cases, difference, wide};
+use proptest::prelude::{ProptestConfig, prop_assert, proptest};
 
 /// Between sums of 32-bit products in another order, of inputs and weights between -1 and 1, relative to the largest logit.
 const TOLERANCE: f64 = 1e-4;
-const SLOPE: f32 = 0.01;
-
-/// Even numbers between -1 and 1, the same for the same seed.
-struct Numbers(u64);
-
-impl Numbers {
-    fn take(&mut self, count: usize) -> Vec<f32> {
-        let mut next = || {
-            self.0 = self
-                .0
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 40) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..count).map(|_| next()).collect()
-    }
-}
-
-/// One layer with its random parameters.
-struct Layer {
-    weights: Vec<f32>,
-    bias: Vec<f32>,
-    gamma: Vec<f32>,
-    beta: Vec<f32>,
-    kernel: [usize; 3],
-    stride: [usize; 3],
-}
-
-impl Layer {
-    fn new(
-        numbers: &mut Numbers,
-        [c_in, c_out]: [usize; 2],
-        kernel: [usize; 3],
-        stride: [usize; 3],
-    ) -> Self {
-        Self {
-            weights: numbers.take(c_in * c_out * kernel.iter().product::<usize>()),
-            bias: numbers.take(c_out),
-            gamma: numbers.take(c_out),
-            beta: numbers.take(c_out),
-            kernel,
-            stride,
-        }
-    }
-
-    fn conv(&self) -> ConvParams<'_> {
-        ConvParams {
-            weights: &self.weights,
-            bias: &self.bias,
-            kernel: self.kernel,
-            stride: self.stride,
-        }
-    }
-
-    fn norm(&self) -> NormParams<'_> {
-        NormParams {
-            gamma: &self.gamma,
-            beta: &self.beta,
-            epsilon: 1e-5,
-        }
-    }
-}
-
-/// A U-Net of two stages: every kind of layer once, with the shapes of one case.
-#[derive(Debug, Clone)]
-struct Case {
-    channels: [usize; 3],
-    classes: usize,
-    kernels: [[usize; 3]; 2],
-    stride: [usize; 3],
-    bottom: [usize; 3],
-    seed: u64,
-}
-
-struct Net {
-    case: Case,
-    layers: Vec<Layer>,
-}
-
-impl Case {
-    fn size(&self) -> [usize; 3] {
-        [0, 1, 2].map(|axis| self.bottom[axis] * self.stride[axis])
-    }
-
-    fn net(&self) -> Net {
-        let mut numbers = Numbers(self.seed);
-        let [input, top, bottom] = self.channels;
-        let [kernel, deep] = self.kernels;
-        let layers = vec![
-            Layer::new(&mut numbers, [input, top], kernel, [1; 3]),
-            Layer::new(&mut numbers, [top, bottom], deep, self.stride),
-            Layer::new(&mut numbers, [bottom, top], self.stride, self.stride),
-            Layer::new(&mut numbers, [2 * top, top], kernel, [1; 3]),
-            Layer::new(&mut numbers, [top, self.classes], [1; 3], [1; 3]),
-        ];
-        Net {
-            case: self.clone(),
-            layers,
-        }
-    }
-
-    fn input(&self) -> Vec<f32> {
-        Numbers(!self.seed).take(self.channels[0] * self.size().iter().product::<usize>())
-    }
-}
-
-impl Net {
-    fn compiled(&self, set: InstructionSet) -> Network {
-        let [down, deep, up, joined, head] = &self.layers[..] else {
-            unreachable!("five layers")
-        };
-        let mut layers = Layers::new(self.case.channels[0], SLOPE);
-        let block = |b: &mut Layers, inputs: &[Activation], layer: &Layer| {
-            b.block(inputs, &layer.conv(), &layer.norm())
-        };
-        let input = layers.input();
-        let skip = block(&mut layers, &[input], down);
-        let x = block(&mut layers, &[skip], deep);
-        let x = layers.upsample(x, &up.conv());
-        let x = block(&mut layers, &[x, skip], joined);
-        Network::new(&layers.head(x, &head.conv()), set)
-    }
-
-    fn reference(&self, input: &[f32]) -> Vec<f64> {
-        let block = |x: &Volume, layer: &Layer| {
-            let x = reference::conv(x, &layer.conv());
-            reference::activated(&x, &layer.norm(), f64::from(SLOPE))
-        };
-        let input = Volume {
-            size: self.case.size(),
-            values: input.iter().map(|v| f64::from(*v)).collect(),
-        };
-        let skip = block(&input, &self.layers[0]);
-        let x = block(&skip, &self.layers[1]);
-        let x = reference::transposed(&x, &self.layers[2].conv());
-        let x = block(&x.joined(&skip), &self.layers[3]);
-        reference::conv(&x, &self.layers[4].conv()).values
-    }
-}
-
-/// Largest difference, relative to the largest value; infinite where any is NaN.
-fn difference(found: &[f32], expected: &[f64]) -> f64 {
-    assert_eq!(found.len(), expected.len());
-    let largest = expected.iter().fold(1e-3, |l: f64, v| l.max(v.abs()));
-    let pairs = found.iter().zip(expected);
-    let differences = pairs.map(|(a, b)| (f64::from(*a) - b).abs());
-    differences.fold(0.0, |l: f64, d| {
-        if d.is_nan() {
-            f64::INFINITY
-        } else {
-            l.max(d / largest)
-        }
-    })
-}
-
-fn cases() -> impl Strategy<Value = Case> {
-    let channels = || {
-        prop::sample::select(vec![
-            1usize, 2, 3, 8, 12, 15, 16, 17, 24, 32, 33, 48, 50, 64, 80,
-        ])
-    };
-    let kernel = || prop::array::uniform3(prop::sample::select(vec![1usize, 3, 3, 5]));
-    (
-        (
-            prop::sample::select(vec![1usize, 1, 2, 5]),
-            channels(),
-            channels(),
-        ),
-        1usize..20,
-        (kernel(), kernel()),
-        prop::array::uniform3(1usize..=4),
-        (1usize..4, 1usize..5, 1usize..9),
-        proptest::num::u64::ANY,
-    )
-        .prop_map(
-            |((input, top, bottom), classes, (first, second), stride, (z, y, x), seed)| Case {
-                channels: [input, top, bottom],
-                classes,
-                kernels: [first, second],
-                stride,
-                bottom: [z, y, x],
-                seed,
-            },
-        )
-        .prop_filter("a norm of few voxels magnifies rounding", |case| {
-            case.bottom.iter().product::<usize>() >= 8
-        })
-        .prop_filter("short in debug builds too", |case| {
-            let [_, top, _] = case.channels;
-            let taps: usize = case.kernels[0].iter().product();
-            top * top * taps * case.size().iter().product::<usize>() < 20_000_000
-        })
+fn compiled(net: &Net, set: InstructionSet) -> Network {
+    Network::new(&net.layers(), set)
 }
 
 proptest! {
@@ -207,21 +16,10 @@ proptest! {
         let (net, input) = (case.net(), case.input());
         let expected = net.reference(&input);
         for set in InstructionSet::available() {
-            let logits = net.compiled(set).forward(&input, case.size());
+            let logits = compiled(&net, set).forward(&input, case.size());
             let difference = difference(&logits, &expected);
             prop_assert!(difference < TOLERANCE, "{}: {difference}", set.name());
         }
-    }
-}
-
-fn wide() -> Case {
-    Case {
-        channels: [1, 24, 160],
-        classes: 3,
-        kernels: [[3; 3], [3; 3]],
-        stride: [1, 2, 2],
-        bottom: [6, 20, 26],
-        seed: 1,
     }
 }
 
@@ -231,7 +29,7 @@ fn layers_of_many_tasks_and_passes_compute_what_the_reference_defines() {
     let (net, input) = (case.net(), case.input());
     let expected = net.reference(&input);
     for set in InstructionSet::available() {
-        let logits = net.compiled(set).forward(&input, case.size());
+        let logits = compiled(&net, set).forward(&input, case.size());
         assert!(difference(&logits, &expected) < TOLERANCE, "{}", set.name());
     }
 }
@@ -245,7 +43,7 @@ fn bits_depend_neither_on_the_threads_nor_on_what_ran_before() {
         ..case.clone()
     };
     for set in InstructionSet::available() {
-        let network = net.compiled(set);
+        let network = compiled(&net, set);
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             pool.expect("threads")
@@ -272,7 +70,7 @@ fn a_large_mean_costs_no_precision() {
     let input = case.input();
     let expected = net.reference(&input);
     for set in InstructionSet::available() {
-        let logits = net.compiled(set).forward(&input, case.size());
+        let logits = compiled(&net, set).forward(&input, case.size());
         let difference = difference(&logits, &expected);
         // 1000 has 24 bits: what is lost is lost in the convolution's own sum.
         assert!(difference < 1e-3, "{}: {difference}", set.name());
@@ -285,7 +83,7 @@ fn a_nan_reaches_the_logits() {
     let mut input = case.input();
     input[77] = f32::NAN;
     for set in InstructionSet::available() {
-        let logits = case.net().compiled(set).forward(&input, case.size());
+        let logits = compiled(&case.net(), set).forward(&input, case.size());
         assert!(logits.iter().any(|logit| logit.is_nan()), "{}", set.name());
     }
 }

@@ -1,7 +1,11 @@
 //! What each layer computes, in `f64` and plain loops: the definition that the kernels must meet.
 
-use super::lanes::voxels;
-use crate::engine::{ConvParams, NormParams};
+use super::{ConvParams, NormParams};
+
+/// Voxels of a volume of `size`.
+fn voxels(size: [usize; 3]) -> usize {
+    size.iter().product()
+}
 
 /// Values `[channels, z, y, x]`.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,210 @@
+//! Random networks for the tests of every device, and what the reference gives for them.
+
+use super::reference::{self, Volume};
+use super::{Activation, ConvParams, Layers, NormParams};
+use proptest::prelude::{Strategy, prop};
+
+pub(super) const SLOPE: f32 = 0.01;
+
+/// Even numbers between -1 and 1, the same for the same seed.
+pub(super) struct Numbers(u64);
+
+impl Numbers {
+    pub(super) fn take(&mut self, count: usize) -> Vec<f32> {
+        let mut next = || {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 40) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..count).map(|_| next()).collect()
+    }
+}
+
+/// One layer with its random parameters.
+pub(super) struct Layer {
+    weights: Vec<f32>,
+    pub(super) bias: Vec<f32>,
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+    kernel: [usize; 3],
+    stride: [usize; 3],
+}
+
+impl Layer {
+    fn new(
+        numbers: &mut Numbers,
+        [c_in, c_out]: [usize; 2],
+        kernel: [usize; 3],
+        stride: [usize; 3],
+    ) -> Self {
+        Self {
+            weights: numbers.take(c_in * c_out * kernel.iter().product::<usize>()),
+            bias: numbers.take(c_out),
+            gamma: numbers.take(c_out),
+            beta: numbers.take(c_out),
+            kernel,
+            stride,
+        }
+    }
+
+    fn conv(&self) -> ConvParams<'_> {
+        ConvParams {
+            weights: &self.weights,
+            bias: &self.bias,
+            kernel: self.kernel,
+            stride: self.stride,
+        }
+    }
+
+    fn norm(&self) -> NormParams<'_> {
+        NormParams {
+            gamma: &self.gamma,
+            beta: &self.beta,
+            epsilon: 1e-5,
+        }
+    }
+}
+
+/// A U-Net of two stages: every kind of layer once, with the shapes of one case.
+#[derive(Debug, Clone)]
+pub(super) struct Case {
+    pub(super) channels: [usize; 3],
+    pub(super) classes: usize,
+    pub(super) kernels: [[usize; 3]; 2],
+    pub(super) stride: [usize; 3],
+    pub(super) bottom: [usize; 3],
+    pub(super) seed: u64,
+}
+
+pub(super) struct Net {
+    pub(super) case: Case,
+    pub(super) layers: Vec<Layer>,
+}
+
+impl Case {
+    pub(super) fn size(&self) -> [usize; 3] {
+        [0, 1, 2].map(|axis| self.bottom[axis] * self.stride[axis])
+    }
+
+    pub(super) fn net(&self) -> Net {
+        let mut numbers = Numbers(self.seed);
+        let [input, top, bottom] = self.channels;
+        let [kernel, deep] = self.kernels;
+        let layers = vec![
+            Layer::new(&mut numbers, [input, top], kernel, [1; 3]),
+            Layer::new(&mut numbers, [top, bottom], deep, self.stride),
+            Layer::new(&mut numbers, [bottom, top], self.stride, self.stride),
+            Layer::new(&mut numbers, [2 * top, top], kernel, [1; 3]),
+            Layer::new(&mut numbers, [top, self.classes], [1; 3], [1; 3]),
+        ];
+        Net {
+            case: self.clone(),
+            layers,
+        }
+    }
+
+    pub(super) fn input(&self) -> Vec<f32> {
+        Numbers(!self.seed).take(self.channels[0] * self.size().iter().product::<usize>())
+    }
+}
+
+impl Net {
+    pub(super) fn layers(&self) -> Layers {
+        let [down, deep, up, joined, head] = &self.layers[..] else {
+            unreachable!("five layers")
+        };
+        let mut layers = Layers::new(self.case.channels[0], SLOPE);
+        let block = |b: &mut Layers, inputs: &[Activation], layer: &Layer| {
+            b.block(inputs, &layer.conv(), &layer.norm())
+        };
+        let input = layers.input();
+        let skip = block(&mut layers, &[input], down);
+        let x = block(&mut layers, &[skip], deep);
+        let x = layers.upsample(x, &up.conv());
+        let x = block(&mut layers, &[x, skip], joined);
+        layers.head(x, &head.conv())
+    }
+
+    pub(super) fn reference(&self, input: &[f32]) -> Vec<f64> {
+        let block = |x: &Volume, layer: &Layer| {
+            let x = reference::conv(x, &layer.conv());
+            reference::activated(&x, &layer.norm(), f64::from(SLOPE))
+        };
+        let input = Volume {
+            size: self.case.size(),
+            values: input.iter().map(|v| f64::from(*v)).collect(),
+        };
+        let skip = block(&input, &self.layers[0]);
+        let x = block(&skip, &self.layers[1]);
+        let x = reference::transposed(&x, &self.layers[2].conv());
+        let x = block(&x.joined(&skip), &self.layers[3]);
+        reference::conv(&x, &self.layers[4].conv()).values
+    }
+}
+
+/// Largest difference, relative to the largest value; infinite where any is NaN.
+pub(super) fn difference(found: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let largest = expected.iter().fold(1e-3, |l: f64, v| l.max(v.abs()));
+    let pairs = found.iter().zip(expected);
+    let differences = pairs.map(|(a, b)| (f64::from(*a) - b).abs());
+    differences.fold(0.0, |l: f64, d| {
+        if d.is_nan() {
+            f64::INFINITY
+        } else {
+            l.max(d / largest)
+        }
+    })
+}
+
+pub(super) fn cases() -> impl Strategy<Value = Case> {
+    let channels = || {
+        prop::sample::select(vec![
+            1usize, 2, 3, 8, 12, 15, 16, 17, 24, 32, 33, 48, 50, 64, 80,
+        ])
+    };
+    let kernel = || prop::array::uniform3(prop::sample::select(vec![1usize, 3, 3, 5]));
+    (
+        (
+            prop::sample::select(vec![1usize, 1, 2, 5]),
+            channels(),
+            channels(),
+        ),
+        1usize..20,
+        (kernel(), kernel()),
+        prop::array::uniform3(1usize..=4),
+        (1usize..4, 1usize..5, 1usize..9),
+        proptest::num::u64::ANY,
+    )
+        .prop_map(
+            |((input, top, bottom), classes, (first, second), stride, (z, y, x), seed)| Case {
+                channels: [input, top, bottom],
+                classes,
+                kernels: [first, second],
+                stride,
+                bottom: [z, y, x],
+                seed,
+            },
+        )
+        .prop_filter("a norm of few voxels magnifies rounding", |case| {
+            case.bottom.iter().product::<usize>() >= 8
+        })
+        .prop_filter("short in debug builds too", |case| {
+            let [_, top, _] = case.channels;
+            let taps: usize = case.kernels[0].iter().product();
+            top * top * taps * case.size().iter().product::<usize>() < 20_000_000
+        })
+}
+
+pub(super) fn wide() -> Case {
+    Case {
+        channels: [1, 24, 160],
+        classes: 3,
+        kernels: [[3; 3], [3; 3]],
+        stride: [1, 2, 2],
+        bottom: [6, 20, 26],
+        seed: 1,
+    }
+}

@@ -1,0 +1,300 @@
+//! A network in GPU memory, and its program for patches of one size: buffers, and dispatches in their order.
+
+use super::conv::{Conv, Input, MAX_FLOP, Memory};
+use super::norm::Norm;
+use super::{QUAD, pack, quads, voxels};
+use crate::engine::layers::{Activation, Layers};
+use crate::gpu::{Binding, Buffer, Dispatch, Error, Gpu, Pass, Storage};
+
+/// A network's weights in GPU memory.
+#[derive(Debug)]
+pub struct Network {
+    storage: Storage,
+    layers: Vec<Layer>,
+    /// Channels of each activation: of the input, then of each layer's output.
+    channels: Vec<usize>,
+    /// Buffer of each activation but the first and the last.
+    slots: Vec<Option<usize>>,
+    slope: f32,
+}
+
+#[derive(Debug)]
+struct Layer {
+    conv: Conv,
+    norm: Option<Norm>,
+    inputs: Vec<Activation>,
+}
+
+/// A network for patches of one size; it may run any number of times.
+#[derive(Debug)]
+pub struct Program {
+    size: [usize; 3],
+    patch: Buffer<f32>,
+    logits: Buffer<u32>,
+    classes: usize,
+    storage: Storage,
+    steps: Vec<Step>,
+}
+
+/// One dispatch, and its work.
+#[derive(Debug)]
+struct Step {
+    dispatch: Dispatch,
+    flop: f64,
+}
+
+impl Network {
+    /// Brings the weights of `layers` to the GPU, whose activations will be stored as `storage`.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooLarge`], [`Error::OutOfMemory`].
+    pub fn new(layers: &Layers, gpu: &Gpu, storage: Storage) -> Result<Self, Error> {
+        let channels = &layers.channels;
+        let steps = layers.steps.iter().map(|step| {
+            let channels_in: Vec<usize> = step.inputs.iter().map(|i| channels[i.0]).collect();
+            let norm = step.norm().map(|norm| Norm::new(gpu, &norm));
+            Ok(Layer {
+                conv: Conv::new(gpu, &step.conv(), step.transposed, &channels_in)?,
+                norm: norm.transpose()?,
+                inputs: step.inputs.clone(),
+            })
+        });
+        Ok(Self {
+            storage,
+            layers: steps.collect::<Result<_, Error>>()?,
+            channels: channels.clone(),
+            slots: layers.buffers(),
+            slope: layers.slope,
+        })
+    }
+}
+
+impl Network {
+    /// Buffers and dispatches for patches of `size` voxels.
+    ///
+    /// # Errors
+    /// [`Error::BufferTooLarge`] where one activation exceeds a binding; [`Error::OutOfMemory`]; [`Error::Rejected`].
+    ///
+    /// # Panics
+    /// Where the strides do not divide `size`.
+    pub fn program(&self, gpu: &Gpu, size: [usize; 3]) -> Result<Program, Error> {
+        let memory = self.allocate(gpu, size)?;
+        let mut steps = vec![Step {
+            dispatch: pack::dispatch(
+                gpu,
+                self.storage,
+                (self.channels[0], size),
+                [memory.patch.binding(), memory.of(self, 0)],
+            )?,
+            flop: 0.0,
+        }];
+        for number in 0..self.layers.len() {
+            self.record(gpu, number, &memory, &mut steps)?;
+        }
+        Ok(Program {
+            size,
+            patch: memory.patch,
+            logits: memory.logits,
+            classes: *self.channels.last().unwrap_or(&0),
+            storage: self.storage,
+            steps,
+        })
+    }
+
+    fn allocate(&self, gpu: &Gpu, size: [usize; 3]) -> Result<Activations, Error> {
+        let sizes = self.sizes(size);
+        let words = |activation: usize| self.words(activation, sizes[activation]);
+        let slot_count = self.slots.iter().flatten().max().map_or(0, |s| s + 1);
+        let slots = (0..slot_count).map(|slot| {
+            let own = (0..sizes.len()).filter(|a| self.slots[*a] == Some(slot));
+            gpu.output("activations", own.map(words).max().unwrap_or(0))
+        });
+        let normed = self.layers.iter().zip(self.sizes_in(&sizes));
+        let statistics = normed.filter(|(layer, _)| layer.norm.is_some());
+        let statistics = statistics.map(|(layer, size)| layer.conv.statistics_len(size));
+        // As if every activation were taken as it is, until a norm's kernel has run.
+        let entries = self.first_norm(sizes.len()) / 3;
+        let identity = [[0.0; QUAD], [1.0; QUAD], [0.0; QUAD]];
+        Ok(Activations {
+            patch: gpu.output("a patch", self.channels[0] * voxels(size))?,
+            packed: gpu.output("a packed patch", words(0))?,
+            slots: slots.collect::<Result<_, Error>>()?,
+            logits: gpu.output("logits", words(sizes.len() - 1))?,
+            norms: gpu.upload("norms", &identity.repeat(entries))?,
+            statistics: gpu.output("statistics", statistics.max().unwrap_or(1))?,
+            sizes,
+        })
+    }
+
+    /// Adds one layer's dispatches.
+    fn record(
+        &self,
+        gpu: &Gpu,
+        number: usize,
+        memory: &Activations,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), Error> {
+        let layer = &self.layers[number];
+        let size_in = memory.sizes[layer.inputs[0].0];
+        let inputs: Vec<Input<'_>> = layer
+            .inputs
+            .iter()
+            .map(|&Activation(input)| Input {
+                quads: memory.of(self, input),
+                norm: self.first_norm(input),
+                slope: if self.is_activated(input) {
+                    self.slope
+                } else {
+                    1.0
+                },
+            })
+            .collect();
+        let target = Memory {
+            norms: memory.norms.binding(),
+            output: memory.of(self, number + 1),
+            statistics: memory.statistics.binding(),
+        };
+        let input = (&inputs[..], size_in);
+        let dispatches =
+            layer
+                .conv
+                .dispatches(gpu, self.storage, input, target, layer.norm.is_some())?;
+        steps.extend(
+            dispatches
+                .into_iter()
+                .map(|(dispatch, flop)| Step { dispatch, flop }),
+        );
+        if let Some(norm) = &layer.norm {
+            let statistics = (target.statistics, layer.conv.tile_count(size_in));
+            let norms = (target.norms, self.first_norm(number + 1));
+            steps.push(Step {
+                dispatch: norm.dispatch(gpu, statistics, norms)?,
+                flop: 0.0,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the layer that gives an activation has a norm, after which it is activated.
+    fn is_activated(&self, activation: usize) -> bool {
+        activation > 0 && self.layers[activation - 1].norm.is_some()
+    }
+
+    /// First entry of an activation in the norms: three for each quad.
+    fn first_norm(&self, activation: usize) -> usize {
+        self.channels[..activation]
+            .iter()
+            .map(|channels| 3 * quads(*channels))
+            .sum()
+    }
+
+    /// Sizes of all activations for a patch of `size` voxels.
+    fn sizes(&self, size: [usize; 3]) -> Vec<[usize; 3]> {
+        let mut sizes = vec![size];
+        for layer in &self.layers {
+            let size_in = sizes[layer.inputs[0].0];
+            assert!(layer.inputs.iter().all(|input| sizes[input.0] == size_in));
+            sizes.push(layer.conv.size_out(size_in));
+        }
+        sizes
+    }
+
+    /// Size of each layer's input.
+    fn sizes_in(&self, sizes: &[[usize; 3]]) -> Vec<[usize; 3]> {
+        let inputs = self.layers.iter().map(|layer| layer.inputs[0].0);
+        inputs.map(|input| sizes[input]).collect()
+    }
+
+    /// 32-bit words of an activation of `size` voxels.
+    fn words(&self, activation: usize, size: [usize; 3]) -> usize {
+        quads(self.channels[activation]) * voxels(size) * self.storage.bytes()
+    }
+}
+
+/// The buffers of a program.
+struct Activations {
+    sizes: Vec<[usize; 3]>,
+    patch: Buffer<f32>,
+    packed: Buffer<u32>,
+    slots: Vec<Buffer<u32>>,
+    logits: Buffer<u32>,
+    norms: Buffer<[f32; QUAD]>,
+    statistics: Buffer<[f32; QUAD]>,
+}
+
+impl Activations {
+    /// The memory of an activation.
+    fn of(&self, network: &Network, activation: usize) -> Binding<'_> {
+        let words = network.words(activation, self.sizes[activation]);
+        match network.slots[activation] {
+            Some(slot) => self.slots[slot].slice(0, words),
+            None if activation == 0 => self.packed.binding(),
+            None => self.logits.binding(),
+        }
+    }
+}
+
+impl Program {
+    /// Where a patch `[input_channels, z, y, x]` is to be written.
+    pub fn patch(&self) -> &Buffer<f32> {
+        &self.patch
+    }
+
+    /// Logits `[classes / 4, z, y, x]` in quads, stored as the network's activations are.
+    pub fn logits(&self) -> Binding<'_> {
+        self.logits.binding()
+    }
+
+    /// How the logits are stored.
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    /// Records the network; where it is much work for one submission, sends what is recorded so far.
+    ///
+    /// # Errors
+    /// As [`Pass::submit`].
+    pub fn record<'a>(&self, mut pass: Pass<'a>) -> Result<Pass<'a>, Error> {
+        let mut flop = 0.0;
+        for step in &self.steps {
+            if flop + step.flop > MAX_FLOP && flop > 0.0 {
+                let gpu = pass.gpu();
+                pass.submit()?;
+                pass = Pass::new(gpu)?;
+                flop = 0.0;
+            }
+            pass.run(&step.dispatch);
+            flop += step.flop;
+        }
+        Ok(pass)
+    }
+
+    /// Logits `[classes, z, y, x]` of a patch `[input_channels, z, y, x]`, from and to host memory.
+    ///
+    /// # Errors
+    /// As [`Gpu::download`].
+    ///
+    /// # Panics
+    /// Where `input` is not as long as the patch.
+    pub fn forward(&self, gpu: &Gpu, input: &[f32]) -> Result<Vec<f32>, Error> {
+        gpu.write(&self.patch, input)?;
+        self.record(Pass::new(gpu)?)?.submit()?;
+        let words = gpu.download(&self.logits)?;
+        let values: Vec<f32> = match self.storage {
+            Storage::F32 => bytemuck::cast_vec(words),
+            Storage::F16 => words.into_iter().flat_map(halves).collect(),
+        };
+        let voxels = voxels(self.size);
+        let plain = (0..self.classes).flat_map(|class| {
+            let quad = values[class / QUAD * voxels * QUAD..].chunks_exact(QUAD);
+            quad.take(voxels).map(move |quad| quad[class % QUAD])
+        });
+        Ok(plain.collect())
+    }
+}
+
+/// Two values of 16 bits, the lower first.
+fn halves(word: u32) -> [f32; 2] {
+    let [a, b, c, d] = word.to_le_bytes();
+    [[a, b], [c, d]].map(|bytes| half::f16::from_le_bytes(bytes).to_f32())
+}

@@ -1,0 +1,97 @@
+use super::Network;
+use crate::config::{DeviceConfig, DeviceKind};
+use crate::engine::cases::{Case, cases, difference, wide};
+use crate::gpu::{Compute, Gpu, Storage};
+use proptest::prelude::{ProptestConfig, Strategy, prop_assert, proptest};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// Between sums of 32-bit products in another order, relative to the largest logit.
+const TOLERANCE: f64 = 1e-4;
+
+/// One GPU for all tests, whose outputs start as NaN, and which one test uses at a time.
+static GPU: LazyLock<Option<Mutex<Gpu>>> = LazyLock::new(|| {
+    let config = DeviceConfig {
+        kind: DeviceKind::Gpu,
+        ..DeviceConfig::default()
+    };
+    match Compute::select(&config) {
+        Ok((Compute::Gpu(gpu), _)) => Some(Mutex::new(gpu.with_poisoned_outputs())),
+        other => {
+            let required = std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1");
+            assert!(!required, "REQUIRE_GPU=1 but {other:?}");
+            println!("SKIPPED, NO GPU: {other:?}");
+            None
+        }
+    }
+});
+
+fn on_gpu(test: impl FnOnce(&Gpu)) {
+    if let Some(gpu) = &*GPU {
+        test(&gpu.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn logits(gpu: &Gpu, case: &Case, storage: Storage) -> Vec<f32> {
+    let network = Network::new(&case.net().layers(), gpu, storage).expect("uploads");
+    let program = network.program(gpu, case.size()).expect("fits");
+    program.forward(gpu, &case.input()).expect("runs")
+}
+
+/// The case with kernels and strides of nnU-Net: a software GPU takes seconds to compile each other one.
+fn usual(case: &Case) -> Case {
+    let pick = |byte: usize, count: usize| usize::from(case.seed.to_le_bytes()[byte]) % count;
+    let kernels = [[3, 3, 3], [1, 3, 3], [3, 3, 3], [3, 1, 1]];
+    let strides = [[1, 2, 2], [2, 2, 2], [1, 1, 1]];
+    Case {
+        kernels: [kernels[pick(0, 4)], kernels[pick(1, 2)]],
+        stride: strides[pick(2, 3)],
+        ..case.clone()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_shaders_compute_what_the_reference_defines(case in cases().prop_map(|case| usual(&case))) {
+        if let Some(gpu) = &*GPU {
+            let gpu = gpu.lock().unwrap_or_else(PoisonError::into_inner);
+            let expected = case.net().reference(&case.input());
+            let difference = difference(&logits(&gpu, &case, Storage::F32), &expected);
+            prop_assert!(difference < TOLERANCE, "{difference}");
+        }
+    }
+}
+
+#[test]
+fn odd_kernels_strides_and_channels_compute_what_the_reference_defines() {
+    on_gpu(|gpu| {
+        let case = Case {
+            channels: [3, 5, 18],
+            classes: 6,
+            kernels: [[5, 1, 3], [1, 5, 5]],
+            stride: [3, 1, 4],
+            bottom: [2, 9, 3],
+            seed: 7,
+        };
+        let expected = case.net().reference(&case.input());
+        let difference = difference(&logits(gpu, &case, Storage::F32), &expected);
+        assert!(difference < TOLERANCE, "{difference}");
+    });
+}
+
+#[test]
+fn layers_of_many_tiles_compute_what_the_reference_defines_and_equal_bits_twice() {
+    on_gpu(|gpu| {
+        let (case, input) = (wide(), wide().input());
+        let network = Network::new(&case.net().layers(), gpu, Storage::F32).expect("uploads");
+        let program = network.program(gpu, case.size()).expect("fits");
+        let first = program.forward(gpu, &input).expect("runs");
+        let expected = case.net().reference(&input);
+        let difference = difference(&first, &expected);
+        assert!(difference < TOLERANCE, "{difference}");
+        let other: Vec<f32> = input.iter().map(|v| 1.0 - v).collect();
+        assert_ne!(program.forward(gpu, &other).expect("runs"), first);
+        assert_eq!(program.forward(gpu, &input).expect("runs"), first);
+    });
+}
