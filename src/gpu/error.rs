@@ -25,6 +25,12 @@ pub enum Error {
         /// The driver's words.
         reason: String,
     },
+    /// The adapter has no numbers of 16 bits.
+    #[error("the GPU {adapter} has no 16-bit numbers; use precision f32")]
+    NoHalf {
+        /// Its name.
+        adapter: String,
+    },
     /// A buffer exceeds what one binding or one buffer may hold.
     #[error("{what} needs {bytes} bytes of GPU memory in one piece; this GPU allows {limit_bytes}")]
     BufferTooLarge {
@@ -93,7 +99,10 @@ impl Error {
     /// Whose fault it is.
     pub fn class(&self) -> Class {
         match self {
-            Self::NoAdapter { .. } | Self::Open { .. } | Self::Lost { .. } => Class::Environment,
+            Self::NoAdapter { .. }
+            | Self::Open { .. }
+            | Self::NoHalf { .. }
+            | Self::Lost { .. } => Class::Environment,
             Self::BufferTooLarge { .. }
             | Self::DispatchTooLarge { .. }
             | Self::OutOfMemory { .. } => Class::Limits,
@@ -106,6 +115,7 @@ impl Error {
         match self {
             Self::NoAdapter { .. } => "gpu-not-found",
             Self::Open { .. } => "gpu-not-opened",
+            Self::NoHalf { .. } => "gpu-no-f16",
             Self::BufferTooLarge { .. } => "gpu-buffer-too-large",
             Self::DispatchTooLarge { .. } => "gpu-dispatch-too-large",
             Self::OutOfMemory { .. } => "gpu-out-of-memory",

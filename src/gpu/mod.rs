@@ -68,6 +68,12 @@ impl Gpu {
         self.binding_limit_bytes
     }
 
+    /// Whether kernels can store activations that way.
+    pub fn offers(&self, storage: Storage) -> bool {
+        let features = self.shared.device.features();
+        storage == Storage::F32 || features.contains(wgpu::Features::SHADER_F16)
+    }
+
     /// The most bytes of memory that the invocations of one workgroup may share.
     pub fn workgroup_bytes(&self) -> usize {
         self.shared

@@ -47,8 +47,12 @@ impl Network {
     /// Brings the weights of `layers` to the GPU, whose activations will be stored as `storage`.
     ///
     /// # Errors
-    /// [`Error::BufferTooLarge`], [`Error::OutOfMemory`].
+    /// [`Error::NoHalf`], [`Error::BufferTooLarge`], [`Error::OutOfMemory`].
     pub fn new(layers: &Layers, gpu: &Gpu, storage: Storage) -> Result<Self, Error> {
+        if !gpu.offers(storage) {
+            let adapter = gpu.info().name.clone();
+            return Err(Error::NoHalf { adapter });
+        }
         let channels = &layers.channels;
         let steps = layers.steps.iter().map(|step| {
             let channels_in: Vec<usize> = step.inputs.iter().map(|i| channels[i.0]).collect();

@@ -95,3 +95,37 @@ fn layers_of_many_tiles_compute_what_the_reference_defines_and_equal_bits_twice(
         assert_eq!(program.forward(gpu, &input).expect("runs"), first);
     });
 }
+
+#[test]
+fn storage_of_16_bits_costs_three_digits_and_no_more() {
+    on_gpu(|gpu| {
+        if !gpu.offers(Storage::F16) {
+            println!("SKIPPED: no f16 on {}", gpu.info().name);
+            return;
+        }
+        let case = wide();
+        let expected = case.net().reference(&case.input());
+        let difference = difference(&logits(gpu, &case, Storage::F16), &expected);
+        assert!(difference < 1e-2, "{difference}");
+    });
+}
+
+#[test]
+fn a_large_mean_costs_no_precision() {
+    on_gpu(|gpu| {
+        let case = Case {
+            channels: [1, 16, 16],
+            stride: [1; 3],
+            bottom: [8, 16, 32],
+            ..wide()
+        };
+        let mut net = case.net();
+        net.layers[0].bias.fill(1000.0);
+        let network = Network::new(&net.layers(), gpu, Storage::F32).expect("uploads");
+        let program = network.program(gpu, case.size()).expect("fits");
+        let logits = program.forward(gpu, &case.input()).expect("runs");
+        let difference = difference(&logits, &net.reference(&case.input()));
+        // 1000 has 24 bits: what is lost is lost in the convolution's own sum.
+        assert!(difference < 1e-3, "{difference}");
+    });
+}
