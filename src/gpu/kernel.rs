@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "kernels without bounds checks")]
 
+use super::cache::Cache;
 use super::{Binding, Error, Gpu, lock};
 use bytemuck::{Pod, Zeroable};
 use std::sync::Arc;
@@ -175,7 +176,10 @@ impl Gpu {
             return Ok(Arc::clone(known));
         }
         let source = kernel.wgsl(variant);
-        let compiled = self.scoped(kernel.label, |device| compile(device, kernel, &source))?;
+        let cache = self.shared.cache.as_ref().map(Cache::driver);
+        let compiled = self.scoped(kernel.label, |device| {
+            compile(device, kernel, &source, cache)
+        })?;
         let compiled = Arc::new(compiled);
         lock(&self.shared.pipelines).insert(key, Arc::clone(&compiled));
         Ok(compiled)
@@ -211,7 +215,12 @@ impl Gpu {
 }
 
 /// The layout is spelled out, not derived: an entry point may leave buffers of its file unused.
-fn compile(device: &wgpu::Device, kernel: &Kernel, source: &str) -> Pipeline {
+fn compile(
+    device: &wgpu::Device,
+    kernel: &Kernel,
+    source: &str,
+    cache: Option<&wgpu::PipelineCache>,
+) -> Pipeline {
     let label = Some(kernel.label);
     let storage = |access: &Access| wgpu::BufferBindingType::Storage {
         read_only: *access == Access::Read,
@@ -262,7 +271,7 @@ fn compile(device: &wgpu::Device, kernel: &Kernel, source: &str) -> Pipeline {
             zero_initialize_workgroup_memory: !kernel.unchecked,
             ..Default::default()
         },
-        cache: None,
+        cache,
     });
     Pipeline { pipeline, layout }
 }

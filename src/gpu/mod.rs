@@ -4,6 +4,7 @@
 //! All work on one [`Gpu`] is done from one thread: wgpu's error scopes belong to a thread.
 
 mod buffer;
+mod cache;
 mod error;
 mod kernel;
 mod pass;
@@ -43,6 +44,7 @@ struct Shared {
     info: AdapterInfo,
     device: wgpu::Device,
     queue: wgpu::Queue,
+    cache: Option<cache::Cache>,
     pipelines: Mutex<HashMap<(&'static str, Variant), Arc<kernel::Pipeline>>>,
     profile: Mutex<Option<Vec<KernelTime>>>,
     faults: Arc<Faults>,

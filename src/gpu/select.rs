@@ -1,5 +1,6 @@
 //! Which adapter to open, and opening it.
 
+use super::cache::Cache;
 use super::{Compute, Error, Faults, Gpu, Shared, lock};
 use crate::config::{DeviceConfig, DeviceKind};
 use crate::warning::Warning;
@@ -150,6 +151,7 @@ fn open(adapter: wgpu::Adapter) -> Result<Gpu, Error> {
     });
     let (device, queue) = pollster::block_on(request).map_err(|e| failed(e.to_string()))?;
     let faults = watch(&device);
+    let cache = Cache::open(&device, &adapter.get_info());
     Ok(Gpu {
         binding_limit_bytes: info.binding_limit_bytes,
         poisons_outputs: false,
@@ -157,6 +159,7 @@ fn open(adapter: wgpu::Adapter) -> Result<Gpu, Error> {
             info,
             device,
             queue,
+            cache,
             pipelines: Mutex::new(HashMap::new()),
             profile: Mutex::new(None),
             faults,
