@@ -128,11 +128,11 @@ fn open_first(wanted: &str, accept: impl Fn(&AdapterInfo) -> bool) -> Result<Gpu
         wanted: wanted.to_string(),
         found: names,
     };
-    open(chosen.ok_or_else(no_adapter)?)
+    open(&chosen.ok_or_else(no_adapter)?)
 }
 
-fn open(adapter: wgpu::Adapter) -> Result<Gpu, Error> {
-    let info = describe(&adapter);
+fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
+    let info = describe(adapter);
     let failed = |reason: String| Error::Open {
         adapter: info.name.clone(),
         reason,

@@ -88,6 +88,17 @@ pub(super) struct Input<'a> {
     pub(super) slope: f32,
 }
 
+/// How a layer runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// How activations are stored.
+    pub(super) storage: Storage,
+    /// Whether a norm follows.
+    pub(super) with_statistics: bool,
+    /// Work of one dispatch at most, where the tiles along z allow that.
+    pub(super) max_flop: f64,
+}
+
 /// Memory that a layer writes, and what normalises its inputs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Memory<'a> {
@@ -170,19 +181,18 @@ impl Conv {
         2.0 * (channels_in * channels_out * voxels(self.shape.kernel) * positions) as f64
     }
 
-    /// The layer as dispatches of at most [`MAX_FLOP`] each, where its tiles along z allow that, with their share of work.
+    /// The layer as dispatches, with their share of work.
     ///
     /// # Errors
     /// As [`Dispatch::new`]; [`Error::Signature`] where a binding has another length than the sizes say.
     pub(super) fn dispatches(
         &self,
         gpu: &Gpu,
-        storage: Storage,
+        plan: Plan,
         (inputs, size_in): (&[Input<'_>], [usize; 3]),
         memory: Memory<'_>,
-        with_statistics: bool,
     ) -> Result<Vec<(Dispatch, f64)>, Error> {
-        self.check(storage, (inputs, size_in), memory, with_statistics)?;
+        self.check(plan, (inputs, size_in), memory)?;
         let [tiles_z, tiles_y, tiles_x] = self.tiles(size_in);
         let second = inputs.get(1).unwrap_or(&inputs[0]);
         let flop = self.flop(size_in);
@@ -191,9 +201,9 @@ impl Conv {
             clippy::cast_sign_loss,
             reason = "a small positive count"
         )]
-        let parts = ((flop / MAX_FLOP).ceil() as usize).clamp(1, tiles_z);
+        let parts = ((flop / plan.max_flop).ceil() as usize).clamp(1, tiles_z);
         let part = tiles_z.div_ceil(parts);
-        let variant = self.variant(storage, with_statistics);
+        let variant = self.variant(plan);
         let buffers = [
             inputs[0].quads,
             second.quads,
@@ -228,7 +238,7 @@ impl Conv {
         (0..tiles_z).step_by(part).map(dispatch).collect()
     }
 
-    fn variant(&self, storage: Storage, with_statistics: bool) -> Variant {
+    fn variant(&self, plan: Plan) -> Variant {
         let [kernel, stride] = [self.shape.kernel, self.shape.stride];
         let constants = [
             ("KERNEL_Z", kernel[0]),
@@ -242,10 +252,10 @@ impl Conv {
             ("TILE_Y", self.tile.y),
             ("RUN", self.tile.run),
             ("DEPTH", self.tile.depth),
-            ("WITH_STATISTICS", usize::from(with_statistics)),
+            ("WITH_STATISTICS", usize::from(plan.with_statistics)),
         ];
         Variant {
-            storage,
+            storage: plan.storage,
             constants: constants
                 .map(|(name, value)| (name, narrow(value)))
                 .to_vec(),
@@ -255,12 +265,11 @@ impl Conv {
     /// The kernel is compiled without bounds checks: the lengths that its indices follow from are checked here.
     fn check(
         &self,
-        storage: Storage,
+        plan: Plan,
         (inputs, size_in): (&[Input<'_>], [usize; 3]),
         memory: Memory<'_>,
-        with_statistics: bool,
     ) -> Result<(), Error> {
-        let quad_bytes = QUAD * storage.bytes();
+        let quad_bytes = QUAD * plan.storage.bytes();
         let size_out = voxels(self.positions(size_in)) * voxels(self.up);
         let quads_out = quads(self.channels[1]);
         let mut fits = inputs.len() == self.quads_in.len()
@@ -269,7 +278,7 @@ impl Conv {
             fits &= input.quads.size_bytes() == (quads * voxels(size_in) * quad_bytes) as u64;
             fits &= memory.norms.size_bytes() >= ((input.norm + 3 * quads) * 4 * QUAD) as u64;
         }
-        if with_statistics {
+        if plan.with_statistics {
             let bytes = (self.statistics_len(size_in) * 4 * QUAD) as u64;
             fits &= memory.statistics.size_bytes() >= bytes && self.up == [1; 3];
         }

@@ -7,16 +7,24 @@ mod conv;
 mod network;
 mod norm;
 mod pack;
+mod peak;
 #[cfg(test)]
 mod tests;
 mod tile;
 
 pub use network::{Network, Program};
+pub use peak::{copied_bytes_per_s, multiply_adds_per_s};
 
 use crate::gpu::Kernel;
 
 /// Every kernel of this engine; `tests/shaders.rs` checks each against its WGSL.
-pub static KERNELS: &[&Kernel] = &[&conv::KERNEL, &norm::KERNEL, &pack::KERNEL];
+pub static KERNELS: &[&Kernel] = &[
+    &conv::KERNEL,
+    &norm::KERNEL,
+    &pack::KERNEL,
+    &peak::KERNEL,
+    &peak::COPY,
+];
 
 /// Channels of one quad.
 const QUAD: usize = 4;

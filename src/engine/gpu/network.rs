@@ -1,10 +1,11 @@
 //! A network in GPU memory, and its program for patches of one size: buffers, and dispatches in their order.
 
-use super::conv::{Conv, Input, MAX_FLOP, Memory};
+use super::conv::{Conv, Input, MAX_FLOP, Memory, Plan};
 use super::norm::Norm;
 use super::{QUAD, pack, quads, voxels};
 use crate::engine::layers::{Activation, Layers};
 use crate::gpu::{Binding, Buffer, Dispatch, Error, Gpu, Pass, Storage};
+use std::time::{Duration, Instant};
 
 /// A network's weights in GPU memory.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Network {
     /// Buffer of each activation but the first and the last.
     slots: Vec<Option<usize>>,
     slope: f32,
+    /// Work of one submission at most.
+    max_flop: f64,
 }
 
 #[derive(Debug)]
@@ -34,11 +37,14 @@ pub struct Program {
     classes: usize,
     storage: Storage,
     steps: Vec<Step>,
+    max_flop: f64,
 }
 
 /// One dispatch, and its work.
 #[derive(Debug)]
 struct Step {
+    /// Number of the layer that it belongs to.
+    layer: usize,
     dispatch: Dispatch,
     flop: f64,
 }
@@ -69,11 +75,18 @@ impl Network {
             channels: channels.clone(),
             slots: layers.buffers(),
             slope: layers.slope,
+            max_flop: MAX_FLOP,
         })
     }
 }
 
 impl Network {
+    /// The same network in smaller submissions.
+    #[cfg(test)]
+    pub(super) fn with_max_flop(self, max_flop: f64) -> Self {
+        Self { max_flop, ..self }
+    }
+
     /// Buffers and dispatches for patches of `size` voxels.
     ///
     /// # Errors
@@ -84,6 +97,7 @@ impl Network {
     pub fn program(&self, gpu: &Gpu, size: [usize; 3]) -> Result<Program, Error> {
         let memory = self.allocate(gpu, size)?;
         let mut steps = vec![Step {
+            layer: 0,
             dispatch: pack::dispatch(
                 gpu,
                 self.storage,
@@ -102,6 +116,7 @@ impl Network {
             classes: *self.channels.last().unwrap_or(&0),
             storage: self.storage,
             steps,
+            max_flop: self.max_flop,
         })
     }
 
@@ -158,20 +173,23 @@ impl Network {
             output: memory.of(self, number + 1),
             statistics: memory.statistics.binding(),
         };
+        let plan = Plan {
+            storage: self.storage,
+            with_statistics: layer.norm.is_some(),
+            max_flop: self.max_flop,
+        };
         let input = (&inputs[..], size_in);
-        let dispatches =
-            layer
-                .conv
-                .dispatches(gpu, self.storage, input, target, layer.norm.is_some())?;
-        steps.extend(
-            dispatches
-                .into_iter()
-                .map(|(dispatch, flop)| Step { dispatch, flop }),
-        );
+        let dispatches = layer.conv.dispatches(gpu, plan, input, target)?;
+        steps.extend(dispatches.into_iter().map(|(dispatch, flop)| Step {
+            layer: number,
+            dispatch,
+            flop,
+        }));
         if let Some(norm) = &layer.norm {
             let statistics = (target.statistics, layer.conv.tile_count(size_in));
             let norms = (target.norms, self.first_norm(number + 1));
             steps.push(Step {
+                layer: number,
                 dispatch: norm.dispatch(gpu, statistics, norms)?,
                 flop: 0.0,
             });
@@ -261,7 +279,7 @@ impl Program {
     pub fn record<'a>(&self, mut pass: Pass<'a>) -> Result<Pass<'a>, Error> {
         let mut flop = 0.0;
         for step in &self.steps {
-            if flop + step.flop > MAX_FLOP && flop > 0.0 {
+            if flop + step.flop > self.max_flop && flop > 0.0 {
                 let gpu = pass.gpu();
                 pass.submit()?;
                 pass = Pass::new(gpu)?;
@@ -271,6 +289,32 @@ impl Program {
             flop += step.flop;
         }
         Ok(pass)
+    }
+
+    /// Time of each layer on the patch at hand; packing the patch is the first layer's, each norm its convolution's.
+    ///
+    /// By the GPU's own clock where it has one; else each layer with its start and its end.
+    ///
+    /// # Errors
+    /// As [`Gpu::wait`].
+    pub fn profile(&self, gpu: &Gpu) -> Result<Vec<Duration>, Error> {
+        let mut times = vec![Duration::ZERO; self.steps.last().map_or(0, |step| step.layer + 1)];
+        let has_clock = gpu.start_profile();
+        for step in &self.steps {
+            gpu.wait()?;
+            let start = Instant::now();
+            let mut pass = Pass::new(gpu)?;
+            pass.run(&step.dispatch);
+            pass.submit()?;
+            gpu.wait()?;
+            if !has_clock {
+                times[step.layer] += start.elapsed();
+            }
+        }
+        for (step, time) in self.steps.iter().zip(gpu.finish_profile()) {
+            times[step.layer] += Duration::from_secs_f64(time.ms / 1e3);
+        }
+        Ok(times)
     }
 
     /// Logits `[classes, z, y, x]` of a patch `[input_channels, z, y, x]`, from and to host memory.

@@ -25,7 +25,7 @@ static GPU: LazyLock<Option<Mutex<Gpu>>> = LazyLock::new(|| {
     }
 });
 
-fn on_gpu(test: impl FnOnce(&Gpu)) {
+pub(super) fn on_gpu(test: impl FnOnce(&Gpu)) {
     if let Some(gpu) = &*GPU {
         test(&gpu.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -127,5 +127,22 @@ fn a_large_mean_costs_no_precision() {
         let difference = difference(&logits, &net.reference(&case.input()));
         // 1000 has 24 bits: what is lost is lost in the convolution's own sum.
         assert!(difference < 1e-3, "{difference}");
+    });
+}
+
+#[test]
+fn many_small_submissions_give_the_bits_of_one_and_every_layer_is_timed() {
+    on_gpu(|gpu| {
+        let (case, input) = (wide(), wide().input());
+        let layers = case.net().layers();
+        let network = Network::new(&layers, gpu, Storage::F32).expect("uploads");
+        let whole = network.program(gpu, case.size()).expect("fits");
+        let network = network.with_max_flop(1e6);
+        let parts = network.program(gpu, case.size()).expect("fits");
+        let [expected, found] = [&whole, &parts].map(|p| p.forward(gpu, &input).expect("runs"));
+        assert_eq!(found, expected);
+        let times = parts.profile(gpu).expect("runs");
+        assert_eq!(times.len(), 5);
+        assert!(times.iter().all(|time| !time.is_zero()), "{times:?}");
     });
 }
