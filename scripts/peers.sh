@@ -46,8 +46,10 @@ reading() {
         phantom
         source_name="phantom (hilum phantom --preset adult)" source="$work/phantom/series"
     fi
+    local executable
+    executable="$(bench read)"
     say "Reading 300 × 512 × 512, made of: $source_name"
-    "$python" benches/peers/codecs.py "$source" "$work/${source_name%% *}" "$(bench read)" "$@"
+    "$python" benches/peers/codecs.py "$source" "$work/${source_name%% *}" "$executable" "$@"
 }
 
 preprocessing() {
@@ -69,6 +71,10 @@ network() {
 }
 
 case "$what" in
-all) reading && preprocessing && network ;;
+all)
+    reading
+    preprocessing
+    network
+    ;;
 *) "$what" "$@" ;;
 esac
