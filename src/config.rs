@@ -256,33 +256,33 @@ impl Config {
         } = self.candidates;
         check(
             "candidates.min_confidence",
-            min_confidence,
+            &min_confidence,
             (0.0..=1.0).contains(&min_confidence),
             "0 to 1",
         )?;
         check(
             "candidates.min_long_axis_mm",
-            min_long_axis_mm,
+            &min_long_axis_mm,
             (0.0..=200.0).contains(&min_long_axis_mm),
             "0 to 200",
         )?;
         check(
             "candidates.merge_distance_mm",
-            merge_distance_mm,
+            &merge_distance_mm,
             (0.0..=10.0).contains(&merge_distance_mm),
             "0 to 10",
         )?;
         // Segment numbers are 16-bit and an SR of more findings helps nobody.
         check(
             "candidates.max_lesions",
-            max_lesions,
+            &max_lesions,
             (1..=1000).contains(&max_lesions),
             "1 to 1000",
         )?;
         self.inference.validate()?;
         check(
             "models.enabled",
-            "empty",
+            &"empty",
             !self.models.enabled.is_empty(),
             "at least one model",
         )
@@ -294,13 +294,13 @@ impl InferenceConfig {
         // Nearer patches would be nearly as many as voxels.
         let allowed = self.step.to_bits() == 0 || (0.1..=1.0).contains(&self.step);
         let wanted = "0.1 to 1, or 0 for each model's own,";
-        check("inference.step", self.step, allowed, wanted)
+        check("inference.step", &self.step, allowed, wanted)
     }
 }
 
 fn check(
     key: &'static str,
-    found: impl ToString,
+    found: &dyn ToString,
     allowed: bool,
     wanted: &'static str,
 ) -> Result<(), Error> {

@@ -52,7 +52,6 @@ impl Layers {
         Ok(self.steps.iter().enumerate().map(shape).collect())
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     fn shape(
         &self,
         number: usize,

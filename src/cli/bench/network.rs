@@ -150,10 +150,6 @@ fn on_device(
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "their memory is freed before anything runs"
-)]
 fn on_cpu(layers: Layers, patch: &Patch, repeat: usize, set: InstructionSet) -> Measured {
     let network = cpu_engine::Network::new(&layers, set);
     drop(layers);
