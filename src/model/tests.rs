@@ -47,7 +47,8 @@ fn changed_network(compute: &Compute, change: impl FnOnce(UNet) -> UNet) -> Segm
     model.manifest.weights.sha256 = weights::sha256_hex(&bytes);
     let sha256 = &model.manifest.weights.sha256;
     let defined = weights::load(&bytes, sha256, &network, &Device::flex()).expect("loads");
-    model.network = Network::new(&change(defined), compute, InstructionSet::detect()).expect("compiles");
+    model.network =
+        Network::new(&change(defined), compute, InstructionSet::detect()).expect("compiles");
     model.manifest.network = network;
     model.manifest.output.activation = Activation::Softmax;
     model.manifest.labels[0].channel = 1;

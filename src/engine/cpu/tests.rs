@@ -61,7 +61,7 @@ fn bits_depend_neither_on_the_threads_nor_on_what_ran_before() {
 fn profiling_times_every_layer_and_changes_no_bit() {
     let case = wide();
     let (net, input) = (case.net(), case.input());
-    let network = net.compiled(InstructionSet::detect());
+    let network = compiled(&net, InstructionSet::detect());
     let (logits, times) = network.profile(&input, case.size());
     assert_eq!(logits, network.forward(&input, case.size()));
     assert_eq!(times.len(), net.layers.len());
