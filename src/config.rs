@@ -20,6 +20,8 @@ pub struct Config {
     pub candidates: CandidatesConfig,
     /// Limits for reading.
     pub input: InputConfig,
+    /// How the network runs.
+    pub inference: InferenceConfig,
     /// What is written.
     pub output: OutputConfig,
 }
@@ -32,6 +34,8 @@ pub struct DeviceConfig {
     pub kind: DeviceKind,
     /// Substring of the adapter's name; empty takes the first.
     pub adapter: String,
+    /// Vector instructions that a network runs on where the device is the CPU.
+    pub instructions: Instructions,
 }
 
 /// The device to run on.
@@ -45,6 +49,37 @@ pub enum DeviceKind {
     Gpu,
     /// The CPU.
     Cpu,
+}
+
+/// Vector instructions of a CPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Instructions {
+    /// The fastest that the CPU has.
+    #[default]
+    Auto,
+    /// Those of x86-64 with registers of 512 bits.
+    #[serde(rename = "avx-512")]
+    Avx512,
+    /// Those of x86-64 with registers of 256 bits, and fused multiply-add.
+    Avx2,
+    /// Those of 64-bit ARM.
+    Neon,
+    /// None in particular: plain Rust.
+    Portable,
+}
+
+impl Instructions {
+    /// As the configuration file has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Avx512 => "avx-512",
+            Self::Avx2 => "avx2",
+            Self::Neon => "neon",
+            Self::Portable => "portable",
+        }
+    }
 }
 
 /// `[models]`
@@ -83,6 +118,14 @@ pub struct InputConfig {
     pub search_without_lungs: bool,
 }
 
+/// `[inference]`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct InferenceConfig {
+    /// Distance of neighbouring patches as a fraction of the patch; 0 takes each model's own.
+    pub step: f64,
+}
+
 /// `[output]`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -104,6 +147,7 @@ impl Default for DeviceConfig {
         Self {
             kind: DeviceKind::Auto,
             adapter: String::new(),
+            instructions: Instructions::Auto,
         }
     }
 }
@@ -210,44 +254,64 @@ impl Config {
             merge_distance_mm,
             max_lesions,
         } = self.candidates;
-        if !(0.0..=1.0).contains(&min_confidence) {
-            return Err(Error::OutOfRange {
-                key: "candidates.min_confidence",
-                found: min_confidence.to_string(),
-                wanted: "0 to 1",
-            });
-        }
-        if !(0.0..=200.0).contains(&min_long_axis_mm) {
-            return Err(Error::OutOfRange {
-                key: "candidates.min_long_axis_mm",
-                found: min_long_axis_mm.to_string(),
-                wanted: "0 to 200",
-            });
-        }
-        if !(0.0..=10.0).contains(&merge_distance_mm) {
-            return Err(Error::OutOfRange {
-                key: "candidates.merge_distance_mm",
-                found: merge_distance_mm.to_string(),
-                wanted: "0 to 10",
-            });
-        }
+        check(
+            "candidates.min_confidence",
+            &min_confidence,
+            (0.0..=1.0).contains(&min_confidence),
+            "0 to 1",
+        )?;
+        check(
+            "candidates.min_long_axis_mm",
+            &min_long_axis_mm,
+            (0.0..=200.0).contains(&min_long_axis_mm),
+            "0 to 200",
+        )?;
+        check(
+            "candidates.merge_distance_mm",
+            &merge_distance_mm,
+            (0.0..=10.0).contains(&merge_distance_mm),
+            "0 to 10",
+        )?;
         // Segment numbers are 16-bit and an SR of more findings helps nobody.
-        if !(1..=1000).contains(&max_lesions) {
-            return Err(Error::OutOfRange {
-                key: "candidates.max_lesions",
-                found: max_lesions.to_string(),
-                wanted: "1 to 1000",
-            });
-        }
-        if self.models.enabled.is_empty() {
-            return Err(Error::OutOfRange {
-                key: "models.enabled",
-                found: "empty".into(),
-                wanted: "at least one model",
-            });
-        }
-        Ok(())
+        check(
+            "candidates.max_lesions",
+            &max_lesions,
+            (1..=1000).contains(&max_lesions),
+            "1 to 1000",
+        )?;
+        self.inference.validate()?;
+        check(
+            "models.enabled",
+            &"empty",
+            !self.models.enabled.is_empty(),
+            "at least one model",
+        )
     }
+}
+
+impl InferenceConfig {
+    fn validate(self) -> Result<(), Error> {
+        // Nearer patches would be nearly as many as voxels.
+        let allowed = self.step.to_bits() == 0 || (0.1..=1.0).contains(&self.step);
+        let wanted = "0.1 to 1, or 0 for each model's own,";
+        check("inference.step", &self.step, allowed, wanted)
+    }
+}
+
+fn check(
+    key: &'static str,
+    found: &dyn ToString,
+    allowed: bool,
+    wanted: &'static str,
+) -> Result<(), Error> {
+    if allowed {
+        return Ok(());
+    }
+    Err(Error::OutOfRange {
+        key,
+        found: found.to_string(),
+        wanted,
+    })
 }
 
 #[cfg(test)]
@@ -297,5 +361,29 @@ mod tests {
                 .validate()
                 .is_err_and(|e| e.to_string().contains("candidates.min_confidence"))
         );
+    }
+
+    #[test]
+    fn a_step_is_a_tenth_of_a_patch_to_a_whole_one_or_left_to_the_model() {
+        let with = |step| Config {
+            inference: InferenceConfig { step },
+            ..Config::default()
+        };
+        for step in [0.0, 0.1, 0.5, 1.0] {
+            assert!(with(step).validate().is_ok(), "{step}");
+        }
+        for step in [-0.5, 0.09, 1.01, f64::NAN] {
+            let refused = with(step).validate().expect_err("out of range");
+            assert!(refused.to_string().contains("inference.step"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn instructions_are_called_in_messages_what_the_file_calls_them() {
+        use Instructions::{Auto, Avx2, Avx512, Neon, Portable};
+        for set in [Auto, Avx512, Avx2, Neon, Portable] {
+            let text = serde_json::to_value(set).expect("serialises");
+            assert_eq!(text, set.name());
+        }
     }
 }

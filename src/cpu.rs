@@ -12,6 +12,17 @@ pub fn model_name() -> String {
     )
 }
 
+/// Seconds that the threads of this process have computed so far, those that have ended left out; `None` where the system
+/// does not tell.
+pub fn busy_s() -> Option<f64> {
+    let threads = std::fs::read_dir("/proc/self/task").ok()?;
+    let ns = threads.map(|thread| {
+        let stat = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        stat.split(' ').next()?.parse::<f64>().ok()
+    });
+    ns.sum::<Option<f64>>().map(|ns| ns * 1e-9)
+}
+
 /// Largest resident memory of this process so far, bytes; `None` where the system does not tell.
 pub fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

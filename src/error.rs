@@ -27,6 +27,9 @@ pub enum Error {
     /// Opening or using the GPU.
     #[error(transparent)]
     Gpu(#[from] crate::gpu::Error),
+    /// Choosing what the network runs on.
+    #[error(transparent)]
+    Engine(#[from] crate::engine::Error),
     /// Reading NIfTI or MetaImage.
     #[error(transparent)]
     VolumeFile(#[from] crate::volume_file::Error),
@@ -58,6 +61,7 @@ impl Error {
             Self::VolumeFile(e) => e.class(),
             Self::Deidentify(e) => e.class(),
             Self::Gpu(e) => e.class(),
+            Self::Engine(e) => e.class(),
             Self::Preprocess(e) => e.class(),
             Self::Model(e) => e.class(),
             Self::Report(e) => e.class(),
@@ -73,6 +77,7 @@ impl Error {
             Self::VolumeFile(e) => e.code(),
             Self::Deidentify(e) => e.code(),
             Self::Gpu(e) => e.code(),
+            Self::Engine(e) => e.code(),
             Self::Preprocess(e) => e.code(),
             Self::Model(e) => e.code(),
             Self::Report(e) => e.code(),

@@ -30,6 +30,7 @@ pub struct Pipeline {
     candidates: CandidatesConfig,
     search_without_lungs: bool,
     compute: Compute,
+    instructions: InstructionSet,
     segmenters: Vec<Segmenter>,
     /// Of the device; they belong to every report.
     pub warnings: Vec<Warning>,
@@ -54,17 +55,22 @@ impl Pipeline {
     /// Opens the device, loads the models and checks each on its golden patch.
     ///
     /// # Errors
-    /// No such device or model, damaged weights, or a device that miscomputes the golden patch.
+    /// No such device, instructions or model, damaged weights, or a device that miscomputes the golden patch.
     pub fn new(config: &Config) -> Result<Self, Error> {
         config.validate()?;
         let start = Instant::now();
         let (compute, warnings) = Compute::select(&config.device)?;
+        let instructions = InstructionSet::select(config.device.instructions)?;
         let mut timings_ms = StageTimings::from([("open-device".into(), ms_since(start))]);
         let start = Instant::now();
         let mut segmenters = Vec::new();
         for name in &config.models.enabled {
             let source = ModelSource::find(name, &config.models.dir)?;
-            segmenters.push(Segmenter::load(&source, &compute)?);
+            let mut segmenter = Segmenter::load(&source, &compute, instructions)?;
+            if config.inference.step > 0.0 {
+                segmenter.set_step_fraction(config.inference.step);
+            }
+            segmenters.push(segmenter);
         }
         timings_ms.insert("load-models".into(), ms_since(start));
         let start = Instant::now();
@@ -75,6 +81,7 @@ impl Pipeline {
             candidates,
             search_without_lungs: config.input.search_without_lungs,
             compute,
+            instructions,
             segmenters,
             warnings,
             timings_ms,
@@ -204,11 +211,16 @@ impl Pipeline {
         let adapter = self.device_name();
         let driver = match &self.compute {
             Compute::Gpu(gpu) => gpu.info().driver.clone(),
-            Compute::Cpu => format!("engine {}", InstructionSet::detect().name()),
+            Compute::Cpu => format!("engine {}", self.instructions.name()),
         };
+        let step_fraction: BTreeMap<&str, f64> = self
+            .manifests()
+            .map(|manifest| (manifest.name.as_str(), manifest.input.step_fraction))
+            .collect();
         let parameters = json!({
             "candidates": self.candidates,
             "all_series": all_series,
+            "step_fraction": step_fraction,
             "search_without_lungs": self.search_without_lungs,
         });
         Planner {

@@ -409,6 +409,7 @@ fn a_gpu_that_is_not_there_is_an_error_and_auto_never_takes_software() {
     let config = |kind, adapter: &str| DeviceConfig {
         kind,
         adapter: adapter.into(),
+        ..DeviceConfig::default()
     };
     let error = Compute::select(&config(DeviceKind::Gpu, "no such adapter")).expect_err("none");
     assert_eq!(error.code(), "gpu-not-found");

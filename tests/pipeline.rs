@@ -222,7 +222,11 @@ fn cube() -> Phantom {
 fn run(device: DeviceKind, stored: &StoredVolume) -> Outcome {
     let mut config = Config::default();
     config.device.kind = device;
-    let pipeline = Pipeline::new(&config).expect("pipeline");
+    run_as_configured(&config, stored)
+}
+
+fn run_as_configured(config: &Config, stored: &StoredVolume) -> Outcome {
+    let pipeline = Pipeline::new(config).expect("pipeline");
     pipeline
         .run(0, stored, &|_, _| {}, &AtomicBool::new(false))
         .expect("run")
@@ -236,6 +240,20 @@ fn nearest(outcome: &Outcome, place_lps_mm: DVec3) -> &(Lesion, Measurement) {
         .iter()
         .min_by(|a, b| distance(a).total_cmp(&distance(b)));
     nearest.expect("some lesion was found")
+}
+
+#[test]
+fn a_smaller_step_runs_more_patches_and_finds_the_same_lesions() {
+    let stored = cube().stored;
+    let with_step = |step| {
+        let mut config = Config::default();
+        config.device.kind = DeviceKind::Cpu;
+        config.inference.step = step;
+        run_as_configured(&config, &stored)
+    };
+    let [own, fine] = [0.0, 0.4].map(with_step);
+    assert_eq!([own.patches, fine.patches], [8, 27]);
+    assert_eq!(own.lesions.len(), fine.lesions.len());
 }
 
 #[test]

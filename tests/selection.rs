@@ -383,7 +383,7 @@ fn pipeline(search_without_lungs: bool) -> Pipeline {
     let mut config = Config {
         device: DeviceConfig {
             kind: DeviceKind::Cpu,
-            adapter: String::new(),
+            ..DeviceConfig::default()
         },
         ..Config::default()
     };

@@ -1,63 +1,127 @@
-"""The networks of benches/engine.rs in PyTorch on as many threads: python benches/peers/network.py [light] [full]."""
+#!/usr/bin/env python3
+"""Compares the networks light and full on a patch of 96³ voxels with PyTorch and ONNX Runtime, f32, on the same cores.
 
+Usage: network.py HILUM WORK_FOLDER [THREADS [NETWORK...]]
+
+HILUM is the executable; the models for ONNX Runtime are exported to WORK_FOLDER. Everybody has the same layers with random
+weights (equal counts of operations are checked) and as many cores as THREADS, all of them where that is left out. In each of
+five rounds everybody runs once, in turns, in a process of its own: one run to warm up, then the median of three. The table has
+the medians of the rounds; CPU time is that of all threads, and on a busy machine it alone means something. Peak memory is the
+largest resident memory of such a process (VmHWM), its libraries included. Runs in the environment of network_peer.py.
+"""
+
+import json
+import os
 import statistics
+import subprocess
 import sys
-import time
+from pathlib import Path
 
-import torch
-from torch import nn
+SIZE = 96
+ROUNDS = 5
+REPEAT = 3
 
-CHANNELS = {"light": [16, 32, 64, 128], "full": [32, 64, 128, 256, 320]}
+# Of both sides' operations; ours are counted from the layers, PyTorch's where they run.
+FLOP_TOLERANCE = 1e-6
 
-
-class Block(nn.Module):
-    def __init__(self, c_in, c_out, stride):
-        super().__init__()
-        self.conv = nn.Conv3d(c_in, c_out, 3, stride=stride, padding=1)
-        self.norm = nn.InstanceNorm3d(c_out, affine=True, eps=1e-5)
-        self.act = nn.LeakyReLU(0.01)
-
-    def forward(self, x):
-        return self.act(self.norm(self.conv(x)))
+PEER = Path(__file__).with_name("network_peer.py")
 
 
-class UNet(nn.Module):
-    def __init__(self, channels, classes=3):
-        super().__init__()
-        pairs = list(zip([1] + channels, channels))
-        self.encoder = nn.ModuleList(
-            nn.Sequential(Block(c_in, c, 1 if k == 0 else 2), Block(c, c, 1)) for k, (c_in, c) in enumerate(pairs)
-        )
-        steps = list(zip(channels[:0:-1], channels[-2::-1]))
-        self.upsample = nn.ModuleList(nn.ConvTranspose3d(deep, c, 2, stride=2) for deep, c in steps)
-        self.decoder = nn.ModuleList(nn.Sequential(Block(2 * c, c, 1), Block(c, c, 1)) for _, c in steps)
-        self.head = nn.Conv3d(channels[0], classes, 1)
-
-    def forward(self, x):
-        skips = []
-        for stage in self.encoder:
-            x = stage(x)
-            skips.append(x)
-        for upsample, stage, skip in zip(self.upsample, self.decoder, skips[-2::-1]):
-            x = stage(torch.cat([upsample(x), skip], 1))
-        return self.head(x)
+def output_of(command: list, threads: int) -> dict:
+    """What a program prints as JSON on a number of cores."""
+    cores = sorted(os.sched_getaffinity(0))[:threads]
+    counts = {f"{library}_NUM_THREADS": str(threads) for library in ("RAYON", "OMP", "MKL", "OPENBLAS")}
+    run = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        env=os.environ | counts,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+    )
+    if run.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}:\n{run.stderr}")
+    return json.loads(run.stdout)
 
 
-def main():
-    print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads")
-    for name in sys.argv[1:] or CHANNELS:
-        network, patch = UNet(CHANNELS[name]).eval(), torch.randn(1, 1, 96, 96, 96)
-        for layout in (torch.contiguous_format, torch.channels_last_3d):
-            moved, x = network.to(memory_format=layout), patch.contiguous(memory_format=layout)
-            walls, cpus = [], []
-            with torch.inference_mode():
-                moved(x)
-                for _ in range(5):
-                    wall, cpu = time.perf_counter(), time.process_time()
-                    moved(x)
-                    walls.append(time.perf_counter() - wall)
-                    cpus.append((time.process_time() - cpu) / torch.get_num_threads())
-            print(f"{name} at 96^3, {layout}: {statistics.median(cpus) * 1e3:.1f} ms of CPU a thread, {min(walls) * 1e3:.1f} ms wall")
+def ours(hilum: str, name: str, threads: int) -> dict:
+    options = ["--network", name, "--size", SIZE, "--repeat", REPEAT, "--device", "cpu", "--json"]
+    found = output_of([hilum, "bench", *options], threads)
+    network = found["network"]
+    return {
+        "wall_ms": network["median_ms"],
+        "cpu_ms": network["median_cpu_ms"],
+        "peak_memory_mib": found["peak_memory_mib"],
+        "gflop": network["gflop"],
+        "version": f"hilum {found['version']} ({found['instructions']})",
+    }
+
+
+def contestants(hilum: str, name: str, model: Path, threads: int) -> dict:
+    def peer(framework: str, network: str | Path):
+        command = [sys.executable, PEER, framework, network, SIZE, threads, REPEAT]
+        return lambda: output_of(command, threads)
+
+    return {
+        "hilum": lambda: ours(hilum, name, threads),
+        "PyTorch": peer("torch", name),
+        "PyTorch, channels last": peer("torch-channels-last", name),
+        "ONNX Runtime": peer("onnxruntime", model),
+    }
+
+
+def medians(runs: dict) -> dict[str, dict]:
+    """Figures of everybody: the medians of rounds in which each runs once."""
+    rounds = [{who: run() for who, run in runs.items()} for _ in range(ROUNDS)]
+
+    def median(who: str, figure: str):
+        values = [one[who][figure] for one in rounds]
+        return statistics.median(values) if isinstance(values[0], float | int) else values[0]
+
+    return {who: {figure: median(who, figure) for figure in rounds[0][who]} for who in runs}
+
+
+def compare(hilum: str, work: Path, name: str, threads: int) -> str:
+    """Prints the rows of one network; returns what they come to."""
+    model = work / f"{name}-{SIZE}.onnx"
+    output_of([sys.executable, PEER, "export", name, SIZE, model], threads)
+    found = medians(contestants(hilum, name, model, threads))
+    own, counted = found["hilum"], found["PyTorch"]["gflop"]
+    if abs(own["gflop"] - counted) > FLOP_TOLERANCE * counted:
+        sys.exit(f"{name}: {own['gflop']} GFLOP here, {counted} in PyTorch: these are not the same layers")
+    for who, one in found.items():
+        values = [f"{one['wall_ms']:.0f}", f"{one['cpu_ms']:.0f}", f"{one['peak_memory_mib']:.0f}"]
+        ratios = [f"{own[key] / one[key]:.2f}" for key in ("wall_ms", "cpu_ms", "peak_memory_mib")]
+        version = one["version"] + who.removeprefix("PyTorch") * ("PyTorch" in who)
+        print(f"| {name} | {version} | {' | '.join(values + ratios)} |", flush=True)
+    return summary(name, found)
+
+
+def summary(name: str, found: dict[str, dict]) -> str:
+    own, onnx = found["hilum"], found["ONNX Runtime"]
+    layouts = [one for who, one in found.items() if who.startswith("PyTorch")]
+
+    def ratio(figure: str, peers: list[dict]) -> str:
+        """To the best of some peers."""
+        return f"{own[figure] / min(peer[figure] for peer in peers):.2f}"
+
+    times = [f"{ratio('wall_ms', peers)} (CPU {ratio('cpu_ms', peers)})" for peers in (layouts, [onnx])]
+    memory = ratio("peak_memory_mib", layouts)
+    return f"{name}: time {times[0]} of PyTorch's, {times[1]} of ONNX Runtime's; peak memory {memory} of PyTorch's"
+
+
+def main() -> None:
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    hilum, work = sys.argv[1], Path(sys.argv[2])
+    cores = len(os.sched_getaffinity(0))
+    threads = int(sys.argv[3]) if len(sys.argv) > 3 else cores
+    if not 1 <= threads <= cores:
+        sys.exit(f"{threads} threads are asked for; this process may use {cores} cores")
+    print(f"A patch of {SIZE}³ voxels, f32, {threads} thread(s), {ROUNDS} rounds; the ratios are hilum's figure / the row's.\n")
+    print("| network | program | wall ms | CPU ms | peak memory MiB | wall ratio | CPU ratio | memory ratio |")
+    print("| --- " * 8 + "|")
+    summaries = [compare(hilum, work, name, threads) for name in sys.argv[4:] or ["light", "full"]]
+    print("\nTo the faster, and the smaller, of PyTorch's two memory layouts:\n\n" + "\n".join(summaries))
 
 
 if __name__ == "__main__":

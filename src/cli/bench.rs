@@ -2,9 +2,11 @@
 
 mod compare;
 mod kernels;
+mod network;
 
+use super::devices::DeviceArgs;
 use super::phantom::Preset;
-use crate::config::{Config, DeviceKind};
+use crate::config::Config;
 use crate::cpu;
 use crate::dicom;
 use crate::phantom::{Phantom, WriteOptions, write_series};
@@ -12,31 +14,26 @@ use crate::pipeline::{Pipeline, StageTimings};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// Times every stage and kernel on a synthetic chest, cold and warm.
+/// Times every stage and kernel on a synthetic chest, cold and warm; or with --network each layer of a network.
 ///
 /// Cold is the first run in this process: it compiles kernels and touches memory for the first time. Warm is the median of
 /// the runs after it. Keep the output of --json to compare two machines, devices or versions with `hilum bench compare`.
+///
+/// With --network: the median time of each layer, as a share of what the device does at most, which is measured in the same
+/// run: multiply-adds in registers, and copying of memory. A layer near neither limit has room to become faster.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct BenchArgs {
     #[command(subcommand)]
     command: Option<BenchCommand>,
-    /// Run on this device: auto takes a hardware GPU or else the CPU; gpu never falls back.
-    #[arg(long, value_parser = super::device_kind(), default_value = "auto")]
-    device: DeviceKind,
-    /// Take the first GPU whose name contains this text (see `hilum devices`).
-    #[arg(
-        long,
-        value_name = "TEXT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    adapter: String,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Run this model: a name, or a folder that holds model.toml.
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
@@ -52,6 +49,13 @@ pub(super) struct BenchArgs {
     /// Stop before the network: reading and preprocessing alone.
     #[arg(long)]
     no_network: bool,
+    /// Time each layer of this network on the CPU instead: light (16-32-64-128 channels) or full (32-64-128-256-320), both with random
+    /// weights; or a model, by its name or a folder that holds model.toml.
+    #[arg(long, value_name = "NETWORK", conflicts_with_all = ["model", "preset", "slices", "no_network"])]
+    network: Option<String>,
+    /// Run the network on a patch of so many voxels along each axis; 96 or the model's own where it is not given.
+    #[arg(long, value_name = "N", requires = "network", value_parser = clap::value_parser!(u16).range(1..=256))]
+    size: Option<u16>,
     /// Print the figures as JSON, as `hilum bench compare` reads them.
     #[arg(long)]
     json: bool,
@@ -104,9 +108,16 @@ pub(super) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         print!("{}", compare::table(&read(a)?, &read(b)?));
         return Ok(ExitCode::SUCCESS);
     }
-    let report = measure(args)?;
+    match &args.network {
+        Some(name) => tell(args, &network::measure(name, args)?),
+        None => tell(args, &measure(args)?),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are this command's result")]
+fn tell(args: &BenchArgs, report: &(impl Serialize + Display)) -> anyhow::Result<ExitCode> {
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        println!("{}", serde_json::to_string_pretty(report)?);
     } else {
         print!("{report}");
     }
@@ -116,8 +127,12 @@ pub(super) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
 fn read(path: &PathBuf) -> anyhow::Result<Report> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("{} is no output of `hilum bench --json`", path.display()))
+    serde_json::from_str(&text).with_context(|| {
+        format!(
+            "{} is no output of `hilum bench --json` without --network",
+            path.display()
+        )
+    })
 }
 
 fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
@@ -137,8 +152,7 @@ fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
     )?
     .series;
     let mut config = Config::default();
-    config.device.kind = args.device;
-    config.device.adapter.clone_from(&args.adapter);
+    args.device.apply(&mut config.device);
     config.models.enabled = args
         .model
         .iter()

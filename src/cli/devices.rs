@@ -1,5 +1,6 @@
-//! `hilum devices`: what this machine can compute on.
+//! `hilum devices`: what this machine can compute on; and the options of other verbs that choose among it.
 
+use crate::config::{DeviceConfig, DeviceKind, Instructions};
 use crate::cpu;
 use crate::engine::cpu::InstructionSet;
 use crate::gpu::{AdapterInfo, AdapterKind, adapters};
@@ -12,6 +13,35 @@ pub(super) struct DevicesArgs {
     /// Print the list as JSON, with the limits of each GPU.
     #[arg(long)]
     json: bool,
+}
+
+// No doc comment: it would become the description of every verb that has these options.
+#[derive(Debug, clap::Args)]
+pub(super) struct DeviceArgs {
+    /// Run on this device: auto takes a hardware GPU or else the CPU; gpu never falls back.
+    #[arg(long, value_parser = super::device_kind())]
+    device: Option<DeviceKind>,
+    /// Take the first GPU whose name contains this text (see `hilum devices`).
+    #[arg(long, value_name = "TEXT")]
+    adapter: Option<String>,
+    /// Where a network runs on the CPU, use these vector instructions of it: auto takes the fastest that it has.
+    #[arg(long, value_parser = super::instructions(), value_name = "SET")]
+    instructions: Option<Instructions>,
+}
+
+impl DeviceArgs {
+    /// What was given on the command line wins.
+    pub(super) fn apply(&self, config: &mut DeviceConfig) {
+        if let Some(kind) = self.device {
+            config.kind = kind;
+        }
+        if let Some(adapter) = &self.adapter {
+            config.adapter.clone_from(adapter);
+        }
+        if let Some(instructions) = self.instructions {
+            config.instructions = instructions;
+        }
+    }
 }
 
 #[derive(Serialize)]

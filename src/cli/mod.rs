@@ -10,7 +10,7 @@ mod process;
 mod result;
 mod volumes;
 
-use crate::config::{AlsoFormat, DeviceKind};
+use crate::config::{AlsoFormat, DeviceKind, Instructions};
 use crate::{Class, Error};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
@@ -128,6 +128,12 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
 fn device_kind() -> impl TypedValueParser<Value = DeviceKind> {
     PossibleValuesParser::new(["auto", "gpu", "cpu"])
         .try_map(|name| serde_json::from_value::<DeviceKind>(name.into()))
+}
+
+/// `--instructions`, likewise.
+fn instructions() -> impl TypedValueParser<Value = Instructions> {
+    PossibleValuesParser::new(["auto", "avx-512", "avx2", "neon", "portable"])
+        .try_map(|name| serde_json::from_value::<Instructions>(name.into()))
 }
 
 /// `--also`, likewise.

@@ -1,10 +1,11 @@
 //! `hilum process`: a folder of studies in, SR, SEG and `findings.json` out.
 
 use super::batch::{self, Batch};
+use super::devices::DeviceArgs;
 use super::interrupt;
 use super::result::StudyResult;
 use super::volumes::{UnreadableFile, VolumeFiles};
-use crate::config::{AlsoFormat, Config, DeviceKind};
+use crate::config::{AlsoFormat, Config};
 use crate::dicom::{Inventory, read_paths};
 use crate::pipeline::Pipeline;
 use crate::volume_file;
@@ -46,15 +47,15 @@ pub(super) struct ProcessArgs {
     /// Read the configuration from this TOML file (config.example.toml has every key); options given here win.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Run on this device: auto takes a hardware GPU or else the CPU; gpu never falls back.
-    #[arg(long, value_parser = super::device_kind())]
-    device: Option<DeviceKind>,
-    /// Take the first GPU whose name contains this text (see `hilum devices`).
-    #[arg(long, value_name = "TEXT")]
-    adapter: Option<String>,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Run this model: a name, or a folder that holds model.toml; may be given several times.
     #[arg(long, value_name = "MODEL")]
     model: Vec<String>,
+    /// Move the network's patch by this fraction of its size, 0.1 to 1: larger is faster, smaller averages more patches a
+    /// voxel. 0, the default, is each model's own; nnU-Net's is 0.5. docs/performance.md shows what it costs.
+    #[arg(long, value_name = "FRACTION", allow_negative_numbers = true)]
+    step: Option<f64>,
     /// Drop lesions of lower confidence, 0 to 1; 0.3 where nothing else is configured.
     #[arg(long, value_name = "P")]
     min_confidence: Option<f64>,
@@ -84,12 +85,7 @@ impl ProcessArgs {
             .config
             .as_deref()
             .map_or_else(|| Ok(Config::default()), Config::load)?;
-        if let Some(kind) = self.device {
-            config.device.kind = kind;
-        }
-        if let Some(adapter) = &self.adapter {
-            config.device.adapter.clone_from(adapter);
-        }
+        self.device.apply(&mut config.device);
         if !self.model.is_empty() {
             config.models.enabled.clone_from(&self.model);
         }
@@ -98,6 +94,9 @@ impl ProcessArgs {
         }
         if let Some(min) = self.min_long_axis_mm {
             config.candidates.min_long_axis_mm = min;
+        }
+        if let Some(step) = self.step {
+            config.inference.step = step;
         }
         config.input.all_series |= self.all_series;
         config.input.search_without_lungs |= self.search_without_lungs;

@@ -6,9 +6,14 @@
 #[cfg(test)]
 mod cases;
 pub mod cpu;
+mod error;
 pub mod gpu;
 mod layers;
+pub mod random;
 #[cfg(test)]
 mod reference;
+mod shape;
 
+pub use error::Error;
 pub use layers::{Activation, ConvParams, Layers, NormParams};
+pub use shape::LayerShape;

@@ -14,6 +14,8 @@ use super::window::Importance;
 use crate::gpu::{
     self, Access, Binding, Dispatch, Extent, Grid, Kernel, Pass, Storage, Variant, params,
 };
+use rayon::iter::{IndexedParallelIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
 
 /// Differences of logits beyond it would overflow `exp` in 32 bits; the probability is 0 or 1 there anyhow.
 const MAX_LOGIT: f32 = 80.0;
@@ -172,27 +174,65 @@ pub(crate) fn accumulate(
         start,
         patch,
     } = placement;
-    let voxels = patch.iter().product();
     let [range_z, range_y, range_x] = [0, 1, 2].map(|axis| {
         let last = (box_size[axis] as i64 - start[axis]).clamp(0, patch[axis] as i64);
         (-start[axis]).max(0) as usize..last as usize
     });
-    let [weights_z, weights_y, weights_x] = &importance.axes;
-    for z in range_z {
+    if range_z.is_empty() {
+        return true;
+    }
+    let plane = box_size[1] * box_size[2];
+    let first = (start[0] + range_z.start as i64) as usize * plane;
+    let planes = first..first + range_z.len() * plane;
+    let add = Addition {
+        logits,
+        channel,
+        placement,
+        importance,
+        ranges: [range_y, range_x],
+    };
+    // Each voxel is added to by one plane of the patch alone, so the threads change no bit.
+    sums[planes.clone()]
+        .par_chunks_exact_mut(plane)
+        .zip(weights[planes].par_chunks_exact_mut(plane))
+        .zip(range_z)
+        .for_each(|((sums, weights), z)| add.plane(z, sums, weights));
+    true
+}
+
+/// What every plane of a patch needs.
+struct Addition<'a> {
+    logits: &'a [f32],
+    channel: Channel,
+    placement: Placement,
+    importance: &'a Importance,
+    /// Rows and columns of the patch that lie in the box.
+    ranges: [std::ops::Range<usize>; 2],
+}
+
+impl Addition<'_> {
+    /// Adds plane `z` of the patch to a plane of the box.
+    fn plane(&self, z: usize, sums: &mut [f32], weights: &mut [f32]) {
+        let Placement {
+            box_size,
+            start,
+            patch,
+        } = self.placement;
+        let voxels = patch.iter().product();
+        let [weights_z, weights_y, weights_x] = &self.importance.axes;
+        let [range_y, range_x] = &self.ranges;
         for y in range_y.clone() {
-            let row = |at: [usize; 2], size: [usize; 3]| (at[0] * size[1] + at[1]) * size[2];
-            let from = row([z, y], patch);
-            let in_box = [z as i64 + start[0], y as i64 + start[1]].map(|i| i as usize);
-            let to = row(in_box, box_size);
+            let from = (z * patch[1] + y) * patch[2];
+            let to = (y as i64 + start[1]) as usize * box_size[2];
             for x in range_x.clone() {
                 let weight = weights_z[z] * weights_y[y] * weights_x[x];
                 let voxel = to + (x as i64 + start[2]) as usize;
-                sums[voxel] += weight * channel.probability(logits, voxels, from + x);
+                let probability = self.channel.probability(self.logits, voxels, from + x);
+                sums[voxel] += weight * probability;
                 weights[voxel] += weight;
             }
         }
     }
-    true
 }
 
 #[cfg(test)]
@@ -248,6 +288,29 @@ mod tests {
             sums.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6),
             "{sums:?}"
         );
+    }
+
+    #[test]
+    fn a_patch_beyond_the_box_adds_nothing_and_one_that_hangs_over_adds_its_part() {
+        let importance = Importance {
+            axes: [vec![1.0, 2.0], vec![1.0, 3.0], vec![1.0, 5.0]],
+        };
+        let add = |start| {
+            let (mut sums, mut weights) = (vec![0.0; 8], vec![0.0; 8]);
+            let place = Placement {
+                box_size: [2; 3],
+                start,
+                patch: [2; 3],
+            };
+            let both = (&mut sums[..], &mut weights[..]);
+            assert!(accumulate(&[0.0; 8], SIGMOID, place, &importance, both));
+            weights
+        };
+        for beyond in [[2, 0, 0], [-2, 0, 0], [0, 3, 0], [0, 0, -9]] {
+            assert_eq!(add(beyond), [0.0; 8], "{beyond:?}");
+        }
+        assert_eq!(add([1, 0, 0]), [0., 0., 0., 0., 1., 5., 3., 15.]);
+        assert_eq!(add([-1, 0, 1]), [0., 2., 0., 6., 0., 0., 0., 0.]);
     }
 
     #[test]

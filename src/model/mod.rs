@@ -24,7 +24,8 @@ pub use manifest::{
 pub use registry::{BUILTINS, Builtin, ModelSource};
 pub use unet::UNetConfig;
 
-use crate::engine::{self, cpu};
+use crate::engine::cpu::{self, InstructionSet};
+use crate::engine::{self, Layers};
 use crate::gpu::{self, Compute, Gpu, Kernel, Storage};
 use crate::preprocess::{GridHu, Prepared};
 use crate::provenance::ModelIdentity;
@@ -32,6 +33,7 @@ use crate::volume::{Geometry, Mask, ProbabilityMap};
 use crate::warning::Warning;
 use blend::Channel;
 use burn::tensor::Device;
+use registry::ModelFiles;
 use sliding::Pass;
 use std::sync::atomic::AtomicBool;
 use unet::UNet;
@@ -89,19 +91,21 @@ pub struct Segmentation {
 }
 
 impl Segmenter {
-    /// Reads a model, checks it and brings its weights to the device.
+    /// Reads a model, checks it and brings its weights to the device; `instructions` are a CPU's.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::FileTooLarge`], [`Error::Manifest`], [`Error::OutOfRange`], [`Error::WeightsHash`],
     /// [`Error::Safetensors`], the tensor errors, [`Error::Gpu`].
-    pub fn load(source: &ModelSource, compute: &Compute) -> Result<Self, Error> {
+    pub fn load(
+        source: &ModelSource,
+        compute: &Compute,
+        instructions: InstructionSet,
+    ) -> Result<Self, Error> {
         let files = source.read()?;
-        let manifest = Manifest::parse(&files.manifest)?;
-        let sha256 = &manifest.weights.sha256;
-        let defined = weights::load(&files.weights, sha256, &manifest.network, &Device::flex())?;
+        let (manifest, defined) = defined(&files)?;
         let golden = Golden::parse(&files.golden, &manifest.network)?;
         Ok(Self {
-            network: Network::new(&defined, compute)?,
+            network: Network::new(&defined, compute, instructions)?,
             manifest,
             golden,
         })
@@ -110,6 +114,11 @@ impl Segmenter {
     /// What the model expects, gives and is for.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Overrides how far patches lie apart, as a fraction of the patch, 0.1 to 1.
+    pub fn set_step_fraction(&mut self, fraction: f64) {
+        self.manifest.input.step_fraction = fraction;
     }
 
     /// Which weights these are, for reports.
@@ -275,12 +284,32 @@ impl Segmenter {
     }
 }
 
+/// What a model expects, gives and is for, and its network as every device's kernels are compiled from it.
+///
+/// # Errors
+/// As [`Segmenter::load`], but for the device's.
+pub fn layers(source: &ModelSource) -> Result<(Manifest, Layers), Error> {
+    let (manifest, defined) = defined(&source.read()?)?;
+    Ok((manifest, defined.layers()))
+}
+
+fn defined(files: &ModelFiles) -> Result<(Manifest, UNet), Error> {
+    let manifest = Manifest::parse(&files.manifest)?;
+    let sha256 = &manifest.weights.sha256;
+    let network = weights::load(&files.weights, sha256, &manifest.network, &Device::flex())?;
+    Ok((manifest, network))
+}
+
 impl Network {
     /// The defined network, compiled for a device.
-    fn new(defined: &UNet, compute: &Compute) -> Result<Self, gpu::Error> {
+    fn new(
+        defined: &UNet,
+        compute: &Compute,
+        instructions: InstructionSet,
+    ) -> Result<Self, gpu::Error> {
         let layers = defined.layers();
         Ok(match compute {
-            Compute::Cpu => Self::Cpu(cpu::Network::new(&layers, cpu::InstructionSet::detect())),
+            Compute::Cpu => Self::Cpu(cpu::Network::new(&layers, instructions)),
             Compute::Gpu(gpu) => Self::Gpu(
                 engine::gpu::Network::new(&layers, gpu, Storage::F32)?,
                 gpu.clone(),

@@ -21,7 +21,8 @@ use std::sync::atomic::Ordering;
 const SEED: u64 = 20;
 
 fn lite(compute: &Compute) -> Segmenter {
-    Segmenter::load(&ModelSource::Builtin(&BUILTINS[0]), compute).expect("loads")
+    let source = ModelSource::Builtin(&BUILTINS[0]);
+    Segmenter::load(&source, compute, InstructionSet::detect()).expect("loads")
 }
 
 /// A network of two stages with random weights, which runs on a software GPU in a moment.
@@ -46,7 +47,8 @@ fn changed_network(compute: &Compute, change: impl FnOnce(UNet) -> UNet) -> Segm
     model.manifest.weights.sha256 = weights::sha256_hex(&bytes);
     let sha256 = &model.manifest.weights.sha256;
     let defined = weights::load(&bytes, sha256, &network, &Device::flex()).expect("loads");
-    model.network = Network::new(&change(defined), compute).expect("compiles");
+    model.network =
+        Network::new(&change(defined), compute, InstructionSet::detect()).expect("compiles");
     model.manifest.network = network;
     model.manifest.output.activation = Activation::Softmax;
     model.manifest.labels[0].channel = 1;

@@ -1,7 +1,9 @@
 //! The executable from outside: exit codes, what goes to stdout and stderr, what is written where.
 
 mod bad_input;
+mod benchmark;
 mod help;
+mod inference;
 mod interrupt;
 mod odd;
 mod output;

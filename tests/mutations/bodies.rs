@@ -6,6 +6,7 @@ use super::slices;
 use hilum::config::Config;
 use hilum::deidentify;
 use hilum::dicom::{self, Inventory, KernelPreference, Request, Series, Study, select};
+use hilum::engine::cpu::InstructionSet;
 use hilum::gpu::Compute;
 use hilum::model::{Manifest, ModelSource, Segmenter};
 use hilum::phantom::{Params, Phantom};
@@ -363,7 +364,7 @@ pub(crate) fn model(scratch: &Path, data: &[u8]) -> Verdict {
         written(scratch, "weights.safetensors", weights);
         written(scratch, "golden.safetensors", golden);
         let source = ModelSource::Folder(scratch.to_owned());
-        let loaded = Segmenter::load(&source, &Compute::Cpu);
+        let loaded = Segmenter::load(&source, &Compute::Cpu, InstructionSet::detect());
         if verdict.result(loaded, model_code).is_some() {
             verdict.note("loaded");
         }

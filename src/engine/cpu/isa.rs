@@ -5,6 +5,8 @@ use super::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
 use super::simd::{Job, Portable, Simd};
+use crate::config::Instructions;
+use crate::engine::Error;
 
 /// Vector instructions that this CPU has.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +41,36 @@ impl InstructionSet {
     /// The fastest set that this CPU has.
     pub fn detect() -> Self {
         Self::available()[0]
+    }
+
+    /// What the configuration asks for.
+    ///
+    /// # Errors
+    /// [`Error::InstructionsMissing`] where this CPU lacks it.
+    pub fn select(wanted: Instructions) -> Result<Self, Error> {
+        let sets = Self::available();
+        let chosen = match wanted {
+            Instructions::Auto => sets.first(),
+            _ => sets.iter().find(|set| set.key() == wanted),
+        };
+        let names = || sets.iter().map(|set| set.key().name());
+        chosen.copied().ok_or_else(|| Error::InstructionsMissing {
+            wanted: wanted.name(),
+            available: names().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// What the configuration calls it.
+    fn key(self) -> Instructions {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(_) => Instructions::Avx512,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(_) => Instructions::Avx2,
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon(_) => Instructions::Neon,
+            Set::Portable(_) => Instructions::Portable,
+        }
     }
 
     /// As reports and `hilum devices` call it.
@@ -80,5 +112,35 @@ impl InstructionSet {
             Set::Neon(simd) => simd.run(job),
             Set::Portable(simd) => simd.run(job),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_set_that_is_there_can_be_asked_for_by_the_configurations_name() {
+        for set in InstructionSet::available() {
+            let selected = InstructionSet::select(set.key()).expect("available");
+            assert_eq!(selected.name(), set.name());
+        }
+        let auto = InstructionSet::select(Instructions::Auto).expect("always");
+        assert_eq!(auto.name(), InstructionSet::detect().name());
+    }
+
+    #[test]
+    fn a_set_of_another_cpu_is_refused_naming_those_that_there_are() {
+        let foreign = match cfg!(target_arch = "x86_64") {
+            true => Instructions::Neon,
+            false => Instructions::Avx2,
+        };
+        let refused = InstructionSet::select(foreign).expect_err("another CPU's");
+        assert_eq!(refused.code(), "instructions-missing");
+        let text = refused.to_string();
+        assert!(
+            text.contains(foreign.name()) && text.ends_with("portable"),
+            "{text}"
+        );
     }
 }

@@ -3,12 +3,15 @@
 use super::isa::InstructionSet;
 use super::lanes::{LANES, Lanes};
 use super::simd::{Job, Simd};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
+use rayon::slice::{ParallelSlice, ParallelSliceMut};
 use std::hint::black_box;
 
 const STEPS: usize = 1 << 20;
 /// Sums of one turn.
 const SUMS: usize = 12;
+/// Values that a thread copies at a time.
+const COPIED: usize = 1 << 18;
 
 /// Keeps every thread at multiply-adds in registers; returns how many floating-point operations that were.
 pub fn multiply_adds(set: InstructionSet) -> f64 {
@@ -17,6 +20,17 @@ pub fn multiply_adds(set: InstructionSet) -> f64 {
         .into_par_iter()
         .for_each(|_| set.run(InRegisters));
     (2 * threads * STEPS * SUMS * LANES) as f64
+}
+
+/// Copies `from` to `to` on every thread; returns how many bytes were read and written, together.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn copy(from: &[f32], to: &mut [f32]) -> f64 {
+    assert_eq!(from.len(), to.len());
+    let parts = from.par_chunks(COPIED).zip(to.par_chunks_mut(COPIED));
+    parts.for_each(|(from, to)| to.copy_from_slice(from));
+    (2 * size_of_val(from)) as f64
 }
 
 struct InRegisters;

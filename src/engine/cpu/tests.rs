@@ -58,6 +58,17 @@ fn bits_depend_neither_on_the_threads_nor_on_what_ran_before() {
 }
 
 #[test]
+fn profiling_times_every_layer_and_changes_no_bit() {
+    let case = wide();
+    let (net, input) = (case.net(), case.input());
+    let network = compiled(&net, InstructionSet::detect());
+    let (logits, times) = network.profile(&input, case.size());
+    assert_eq!(logits, network.forward(&input, case.size()));
+    assert_eq!(times.len(), net.layers.len());
+    assert!(times.iter().all(|time| !time.is_zero()), "{times:?}");
+}
+
+#[test]
 fn a_large_mean_costs_no_precision() {
     let case = Case {
         channels: [1, 16, 16],
