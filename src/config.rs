@@ -36,6 +36,8 @@ pub struct DeviceConfig {
     pub adapter: String,
     /// Vector instructions that a network runs on where the device is the CPU.
     pub instructions: Instructions,
+    /// How a GPU stores a network's activations.
+    pub precision: Precision,
 }
 
 /// The device to run on.
@@ -49,6 +51,17 @@ pub enum DeviceKind {
     Gpu,
     /// The CPU.
     Cpu,
+}
+
+/// How a GPU stores a network's activations; sums are always 32 bits wide.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits: half the memory, three decimal digits.
+    F16,
 }
 
 /// Vector instructions of a CPU.
@@ -148,6 +161,7 @@ impl Default for DeviceConfig {
             kind: DeviceKind::Auto,
             adapter: String::new(),
             instructions: Instructions::Auto,
+            precision: Precision::F32,
         }
     }
 }
@@ -278,6 +292,12 @@ impl Config {
             &max_lesions,
             (1..=1000).contains(&max_lesions),
             "1 to 1000",
+        )?;
+        check(
+            "device.precision",
+            &"f16",
+            self.device.precision == Precision::F32 || self.device.kind != DeviceKind::Cpu,
+            "f32 where the device is the CPU",
         )?;
         self.inference.validate()?;
         check(

@@ -4,7 +4,7 @@
 
 use crate::config::{CandidatesConfig, Config};
 use crate::engine::cpu::InstructionSet;
-use crate::gpu::{Compute, KernelTime};
+use crate::gpu::{Compute, KernelTime, Storage};
 use crate::lesion::{self, Lesion};
 use crate::measure::{self, Laterality, Measurement};
 use crate::model::{self, Manifest, ModelSource, Segmenter};
@@ -210,6 +210,9 @@ impl Pipeline {
             .collect();
         let adapter = self.device_name();
         let driver = match &self.compute {
+            Compute::Gpu(gpu) if gpu.storage() == Storage::F16 => {
+                format!("{}, activations of 16 bits", gpu.info().driver)
+            }
             Compute::Gpu(gpu) => gpu.info().driver.clone(),
             Compute::Cpu => format!("engine {}", self.instructions.name()),
         };

@@ -1,6 +1,6 @@
 //! `hilum devices`: what this machine can compute on; and the options of other verbs that choose among it.
 
-use crate::config::{DeviceConfig, DeviceKind, Instructions};
+use crate::config::{DeviceConfig, DeviceKind, Instructions, Precision};
 use crate::cpu;
 use crate::engine::cpu::InstructionSet;
 use crate::gpu::{AdapterInfo, AdapterKind, adapters};
@@ -27,6 +27,9 @@ pub(super) struct DeviceArgs {
     /// Where a network runs on the CPU, use these vector instructions of it: auto takes the fastest that it has.
     #[arg(long, value_parser = super::instructions(), value_name = "SET")]
     instructions: Option<Instructions>,
+    /// Where a network runs on a GPU, store its activations so: f16 takes half the memory and costs some digits.
+    #[arg(long, value_parser = super::precision())]
+    precision: Option<Precision>,
 }
 
 impl DeviceArgs {
@@ -40,6 +43,9 @@ impl DeviceArgs {
         }
         if let Some(instructions) = self.instructions {
             config.instructions = instructions;
+        }
+        if let Some(precision) = self.precision {
+            config.precision = precision;
         }
     }
 }

@@ -10,7 +10,7 @@ mod process;
 mod result;
 mod volumes;
 
-use crate::config::{AlsoFormat, DeviceKind, Instructions};
+use crate::config::{AlsoFormat, DeviceKind, Instructions, Precision};
 use crate::{Class, Error};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
@@ -134,6 +134,12 @@ fn device_kind() -> impl TypedValueParser<Value = DeviceKind> {
 fn instructions() -> impl TypedValueParser<Value = Instructions> {
     PossibleValuesParser::new(["auto", "avx-512", "avx2", "neon", "portable"])
         .try_map(|name| serde_json::from_value::<Instructions>(name.into()))
+}
+
+/// `--precision`, likewise.
+fn precision() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(["f32", "f16"])
+        .try_map(|name| serde_json::from_value::<Precision>(name.into()))
 }
 
 /// `--also`, likewise.

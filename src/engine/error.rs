@@ -23,9 +23,6 @@ pub enum Error {
         /// Product of the network's strides.
         multiple: [usize; 3],
     },
-    /// Layers that no GPU kernel runs yet.
-    #[error("a network's layers are timed on the CPU only: use --device cpu")]
-    NoGpuKernels,
 }
 
 impl Error {
@@ -34,7 +31,6 @@ impl Error {
         match self {
             Self::InstructionsMissing { .. } => Class::Environment,
             Self::PatchSize { .. } => Class::Config,
-            Self::NoGpuKernels => Class::Unsupported,
         }
     }
 
@@ -43,7 +39,6 @@ impl Error {
         match self {
             Self::InstructionsMissing { .. } => "instructions-missing",
             Self::PatchSize { .. } => "patch-size",
-            Self::NoGpuKernels => "no-gpu-kernels",
         }
     }
 }

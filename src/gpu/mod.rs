@@ -37,6 +37,7 @@ pub struct Gpu {
     shared: Arc<Shared>,
     binding_limit_bytes: u64,
     poisons_outputs: bool,
+    storage: Storage,
 }
 
 #[derive(Debug)]
@@ -70,10 +71,25 @@ impl Gpu {
         self.binding_limit_bytes
     }
 
-    /// Whether kernels can store activations that way.
-    pub fn offers(&self, storage: Storage) -> bool {
+    /// How networks store their activations.
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    /// The same GPU, on which networks store their activations otherwise.
+    ///
+    /// # Errors
+    /// [`Error::NoHalf`]
+    pub fn with_storage(&self, storage: Storage) -> Result<Self, Error> {
         let features = self.shared.device.features();
-        storage == Storage::F32 || features.contains(wgpu::Features::SHADER_F16)
+        if storage == Storage::F16 && !features.contains(wgpu::Features::SHADER_F16) {
+            let adapter = self.info().name.clone();
+            return Err(Error::NoHalf { adapter });
+        }
+        Ok(Self {
+            storage,
+            ..self.clone()
+        })
     }
 
     /// The most bytes of memory that the invocations of one workgroup may share.

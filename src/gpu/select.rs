@@ -1,8 +1,8 @@
 //! Which adapter to open, and opening it.
 
 use super::cache::Cache;
-use super::{Compute, Error, Faults, Gpu, Shared, lock};
-use crate::config::{DeviceConfig, DeviceKind};
+use super::{Compute, Error, Faults, Gpu, Shared, Storage, lock};
+use crate::config::{DeviceConfig, DeviceKind, Precision};
 use crate::warning::Warning;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -54,14 +54,26 @@ pub fn adapters() -> Vec<AdapterInfo> {
 }
 
 impl Compute {
-    /// Opens the device that the configuration asks for.
+    /// Opens the device that the configuration asks for, and sets how networks store their activations there.
     ///
     /// `auto` takes a hardware GPU or, with [`Warning::CpuFallback`], the CPU; `gpu` takes any adapter, and names a
     /// software one in [`Warning::SoftwareAdapter`]. Among several, the first whose name contains `adapter`.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] or [`Error::Open`], for `gpu` alone: it never falls back.
+    /// [`Error::NoAdapter`] or [`Error::Open`], for `gpu` alone: it never falls back. [`Error::NoHalf`].
     pub fn select(config: &DeviceConfig) -> Result<(Self, Vec<Warning>), Error> {
+        let (compute, warnings) = Self::open(config)?;
+        let storage = match config.precision {
+            Precision::F32 => Storage::F32,
+            Precision::F16 => Storage::F16,
+        };
+        match compute {
+            Self::Gpu(gpu) => Ok((Self::Gpu(gpu.with_storage(storage)?), warnings)),
+            Self::Cpu => Ok((Self::Cpu, warnings)),
+        }
+    }
+
+    fn open(config: &DeviceConfig) -> Result<(Self, Vec<Warning>), Error> {
         match config.kind {
             DeviceKind::Cpu => Ok((Self::Cpu, Vec::new())),
             DeviceKind::Gpu => {
@@ -155,6 +167,7 @@ fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
     Ok(Gpu {
         binding_limit_bytes: info.binding_limit_bytes,
         poisons_outputs: false,
+        storage: Storage::F32,
         shared: Arc::new(Shared {
             info,
             device,

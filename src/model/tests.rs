@@ -316,5 +316,10 @@ fn a_patch_that_does_not_fit_the_gpu_is_halved_with_a_warning() {
 #[test]
 fn the_gpu_passes_the_self_check() {
     let Some(gpu) = gpu() else { return };
-    lite(&Compute::Gpu(gpu)).self_check().expect("passes");
+    lite(&Compute::Gpu(gpu.clone()))
+        .self_check()
+        .expect("passes");
+    if let Ok(half) = gpu.with_storage(Storage::F16) {
+        lite(&Compute::Gpu(half)).self_check().expect("passes");
+    }
 }

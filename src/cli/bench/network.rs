@@ -1,11 +1,13 @@
 //! `hilum bench --network`: each layer's time, and its share of what the device could do at most.
 
+mod gpu;
 mod table;
 
 use super::{BenchArgs, ms_since};
-use crate::config::{Config, DeviceConfig, DeviceKind};
+use crate::config::{Config, DeviceConfig};
 use crate::engine::cpu::{self as cpu_engine, InstructionSet};
-use crate::engine::{self, LayerShape, Layers, random};
+use crate::engine::{LayerShape, Layers, random};
+use crate::gpu::Compute;
 use crate::model::{self, ModelSource};
 use crate::{Error, cpu};
 use serde::Serialize;
@@ -24,7 +26,7 @@ pub(super) struct Report {
     version: String,
     git_hash: String,
     device: String,
-    /// Vector instructions of the CPU.
+    /// Vector instructions of the CPU; language of the kernels and precision on a GPU.
     instructions: String,
     threads: usize,
     network: Network,
@@ -140,10 +142,10 @@ fn on_device(
     patch: &Patch,
     repeat: usize,
     device: &DeviceConfig,
-) -> Result<Measured, engine::Error> {
-    match device.kind {
-        DeviceKind::Gpu => Err(engine::Error::NoGpuKernels),
-        DeviceKind::Auto | DeviceKind::Cpu => {
+) -> Result<Measured, Error> {
+    match Compute::select(device)?.0 {
+        Compute::Gpu(gpu) => Ok(gpu::measure(&layers, patch, repeat, &gpu)?),
+        Compute::Cpu => {
             let set = InstructionSet::select(device.instructions)?;
             Ok(on_cpu(layers, patch, repeat, set))
         }

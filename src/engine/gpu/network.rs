@@ -50,15 +50,11 @@ struct Step {
 }
 
 impl Network {
-    /// Brings the weights of `layers` to the GPU, whose activations will be stored as `storage`.
+    /// Brings the weights of `layers` to the GPU; its activations will be stored as [`Gpu::storage`] says.
     ///
     /// # Errors
-    /// [`Error::NoHalf`], [`Error::BufferTooLarge`], [`Error::OutOfMemory`].
-    pub fn new(layers: &Layers, gpu: &Gpu, storage: Storage) -> Result<Self, Error> {
-        if !gpu.offers(storage) {
-            let adapter = gpu.info().name.clone();
-            return Err(Error::NoHalf { adapter });
-        }
+    /// [`Error::BufferTooLarge`], [`Error::OutOfMemory`].
+    pub fn new(layers: &Layers, gpu: &Gpu) -> Result<Self, Error> {
         let channels = &layers.channels;
         let steps = layers.steps.iter().map(|step| {
             let channels_in: Vec<usize> = step.inputs.iter().map(|i| channels[i.0]).collect();
@@ -70,7 +66,7 @@ impl Network {
             })
         });
         Ok(Self {
-            storage,
+            storage: gpu.storage(),
             layers: steps.collect::<Result<_, Error>>()?,
             channels: channels.clone(),
             slots: layers.buffers(),

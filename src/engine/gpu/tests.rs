@@ -31,8 +31,8 @@ pub(super) fn on_gpu(test: impl FnOnce(&Gpu)) {
     }
 }
 
-fn logits(gpu: &Gpu, case: &Case, storage: Storage) -> Vec<f32> {
-    let network = Network::new(&case.net().layers(), gpu, storage).expect("uploads");
+fn logits(gpu: &Gpu, case: &Case) -> Vec<f32> {
+    let network = Network::new(&case.net().layers(), gpu).expect("uploads");
     let program = network.program(gpu, case.size()).expect("fits");
     program.forward(gpu, &case.input()).expect("runs")
 }
@@ -57,7 +57,7 @@ proptest! {
         if let Some(gpu) = &*GPU {
             let gpu = gpu.lock().unwrap_or_else(PoisonError::into_inner);
             let expected = case.net().reference(&case.input());
-            let difference = difference(&logits(&gpu, &case, Storage::F32), &expected);
+            let difference = difference(&logits(&gpu, &case), &expected);
             prop_assert!(difference < TOLERANCE, "{difference}");
         }
     }
@@ -75,7 +75,7 @@ fn odd_kernels_strides_and_channels_compute_what_the_reference_defines() {
             seed: 7,
         };
         let expected = case.net().reference(&case.input());
-        let difference = difference(&logits(gpu, &case, Storage::F32), &expected);
+        let difference = difference(&logits(gpu, &case), &expected);
         assert!(difference < TOLERANCE, "{difference}");
     });
 }
@@ -84,7 +84,7 @@ fn odd_kernels_strides_and_channels_compute_what_the_reference_defines() {
 fn layers_of_many_tiles_compute_what_the_reference_defines_and_equal_bits_twice() {
     on_gpu(|gpu| {
         let (case, input) = (wide(), wide().input());
-        let network = Network::new(&case.net().layers(), gpu, Storage::F32).expect("uploads");
+        let network = Network::new(&case.net().layers(), gpu).expect("uploads");
         let program = network.program(gpu, case.size()).expect("fits");
         let first = program.forward(gpu, &input).expect("runs");
         let expected = case.net().reference(&input);
@@ -99,13 +99,16 @@ fn layers_of_many_tiles_compute_what_the_reference_defines_and_equal_bits_twice(
 #[test]
 fn storage_of_16_bits_costs_three_digits_and_no_more() {
     on_gpu(|gpu| {
-        if !gpu.offers(Storage::F16) {
-            println!("SKIPPED: no f16 on {}", gpu.info().name);
-            return;
-        }
+        let half = match gpu.with_storage(Storage::F16) {
+            Ok(half) => half,
+            Err(error) => {
+                assert_eq!(error.code(), "gpu-no-f16");
+                return println!("SKIPPED: {error}");
+            }
+        };
         let case = wide();
         let expected = case.net().reference(&case.input());
-        let difference = difference(&logits(gpu, &case, Storage::F16), &expected);
+        let difference = difference(&logits(&half, &case), &expected);
         assert!(difference < 1e-2, "{difference}");
     });
 }
@@ -121,7 +124,7 @@ fn a_large_mean_costs_no_precision() {
         };
         let mut net = case.net();
         net.layers[0].bias.fill(1000.0);
-        let network = Network::new(&net.layers(), gpu, Storage::F32).expect("uploads");
+        let network = Network::new(&net.layers(), gpu).expect("uploads");
         let program = network.program(gpu, case.size()).expect("fits");
         let logits = program.forward(gpu, &case.input()).expect("runs");
         let difference = difference(&logits, &net.reference(&case.input()));
@@ -135,7 +138,7 @@ fn many_small_submissions_give_the_bits_of_one_and_every_layer_is_timed() {
     on_gpu(|gpu| {
         let (case, input) = (wide(), wide().input());
         let layers = case.net().layers();
-        let network = Network::new(&layers, gpu, Storage::F32).expect("uploads");
+        let network = Network::new(&layers, gpu).expect("uploads");
         let whole = network.program(gpu, case.size()).expect("fits");
         let network = network.with_max_flop(1e6);
         let parts = network.program(gpu, case.size()).expect("fits");

@@ -9,7 +9,7 @@ impl Display for Report {
         let [z, y, x] = network.size;
         writeln!(
             f,
-            "hilum {}: {} on a patch of {z} × {y} × {x} voxels, f32, median of {} run(s)",
+            "hilum {}: {} on a patch of {z} × {y} × {x} voxels, median of {} run(s)",
             self.version, network.name, network.runs
         )?;
         writeln!(
