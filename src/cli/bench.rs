@@ -49,7 +49,7 @@ pub(super) struct BenchArgs {
     /// Stop before the network: reading and preprocessing alone.
     #[arg(long)]
     no_network: bool,
-    /// Time each layer of this network on the CPU instead: light (16-32-64-128 channels) or full (32-64-128-256-320), both with random
+    /// Time each layer of this network instead: light (16-32-64-128 channels) or full (32-64-128-256-320), both with random
     /// weights; or a model, by its name or a folder that holds model.toml.
     #[arg(long, value_name = "NETWORK", conflicts_with_all = ["model", "preset", "slices", "no_network"])]
     network: Option<String>,
