@@ -7,7 +7,7 @@ use proptest::prelude::{Strategy, prop};
 pub(super) const SLOPE: f32 = 0.01;
 
 /// Even numbers between -1 and 1, the same for the same seed.
-pub(super) struct Numbers(u64);
+pub(super) struct Numbers(pub(super) u64);
 
 impl Numbers {
     pub(super) fn take(&mut self, count: usize) -> Vec<f32> {

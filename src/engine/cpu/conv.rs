@@ -2,6 +2,8 @@
 
 use super::lanes::{LANES, Lanes, block_channels, blocks};
 use super::tile::MAX_BLOCKS;
+use super::transform::{self, PRODUCTS};
+use super::winograd;
 use crate::engine::ConvParams;
 
 /// A layer ready to run at any size.
@@ -16,6 +18,9 @@ pub(super) struct Conv {
     pub(super) channels_out: usize,
     /// For each output block (of a transposed convolution: and tap) those of each input block, tap and channel.
     weights: Vec<Lanes>,
+    /// For each output block and product of the transform those of each input block, tap along z and channel; empty where
+    /// the layer is direct at every size.
+    transformed: Vec<Lanes>,
     /// For each output block (and tap).
     bias: Vec<Lanes>,
 }
@@ -49,10 +54,16 @@ impl Conv {
                 first += channels;
             }
         }
+        let transformed = if winograd::suits(params.kernel, params.stride, &channels_in) {
+            transformed(params, &channels_in)
+        } else {
+            Vec::new()
+        };
         Self {
             kernel: params.kernel,
             stride: params.stride,
             up: [1; 3],
+            transformed,
             channels_in,
             channels_out,
             weights,
@@ -75,6 +86,7 @@ impl Conv {
             channels_in,
             channels_out,
             weights: Vec::with_capacity(blocks(channels_out) * total * taps),
+            transformed: Vec::new(),
             bias: Vec::with_capacity(blocks(channels_out) * taps),
         };
         for row in 0..taps / along_x {
@@ -118,6 +130,29 @@ impl Conv {
         &self.weights[start..(group.first + group.count) * self.weights_pitch()]
     }
 
+    /// Whether it has weights for Winograd convolution.
+    pub(super) fn is_transformed(&self) -> bool {
+        !self.transformed.is_empty()
+    }
+
+    /// The same layer, direct at every size.
+    #[cfg(test)]
+    pub(super) fn without_transform(mut self) -> Self {
+        self.transformed.clear();
+        self
+    }
+
+    /// Lanes of the transformed weights of one output block.
+    pub(super) fn transformed_pitch(&self) -> usize {
+        self.transformed.len() / self.bias.len()
+    }
+
+    /// Transformed weights of `group` for product `product`.
+    pub(super) fn transformed(&self, group: &Group, product: usize) -> &[Lanes] {
+        let start = group.first * self.transformed_pitch();
+        &self.transformed[start + product * self.transformed_pitch() / PRODUCTS..]
+    }
+
     pub(super) fn bias(&self, group: &Group) -> &[Lanes] {
         &self.bias[group.first..group.first + group.count]
     }
@@ -147,6 +182,30 @@ impl Conv {
         })
         .collect()
     }
+}
+
+/// The weights of a kernel of 3 × 3 along y and x, transformed.
+fn transformed(params: &ConvParams<'_>, channels_in: &[usize]) -> Vec<Lanes> {
+    #![expect(clippy::cast_possible_truncation, reason = "rounding to f32")]
+    let (total, depth) = (channels_in.iter().sum::<usize>(), params.kernel[0]);
+    let pitch = PRODUCTS * total * depth;
+    let mut lanes = vec![Lanes::ZERO; blocks(params.bias.len()) * pitch];
+    for c_out in 0..params.bias.len() {
+        let own = &mut lanes[c_out / LANES * pitch..][..pitch];
+        let mut first = 0;
+        for &channels in channels_in {
+            for (z, c) in (0..depth).flat_map(|z| (0..channels).map(move |c| (z, c))) {
+                let start = ((c_out * total + first + c) * depth + z) * 9;
+                let tap = |y: usize, x: usize| f64::from(params.weights[start + y * 3 + x]);
+                let to = first * depth + z * channels + c;
+                for (product, value) in transform::taps(tap).into_iter().enumerate() {
+                    own[product * total * depth + to].0[c_out % LANES] = value as f32;
+                }
+            }
+            first += channels;
+        }
+    }
+    lanes
 }
 
 /// `count` in nearly equal parts of at most `most`: start and length of each.

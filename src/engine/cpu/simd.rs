@@ -155,6 +155,18 @@ registers!(
     |a, b, c| arm::vfmaq_f32(c, a, b)
 );
 
+/// Asks for lanes that will be read soon; any address will do. Where stable Rust has no such instruction, nothing.
+#[inline(always)]
+pub(super) fn prefetch(from: *const Lanes) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint that every x86-64 CPU knows; it reads nothing.
+    unsafe {
+        x86::_mm_prefetch::<{ x86::_MM_HINT_T0 }>(from.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = from;
+}
+
 /// Plain Rust, for every other CPU; multiplies and adds in two roundings.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Portable;

@@ -1,23 +1,24 @@
 //! Runs a layer: cut into tasks of a block of rows, a run of planes and some output channels, over all cores.
 //!
-//! The cut follows from the shapes alone, so the bits do not depend on the number of threads.
+//! Method and cut follow from the shapes alone, so the bits do not depend on the number of threads.
 
 #![expect(unsafe_code, reason = "tasks write interleaved parts of one output")]
 
 use super::conv::{Conv, Group};
-use super::gather::{self, Block, RowLayout, Values};
+use super::direct;
+use super::gather::{Block, Values};
 use super::isa::InstructionSet;
 use super::lanes::{LANES, Lanes, voxels};
 use super::norm::RowStats;
-use super::simd::{Job, Simd};
-use super::tile;
+use super::simd::Simd;
+use super::transform::SQUARE;
+use super::winograd;
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Scratch of a task should leave room for the weights in a second-level cache of 1 MiB.
-const SCRATCH_FLOATS: usize = 448 * 1024 / 4;
-/// Weights that a pass over a task's rows uses, in lanes of 64 bytes.
-const WEIGHTS_LANES: usize = 256 * 1024 / 64;
+pub(super) const SCRATCH_FLOATS: usize = 448 * 1024 / 4;
 /// Tasks that a layer is cut into where it is large enough.
 const TASKS: usize = 48;
 /// Planes below which a run would gather more padding than input.
@@ -39,7 +40,7 @@ pub(super) enum Output<'a> {
 }
 
 /// A pointer that tasks share; each writes its own part.
-struct Shared<T>(*mut T);
+pub(super) struct Shared<T>(pub(super) *mut T);
 
 impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
@@ -54,26 +55,36 @@ unsafe impl<T: Send> Send for Shared<T> {}
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 #[derive(Clone, Copy)]
-enum Target {
+pub(super) enum Target {
     Blocked(Shared<Lanes>, Option<Shared<RowStats>>),
     Plain(Shared<f32>),
 }
 
 /// A layer at one size.
-struct Layer<'a> {
-    conv: &'a Conv,
-    input: &'a [Block<'a>],
-    slope: f32,
+pub(super) struct Layer<'a> {
+    pub(super) conv: &'a Conv,
+    pub(super) input: &'a [Block<'a>],
+    pub(super) slope: f32,
     size_in: [usize; 3],
     /// Positions of the kernel along z, y, x: the output, but for a transposed convolution.
-    positions: [usize; 3],
-    target: Target,
-    layout: RowLayout,
-    /// Float at which each tap along x lies.
-    columns: Vec<usize>,
-    groups: Vec<Group>,
-    /// Positions along z and y, and groups, of one task.
-    cut: [usize; 3],
+    pub(super) positions: [usize; 3],
+    pub(super) target: Target,
+    pub(super) groups: Vec<Group>,
+    /// Positions along z and y, and groups, of one task: what `cut` finds.
+    pub(super) cut: [usize; 3],
+}
+
+/// How a layer is computed: what its shape alone decides.
+enum Plan {
+    Direct(direct::Plan),
+    Winograd(winograd::Plan),
+}
+
+/// What one task computes.
+pub(super) struct Share {
+    pub(super) planes: Range<usize>,
+    pub(super) rows: Range<usize>,
+    pub(super) groups: Range<usize>,
 }
 
 /// Computes `conv` of `input`, whose volumes have `size_in` voxels.
@@ -85,24 +96,41 @@ pub(super) fn run(
     output: Output<'_>,
 ) {
     let layer = Layer::new(set, conv, (input, size_in), slope, output);
-    let [planes, rows, groups] = layer.tasks();
-    let task = |number: usize| {
-        let (group, place) = (number % groups, number / groups);
-        SCRATCH.with_borrow_mut(|scratch| {
-            let (planes, row) = layer.scratch(scratch);
-            // No closure lies between here and the kernel: it would not be translated for the instruction set.
-            set.run(Task {
-                layer: &layer,
-                number: [place / rows, place % rows, group],
-                planes,
-                row,
-            });
-        });
-    };
-    (0..planes * rows * groups)
+    let plan = layer.plan();
+    let layer = layer.cut(&plan);
+    (0..layer.tasks().iter().product())
         .into_par_iter()
         .with_max_len(1)
-        .for_each(task);
+        .for_each(|number| task(set, &layer, &plan, number));
+}
+
+/// Computes one task. No closure lies between the set's `run` and the kernel: it would not be translated for the set.
+fn task(set: InstructionSet, layer: &Layer<'_>, plan: &Plan, number: usize) {
+    let share = layer.share(number);
+    SCRATCH.with_borrow_mut(|scratch| match plan {
+        Plan::Direct(plan) => set.run(direct::Task {
+            layer,
+            plan,
+            share,
+            scratch: sized(scratch, plan.scratch(layer)),
+        }),
+        Plan::Winograd(plan) => set.run(winograd::Task {
+            layer,
+            plan,
+            share,
+            scratch: sized(scratch, plan.scratch(layer)),
+        }),
+    });
+}
+
+/// The first `length` lanes of a thread's scratch.
+fn sized(scratch: &mut Vec<Lanes>, length: usize) -> &mut [Lanes] {
+    if scratch.len() < length {
+        scratch.resize(length, Lanes::ZERO);
+    }
+    #[cfg(test)]
+    scratch.fill(Lanes([f32::NAN; LANES]));
+    &mut scratch[..length]
 }
 
 impl<'a> Layer<'a> {
@@ -114,38 +142,46 @@ impl<'a> Layer<'a> {
         output: Output<'_>,
     ) -> Self {
         let positions = [0, 1, 2].map(|axis| (size_in[axis] - 1) / conv.stride[axis] + 1);
-        let plain = matches!(input[0].values, Values::Plain(_));
-        let pitch = if plain { 1 } else { LANES };
-        check(conv, input, size_in, pitch);
-        let x = [conv.kernel[2], conv.stride[2]];
-        let layout = RowLayout::new(size_in[2], x, positions[2], pitch);
+        check(conv, input, size_in);
         let most = match (set.accumulators() / 2, positions[2]) {
             // Few registers, or so few voxels that the sums would wait for each other.
             (..8, _) => 1,
             (_, ..=5) => 4,
             _ => 2,
         };
-        let mut layer = Self {
+        Self {
             conv,
             input,
             slope,
             size_in,
             positions,
             target: Target::new(conv, size_in, output),
-            columns: (0..conv.kernel[2]).map(|tap| layout.tap(tap)).collect(),
-            layout,
             groups: conv.groups(most),
-            cut: [0; 3],
-        };
-        layer.cut = layer.cut();
-        layer
+            cut: positions,
+        }
     }
 
-    /// Sizes of a task along z, y and the groups.
-    fn cut(&self) -> [usize; 3] {
-        let [kernel, stride] = [self.conv.kernel, self.conv.stride];
-        let row = kernel[0] * self.input.len() * self.layout.floats();
-        let rows = (SCRATCH_FLOATS / row).saturating_sub(kernel[1]) / stride[1] + 1;
+    /// Winograd where it pays and both input and output are blocked, else direct.
+    fn plan(&self) -> Plan {
+        let blocked = pitch(self.input) == LANES && matches!(self.target, Target::Blocked(..));
+        let winograd = blocked.then(|| winograd::Plan::new(self.conv, self.size_in));
+        match winograd.flatten() {
+            Some(plan) => Plan::Winograd(plan),
+            None => Plan::Direct(direct::Plan::new(
+                self.conv,
+                self.size_in[2],
+                self.positions[2],
+                pitch(self.input),
+            )),
+        }
+    }
+
+    /// Cuts it into tasks along z, y and the groups.
+    fn cut(mut self, plan: &Plan) -> Self {
+        let (rows, step) = match plan {
+            Plan::Direct(plan) => (plan.rows(self.conv), 1),
+            Plan::Winograd(plan) => (plan.rows(), SQUARE),
+        };
         let runs_y = self.positions[1].div_ceil(rows);
         let runs_z = TASKS
             .div_ceil(runs_y)
@@ -156,12 +192,12 @@ impl<'a> Layer<'a> {
             Target::Plain(_) => 1,
             Target::Blocked(..) => TASKS.div_ceil(places).min(self.groups.len()),
         };
-        let groups = self.groups.len().div_ceil(parts);
-        [
+        self.cut = [
             self.positions[0].div_ceil(runs_z),
-            self.positions[1].div_ceil(runs_y),
-            groups,
-        ]
+            self.positions[1].div_ceil(runs_y).next_multiple_of(step),
+            self.groups.len().div_ceil(parts),
+        ];
+        self
     }
 
     /// Tasks along z, y and the groups.
@@ -170,49 +206,120 @@ impl<'a> Layer<'a> {
         [0, 1, 2].map(|axis| whole[axis].div_ceil(self.cut[axis]))
     }
 
-    /// A task's share of a thread's scratch: planes of gathered input, and a row of output.
-    fn scratch<'s>(&self, scratch: &'s mut Vec<Lanes>) -> (&'s mut [Lanes], &'s mut [Lanes]) {
-        let planes = self.conv.kernel[0] * self.plane_pitch() / LANES;
-        let own = planes + tile::MAX_BLOCKS * self.positions[2];
-        if scratch.len() < own {
-            scratch.resize(own, Lanes::ZERO);
+    fn share(&self, task: usize) -> Share {
+        let [_, rows, groups] = self.tasks();
+        let range = |axis: usize, number: usize, whole: usize| {
+            number * self.cut[axis]..((number + 1) * self.cut[axis]).min(whole)
+        };
+        Share {
+            planes: range(0, task / groups / rows, self.positions[0]),
+            rows: range(1, task / groups % rows, self.positions[1]),
+            groups: range(2, task % groups, self.groups.len()),
         }
-        #[cfg(test)]
-        scratch.fill(Lanes([f32::NAN; LANES]));
-        scratch[..own].split_at_mut(planes)
     }
 
-    /// Size of the output.
-    fn size_out(&self) -> [usize; 3] {
-        [0, 1, 2].map(|axis| self.positions[axis] * self.conv.up[axis])
+    /// The input plane that is number `plane` counted from the first plane of padding; `None`: padding.
+    pub(super) fn plane_in(&self, plane: usize) -> Option<usize> {
+        let plane = plane.checked_sub(self.conv.kernel[0] / 2);
+        plane.filter(|z| *z < self.size_in[0])
     }
 
-    /// Input rows that a task's rows need.
-    fn rows_in(&self) -> usize {
-        (self.cut[1] - 1) * self.conv.stride[1] + self.conv.kernel[1]
+    /// First voxel of the row of a plane that is number `row` counted from the first row of padding; `None`: padding.
+    pub(super) fn row_in(&self, plane: Option<usize>, row: usize) -> Option<usize> {
+        let [_, height, width] = self.size_in;
+        let row = row.checked_sub(self.conv.kernel[1] / 2);
+        let row = row.filter(|y| *y < height);
+        plane.zip(row).map(|(z, y)| (z * height + y) * width)
+    }
+}
+
+impl Layer<'_> {
+    /// A row of a block of the output, which is not enlarged; empty beyond the last row.
+    pub(super) fn row_out(&self, lanes: Shared<Lanes>, [block, z, y]: [usize; 3]) -> *mut [Lanes] {
+        let [depth, height, width] = self.positions;
+        let start = ((block * depth + z) * height + y) * width;
+        let length = if y < height { width } else { 0 };
+        std::ptr::slice_from_raw_parts_mut(lanes.0.wrapping_add(start), length)
     }
 
-    /// Floats of one input block's part of a plane in scratch.
-    fn block_pitch(&self) -> usize {
-        self.rows_in() * self.layout.floats()
+    /// Takes the statistics of a row of a block of the output, where a norm follows.
+    ///
+    /// # Safety
+    /// The calling task, and it alone, has written the row.
+    #[inline(always)]
+    pub(super) unsafe fn measure<S: Simd>(&self, simd: S, [block, z, y]: [usize; 3]) {
+        let [depth, height, _] = self.positions;
+        if let Target::Blocked(lanes, Some(stats)) = self.target
+            && y < height
+        {
+            // SAFETY: the caller's promise; `Target::new` checked both lengths.
+            unsafe {
+                let row = &*self.row_out(lanes, [block, z, y]);
+                *stats.0.add((block * depth + z) * height + y) = RowStats::of(simd, row);
+            }
+        }
+    }
+}
+
+/// The planes of a task's scratch, each of which holds an input plane until no output plane needs it any more. Input
+/// planes are counted from the first plane of padding.
+pub(super) struct Ring {
+    kernel: usize,
+    stride: usize,
+    /// Floats of a plane.
+    pub(super) pitch: usize,
+    next: usize,
+}
+
+impl Ring {
+    pub(super) fn new(conv: &Conv, pitch: usize) -> Self {
+        Self {
+            kernel: conv.kernel[0],
+            stride: conv.stride[0],
+            pitch,
+            next: 0,
+        }
     }
 
-    /// Floats of a plane of all input blocks in scratch.
-    fn plane_pitch(&self) -> usize {
-        self.input.len() * self.block_pitch()
+    /// The input planes to be gathered before output plane `z` is computed.
+    pub(super) fn missing(&mut self, z: usize) -> Range<usize> {
+        let end = z * self.stride + self.kernel;
+        let first = (z * self.stride).max(self.next);
+        self.next = end;
+        first..end
+    }
+
+    /// Float at which an input plane lies.
+    pub(super) fn start(&self, plane: usize) -> usize {
+        plane % self.kernel * self.pitch
+    }
+
+    /// Float at which each tap along z of output plane `z` lies.
+    pub(super) fn starts(&self, z: usize) -> Vec<usize> {
+        (0..self.kernel)
+            .map(|tap| self.start(z * self.stride + tap))
+            .collect()
+    }
+}
+
+/// Floats of a voxel of the input.
+fn pitch(input: &[Block<'_>]) -> usize {
+    match input[0].values {
+        Values::Plain(_) => 1,
+        Values::Blocked(_) => LANES,
     }
 }
 
 /// The slices are as long as the sizes say: what the kernels rely on.
-fn check(conv: &Conv, input: &[Block<'_>], size_in: [usize; 3], pitch: usize) {
+fn check(conv: &Conv, input: &[Block<'_>], size_in: [usize; 3]) {
     assert_eq!(input.len(), conv.channels_in.len());
     for (block, channels) in input.iter().zip(&conv.channels_in) {
         let found = match block.values {
             Values::Blocked(lanes) => (lanes.len(), LANES),
             Values::Plain(values) => (values.len(), 1),
         };
-        assert_eq!(found, (voxels(size_in), pitch));
-        assert!(*channels <= pitch);
+        assert_eq!(found, (voxels(size_in), pitch(input)));
+        assert!(*channels <= pitch(input));
     }
 }
 
@@ -238,198 +345,5 @@ impl Target {
                 Self::Plain(Shared(values.as_mut_ptr()))
             }
         }
-    }
-}
-
-/// A part of a layer: its number along z, y and the groups.
-struct Task<'a> {
-    layer: &'a Layer<'a>,
-    number: [usize; 3],
-    /// Gathered input: as many planes as the kernel has taps along z.
-    planes: &'a mut [Lanes],
-    /// One row of a plain output, before it leaves the blocked layout.
-    row: &'a mut [Lanes],
-}
-
-impl Job for Task<'_> {
-    #[inline(always)]
-    fn call<S: Simd>(self, simd: S) {
-        match self.layer.layout.pitch {
-            1 => self.planes::<S, 1>(simd),
-            _ => self.planes::<S, LANES>(simd),
-        }
-    }
-}
-
-impl Task<'_> {
-    /// The range of this task along an axis of its cut.
-    fn range(&self, axis: usize, whole: usize) -> std::ops::Range<usize> {
-        let size = self.layer.cut[axis];
-        self.number[axis] * size..((self.number[axis] + 1) * size).min(whole)
-    }
-
-    /// Plane by plane: gathers the input planes that are new, then computes.
-    #[inline(always)]
-    fn planes<S: Simd, const PITCH: usize>(mut self, simd: S) {
-        let layer = self.layer;
-        let (kernel, stride) = (layer.conv.kernel[0], layer.conv.stride[0]);
-        let plane_lanes = layer.plane_pitch() / LANES;
-        let mut slots = vec![0; kernel];
-        let mut next = 0;
-        for z in self.range(0, layer.positions[0]) {
-            // Counted from the first plane of padding.
-            for plane in (z * stride).max(next)..z * stride + kernel {
-                let slot = plane % kernel * plane_lanes;
-                let plane_in = plane
-                    .checked_sub(kernel / 2)
-                    .filter(|z| *z < layer.size_in[0]);
-                self.gather(simd, plane_in, slot..slot + plane_lanes);
-            }
-            next = z * stride + kernel;
-            for (tap, slot) in slots.iter_mut().enumerate() {
-                *slot = (z * stride + tap) % kernel * layer.plane_pitch();
-            }
-            self.plane::<S, PITCH>(simd, z, &slots);
-        }
-    }
-
-    /// Brings the rows that this task needs of a plane; `None`: padding.
-    #[inline(always)]
-    fn gather<S: Simd>(&mut self, simd: S, plane: Option<usize>, slot: std::ops::Range<usize>) {
-        let layer = self.layer;
-        let first = self.range(1, layer.positions[1]).start * layer.conv.stride[1];
-        let [_, height, width] = layer.size_in;
-        let mut rows = self.planes[slot].chunks_exact_mut(layer.layout.floats() / LANES);
-        for block in layer.input {
-            for row in first..first + layer.rows_in() {
-                let row = row
-                    .checked_sub(layer.conv.kernel[1] / 2)
-                    .filter(|y| *y < height);
-                let start = plane.zip(row).map(|(z, y)| (z * height + y) * width);
-                if let Some(to) = rows.next() {
-                    gather::row(simd, &layer.layout, layer.slope, (block, start), to);
-                }
-            }
-        }
-    }
-
-    /// Computes the task's rows of one plane from the scratch planes that `slots` tells.
-    #[inline(always)]
-    fn plane<S: Simd, const PITCH: usize>(&mut self, simd: S, z: usize, slots: &[usize]) {
-        let layer = self.layer;
-        for group in &layer.groups[self.range(2, layer.groups.len())] {
-            let mut blocks = layer.input.len();
-            if let Target::Blocked(..) = layer.target {
-                blocks = WEIGHTS_LANES / (group.count * layer.conv.weights_of_block());
-            }
-            for first in (0..layer.input.len()).step_by(blocks.max(1)) {
-                let last = (first + blocks.max(1)).min(layer.input.len());
-                for y in self.range(1, layer.positions[1]) {
-                    let part = Part {
-                        group,
-                        blocks: first..last,
-                        z,
-                        y,
-                    };
-                    self.row::<S, PITCH>(simd, &part, slots);
-                }
-            }
-        }
-    }
-
-    /// Adds some input blocks to one row of a group's blocks.
-    #[inline(always)]
-    fn row<S: Simd, const PITCH: usize>(&mut self, simd: S, part: &Part<'_>, slots: &[usize]) {
-        let (layer, group) = (self.layer, part.group);
-        let conv = layer.conv;
-        let line = (part.y - self.range(1, layer.positions[1]).start) * conv.stride[1];
-        let input = part.blocks.start * layer.block_pitch() + line * layer.layout.floats();
-        let (output, output_pitch) = layer.place(part, self.row);
-        let job = tile::Row {
-            // SAFETY: within the scratch planes, which `call` made as large as the layer says.
-            input: unsafe { self.planes.as_ptr().cast::<f32>().add(input) },
-            channels: &conv.channels_in[part.blocks.clone()],
-            block_pitch: layer.block_pitch(),
-            planes: slots,
-            rows: [conv.kernel[1], layer.layout.floats()],
-            columns: &layer.columns,
-            weights: conv.weights(group, part.blocks.start).as_ptr(),
-            weights_pitch: conv.weights_pitch(),
-            bias: (part.blocks.start == 0).then(|| conv.bias(group)),
-            output,
-            output_pitch,
-            blocks: group.count,
-            width: layer.positions[2],
-        };
-        // SAFETY: scratch holds every tap of these rows; the output row is this task's own (`place`).
-        unsafe { tile::row::<S, PITCH>(simd, &job) };
-        if part.blocks.end == layer.input.len() {
-            self.finish(simd, part);
-        }
-    }
-
-    /// After the last input block: the row's statistics, or its copy to a plain output.
-    #[inline(always)]
-    fn finish<S: Simd>(&self, simd: S, part: &Part<'_>) {
-        let layer = self.layer;
-        let [depth, height, width] = layer.positions;
-        let line = part.z * height + part.y;
-        for block in 0..part.group.count {
-            let number = part.group.block + block;
-            match layer.target {
-                Target::Blocked(_, None) => {}
-                Target::Blocked(lanes, Some(stats)) => {
-                    let rows = number * depth * height + line;
-                    // SAFETY: the row that this task has just written; `Target::new` checked both lengths.
-                    unsafe {
-                        let row = std::slice::from_raw_parts(lanes.0.add(rows * width), width);
-                        *stats.0.add(rows) = RowStats::of(simd, row);
-                    }
-                }
-                Target::Plain(values) => {
-                    let row = &self.row[block * width..(block + 1) * width];
-                    let channels =
-                        number * LANES..((number + 1) * LANES).min(layer.conv.channels_out);
-                    for (lane, channel) in channels.enumerate() {
-                        let start = (channel * depth * height + line) * width;
-                        for (x, lanes) in row.iter().enumerate() {
-                            // SAFETY: this task alone writes the row; `Target::new` checked the length.
-                            unsafe { *values.0.add(start + x) = lanes.0[lane] };
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Some input blocks' share of one output row.
-struct Part<'a> {
-    group: &'a Group,
-    blocks: std::ops::Range<usize>,
-    z: usize,
-    y: usize,
-}
-
-impl Layer<'_> {
-    /// Where a row's first voxel goes, and the lanes from block to block and from voxel to voxel.
-    fn place(&self, part: &Part<'_>, row: &mut [Lanes]) -> (*mut Lanes, [usize; 2]) {
-        let Target::Blocked(lanes, _) = self.target else {
-            return (row.as_mut_ptr(), [self.positions[2], 1]);
-        };
-        let [depth, height, width] = self.size_out();
-        let [up_z, up_y, up_x] = self.conv.up;
-        let [tap_z, tap_y, tap_x] = part.group.tap;
-        let (z, y) = (part.z * up_z + tap_z, part.y * up_y + tap_y);
-        let start = ((part.group.block * depth + z) * height + y) * width + tap_x;
-        // A transposed convolution's blocks of a group are taps along x.
-        let transposed = self.conv.up != [1; 3];
-        let block_pitch = if transposed {
-            1
-        } else {
-            depth * height * width
-        };
-        // SAFETY: `start` lies within the output, whose length `Target::new` checked.
-        (unsafe { lanes.0.add(start) }, [block_pitch, up_x])
     }
 }
