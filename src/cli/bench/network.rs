@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 const SIZE: usize = 96;
 /// Values copied to measure the bandwidth of memory, of which no cache holds more than a part.
 const COPIED: usize = 32 << 20;
-/// How often a peak is sought.
-const TRIES: usize = 5;
+/// How long a peak is sought.
+const SOUGHT: Duration = Duration::from_millis(200);
 
 /// Figures of one `hilum bench --network`; the format of its `--json`.
 #[derive(Debug, Serialize)]
@@ -193,7 +193,11 @@ fn best_rate(mut work: impl FnMut() -> f64) -> f64 {
         let start = Instant::now();
         work() / start.elapsed().as_secs_f64() / 1e9
     };
-    (0..TRIES).map(|_| rate()).fold(0.0, f64::max)
+    let (start, mut best) = (Instant::now(), rate());
+    while start.elapsed() < SOUGHT {
+        best = best.max(rate());
+    }
+    best
 }
 
 fn report(name: &str, size: [usize; 3], shapes: Vec<LayerShape>, measured: Measured) -> Report {

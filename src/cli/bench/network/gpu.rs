@@ -1,11 +1,14 @@
 //! Layers and peaks on a GPU.
 
-use super::{Measured, Patch, Peak, Run, TRIES, ms_since};
+use super::{Measured, Patch, Peak, Run, ms_since};
 use crate::cpu;
 use crate::engine::Layers;
 use crate::engine::gpu::{Network, copied_bytes_per_s, multiply_adds_per_s};
 use crate::gpu::{Error, Gpu, Pass, Storage};
 use std::time::Instant;
+
+/// How often a peak is sought.
+const TRIES: usize = 5;
 
 /// Runs the network `repeat` times on a patch that lies on the GPU already.
 pub(super) fn measure(
