@@ -83,7 +83,7 @@ fn segment(
 }
 
 /// The GPU under test; `REQUIRE_GPU=1` makes its absence a failure.
-fn gpu() -> Option<Gpu> {
+pub(super) fn gpu() -> Option<Gpu> {
     let config = DeviceConfig {
         kind: DeviceKind::Gpu,
         ..DeviceConfig::default()

@@ -153,8 +153,10 @@ fn through(stage: &[Block], input: Tensor<5>) -> Tensor<5> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine;
     use crate::engine::cpu::{self, InstructionSet};
     use crate::model::largest_difference;
+    use crate::model::tests::gpu;
     use crate::model::weights::{self, Golden};
     use burn::tensor::TensorData;
 
@@ -181,8 +183,8 @@ mod tests {
         assert_eq!(logits.dims(), [1, 3, 4, 8, 12]);
     }
 
-    /// Largest difference of a logit from PyTorch's, of burn's and of the engine's on every instruction set; the files
-    /// are made by `models/training/unet_parity.py`.
+    /// Largest difference of a logit from PyTorch's, of burn's and of the engine's on every instruction set and the GPU;
+    /// the files are made by `models/training/unet_parity.py`.
     fn difference_from_pytorch(name: &str, config: &UNetConfig) -> f32 {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/unet");
         let read = |kind: &str| {
@@ -199,6 +201,11 @@ mod tests {
             .into_iter()
             .map(|set| cpu::Network::new(&layers, set).forward(&golden.input, golden.patch))
             .collect();
+        if let Some(gpu) = gpu() {
+            let network = engine::gpu::Network::new(&layers, &gpu).expect("uploads");
+            let program = network.program(&gpu, golden.patch).expect("fits");
+            found.push(program.forward(&gpu, &golden.input).expect("runs"));
+        }
         let input = Tensor::from_data(TensorData::new(golden.input, shape), &device);
         let logits = network.forward(input).into_data();
         found.push(logits.try_into_vec::<f32>().expect("f32"));

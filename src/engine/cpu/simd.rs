@@ -147,7 +147,7 @@ use std::arch::aarch64 as arm;
 
 #[cfg(target_arch = "aarch64")]
 registers!(
-    /// NEON: four registers a block, 32 registers. Compiled, but not yet run on such a CPU.
+    /// NEON: four registers a block, 32 registers. Tested under emulation, not yet run on such a CPU.
     Neon("neon", std::arch::is_aarch64_feature_detected!("neon")),
     [arm::float32x4_t; 4], 6,
     arm::vld1q_f32, arm::vst1q_f32, arm::vdupq_n_f32,
