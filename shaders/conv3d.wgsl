@@ -11,7 +11,7 @@ struct Params {
     tiles: vec3<u32>,     // along x, y, z
     columns: u32,         // quads of output channels, times the voxels that each position becomes
     up: vec3<u32>,        // voxels along x, y, z that each position becomes
-    quads_out: u32,
+    _pad0: u32,
     quads_a: u32,         // quads of the first input
     quads_b: u32,         // quads of the second, joined to it; 0 where there is none
     norm_a: u32,          // first entry of each input in `norms`
@@ -19,7 +19,7 @@ struct Params {
     slope_a: f32,         // of the leaky ReLU of each input below zero; 1 where it is not activated
     slope_b: f32,
     first_tile_z: u32,    // long layers come in several dispatches
-    _pad0: u32,
+    _pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -208,3 +208,16 @@ pub(super) fn wide() -> Case {
         seed: 1,
     }
 }
+
+/// A network whose first layer gives values around 1000, of which 24 bits tell the rest.
+pub(super) fn large_mean() -> Net {
+    let case = Case {
+        channels: [1, 16, 16],
+        stride: [1; 3],
+        bottom: [8, 16, 32],
+        ..wide()
+    };
+    let mut net = case.net();
+    net.layers[0].bias.fill(1000.0);
+    net
+}

@@ -195,31 +195,31 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A GPU of its own for a test that uses one; `None` without an adapter, said loudly, a failure with `REQUIRE_GPU=1`.
+#[cfg(test)]
+pub(crate) fn for_tests() -> Option<Gpu> {
+    let config = crate::config::DeviceConfig {
+        kind: crate::config::DeviceKind::Gpu,
+        ..Default::default()
+    };
+    match Compute::select(&config) {
+        Ok((Compute::Gpu(gpu), _)) => Some(gpu),
+        other => {
+            let required = std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1");
+            assert!(!required, "REQUIRE_GPU=1 but {other:?}");
+            println!("SKIPPED, NO GPU: {other:?}");
+            None
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DeviceConfig, DeviceKind};
-
-    /// A GPU of its own for each test, since these break it.
-    fn gpu() -> Option<Gpu> {
-        let config = DeviceConfig {
-            kind: DeviceKind::Gpu,
-            ..DeviceConfig::default()
-        };
-        match Compute::select(&config) {
-            Ok((Compute::Gpu(gpu), _)) => Some(gpu),
-            other => {
-                let required = std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1");
-                assert!(!required, "REQUIRE_GPU=1 but {other:?}");
-                println!("SKIPPED, NO GPU: {other:?}");
-                None
-            }
-        }
-    }
 
     #[test]
     fn a_lost_device_is_a_coded_error() {
-        let Some(gpu) = gpu() else { return };
+        let Some(gpu) = for_tests() else { return };
         let buffer = gpu.upload("values", &[1.0_f32]).expect("uploads");
         gpu.shared.device.destroy();
         let error = gpu.download(&buffer).expect_err("destroyed");
@@ -241,7 +241,7 @@ mod tests {
             },
             buffers: &[],
         };
-        let Some(gpu) = gpu() else { return };
+        let Some(gpu) = for_tests() else { return };
         let mut pass = Pass::new(&gpu).expect("pass");
         let error = pass
             .dispatch(&BROKEN, &[0_u32; 4], &[], Extent::Linear(1))
@@ -264,7 +264,7 @@ mod tests {
             },
             buffers: &[],
         };
-        let Some(gpu) = gpu() else { return };
+        let Some(gpu) = for_tests() else { return };
         if !gpu.start_profile() {
             println!("SKIPPED: no timestamps on {}", gpu.info().name);
             return;

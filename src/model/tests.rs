@@ -7,7 +7,7 @@
 )]
 
 use super::*;
-use crate::config::{DeviceConfig, DeviceKind};
+use crate::gpu::for_tests as gpu;
 use crate::preprocess::slab;
 use crate::volume::PADDING_HU;
 use burn::module::{Module, ModuleMapper, Param};
@@ -80,25 +80,6 @@ fn segment(
 ) -> Result<Segmentation, Error> {
     let input = Input { grid, hu, search };
     model.segment(&input, &|_, _| (), &AtomicBool::new(false))
-}
-
-/// The GPU under test; `REQUIRE_GPU=1` makes its absence a failure.
-pub(super) fn gpu() -> Option<Gpu> {
-    let config = DeviceConfig {
-        kind: DeviceKind::Gpu,
-        ..DeviceConfig::default()
-    };
-    match Compute::select(&config) {
-        Ok((Compute::Gpu(gpu), _)) => Some(gpu),
-        other => {
-            assert!(
-                std::env::var_os("REQUIRE_GPU").is_none(),
-                "no GPU: {other:?}"
-            );
-            println!("SKIPPED: no GPU here");
-            None
-        }
-    }
 }
 
 /// Bytes of an activation of [`random_network`]'s first stage, whose four channels fill a quad.

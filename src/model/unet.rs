@@ -155,8 +155,8 @@ mod tests {
     use super::*;
     use crate::engine;
     use crate::engine::cpu::{self, InstructionSet};
+    use crate::gpu::for_tests as gpu;
     use crate::model::largest_difference;
-    use crate::model::tests::gpu;
     use crate::model::weights::{self, Golden};
     use burn::tensor::TensorData;
 

@@ -1,5 +1,5 @@
 use super::{InstructionSet, Network};
-use crate::engine::cases::{Case, Net, cases, difference, wide};
+use crate::engine::cases::{Case, Net, cases, difference, large_mean, wide};
 use proptest::prelude::{ProptestConfig, prop_assert, proptest};
 
 /// Between sums of 32-bit products in another order, of inputs and weights between -1 and 1, relative to the largest logit.
@@ -70,15 +70,8 @@ fn profiling_times_every_layer_and_changes_no_bit() {
 
 #[test]
 fn a_large_mean_costs_no_precision() {
-    let case = Case {
-        channels: [1, 16, 16],
-        stride: [1; 3],
-        bottom: [8, 16, 32],
-        ..wide()
-    };
-    let mut net = case.net();
-    net.layers[0].bias.fill(1000.0);
-    let input = case.input();
+    let net = large_mean();
+    let (case, input) = (&net.case, net.case.input());
     let expected = net.reference(&input);
     for set in InstructionSet::available() {
         let logits = compiled(&net, set).forward(&input, case.size());

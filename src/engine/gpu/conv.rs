@@ -15,7 +15,7 @@ params! {
         tiles: [u32; 3],
         columns: u32,
         up: [u32; 3],
-        quads_out: u32,
+        _pad0: u32,
         quads_a: u32,
         quads_b: u32,
         norm_a: u32,
@@ -23,7 +23,7 @@ params! {
         slope_a: f32,
         slope_b: f32,
         first_tile_z: u32,
-        _pad0: u32,
+        _pad1: u32,
     }
 }
 
@@ -219,7 +219,7 @@ impl Conv {
                 tiles: [tiles_x, tiles_y, tiles_z].map(narrow),
                 columns: narrow(self.shape.columns),
                 up: [self.up[2], self.up[1], self.up[0]].map(narrow),
-                quads_out: narrow(quads(self.channels[1])),
+                _pad0: 0,
                 quads_a: narrow(self.quads_in[0]),
                 quads_b: narrow(self.quads_in.get(1).copied().unwrap_or(0)),
                 norm_a: narrow(inputs[0].norm),
@@ -227,7 +227,7 @@ impl Conv {
                 slope_a: inputs[0].slope,
                 slope_b: second.slope,
                 first_tile_z: narrow(first),
-                _pad0: 0,
+                _pad1: 0,
             };
             let own = part.min(tiles_z - first);
             let columns = self.shape.columns.div_ceil(self.tile.columns());

@@ -1,7 +1,6 @@
 use super::Network;
-use crate::config::{DeviceConfig, DeviceKind};
-use crate::engine::cases::{Case, cases, difference, wide};
-use crate::gpu::{Compute, Gpu, Storage};
+use crate::engine::cases::{Case, cases, difference, large_mean, wide};
+use crate::gpu::{self, Gpu, Storage};
 use proptest::prelude::{ProptestConfig, Strategy, prop_assert, proptest};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -10,19 +9,8 @@ const TOLERANCE: f64 = 1e-4;
 
 /// One GPU for all tests, whose outputs start as NaN, and which one test uses at a time.
 static GPU: LazyLock<Option<Mutex<Gpu>>> = LazyLock::new(|| {
-    let config = DeviceConfig {
-        kind: DeviceKind::Gpu,
-        ..DeviceConfig::default()
-    };
-    match Compute::select(&config) {
-        Ok((Compute::Gpu(gpu), _)) => Some(Mutex::new(gpu.with_poisoned_outputs())),
-        other => {
-            let required = std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1");
-            assert!(!required, "REQUIRE_GPU=1 but {other:?}");
-            println!("SKIPPED, NO GPU: {other:?}");
-            None
-        }
-    }
+    let gpu = gpu::for_tests()?;
+    Some(Mutex::new(gpu.with_poisoned_outputs()))
 });
 
 pub(super) fn on_gpu(test: impl FnOnce(&Gpu)) {
@@ -116,18 +104,12 @@ fn storage_of_16_bits_costs_three_digits_and_no_more() {
 #[test]
 fn a_large_mean_costs_no_precision() {
     on_gpu(|gpu| {
-        let case = Case {
-            channels: [1, 16, 16],
-            stride: [1; 3],
-            bottom: [8, 16, 32],
-            ..wide()
-        };
-        let mut net = case.net();
-        net.layers[0].bias.fill(1000.0);
+        let net = large_mean();
         let network = Network::new(&net.layers(), gpu).expect("uploads");
-        let program = network.program(gpu, case.size()).expect("fits");
-        let logits = program.forward(gpu, &case.input()).expect("runs");
-        let difference = difference(&logits, &net.reference(&case.input()));
+        let program = network.program(gpu, net.case.size()).expect("fits");
+        let input = net.case.input();
+        let logits = program.forward(gpu, &input).expect("runs");
+        let difference = difference(&logits, &net.reference(&input));
         // 1000 has 24 bits: what is lost is lost in the convolution's own sum.
         assert!(difference < 1e-3, "{difference}");
     });
