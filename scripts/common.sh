@@ -27,6 +27,16 @@ need_rust() {
     command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then run this again." >&2; exit 3; }
     # The C++ codecs (JPEG-LS) are built from source.
     install_missing cmake g++ git
+    leave_other_checkouts_behind
+}
+
+# Tests look for their files where the checkout lay when they were compiled; cargo does not see that it lies elsewhere now.
+leave_other_checkouts_behind() {
+    local stamp="$CARGO_TARGET_DIR/checkout"
+    [ "$(cat "$stamp" 2>/dev/null)" = "$PWD" ] && return
+    cargo clean --release --package hilum --quiet
+    mkdir -p "$CARGO_TARGET_DIR"
+    echo "$PWD" >"$stamp"
 }
 
 # The executable with the same features as the tests: a test target beside it keeps cargo from building the tree twice.
