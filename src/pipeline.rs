@@ -7,7 +7,7 @@ use crate::engine::cpu::InstructionSet;
 use crate::gpu::{Compute, KernelTime, Storage};
 use crate::lesion::{self, Lesion};
 use crate::measure::{self, Laterality, Measurement};
-use crate::model::{self, Manifest, ModelSource, Segmenter};
+use crate::model::{self, Manifest, ModelGrid, ModelSource, Segmenter};
 use crate::plan::Planner;
 use crate::preprocess::{self, Plan, Prepared};
 use crate::volume::{ProbabilityMap, StoredVolume};
@@ -161,7 +161,10 @@ impl Pipeline {
         let input = &self.segmenters[model].manifest().input;
         let plan = Plan {
             grid: stored.geometry.covering(input.spacing_mm),
-            interpolation: input.interpolation,
+            interpolation: match input.grid {
+                ModelGrid::Patient { interpolation } => interpolation,
+                ModelGrid::Source { .. } => todo!(),
+            },
         };
         Ok(preprocess::run(&self.compute, stored, &plan)?)
     }

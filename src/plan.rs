@@ -169,6 +169,7 @@ fn outside_intended_use(intended: &IntendedUse, series: &Series) -> Vec<Warning>
     }
     let first = &series.instances[0];
     if let Some(vendor) = &first.manufacturer
+        && !intended.vendors_seen.is_empty()
         && !intended
             .vendors_seen
             .iter()

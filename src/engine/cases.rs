@@ -75,6 +75,8 @@ pub(super) struct Case {
     pub(super) kernels: [[usize; 3]; 2],
     pub(super) stride: [usize; 3],
     pub(super) bottom: [usize; 3],
+    /// The deeper stage is a residual block, and the decoder has no norm.
+    pub(super) residual: bool,
     pub(super) seed: u64,
 }
 
@@ -98,6 +100,8 @@ impl Case {
             Layer::new(&mut numbers, [bottom, top], self.stride, self.stride),
             Layer::new(&mut numbers, [2 * top, top], kernel, [1; 3]),
             Layer::new(&mut numbers, [top, self.classes], [1; 3], [1; 3]),
+            Layer::new(&mut numbers, [bottom, bottom], deep, [1; 3]),
+            Layer::new(&mut numbers, [top, bottom], [1; 3], self.stride),
         ];
         Net {
             case: self.clone(),
@@ -112,34 +116,59 @@ impl Case {
 
 impl Net {
     pub(super) fn layers(&self) -> Layers {
-        let [down, deep, up, joined, head] = &self.layers[..] else {
-            unreachable!("five layers")
+        let [down, deep, up, joined, head, second, project] = &self.layers[..] else {
+            unreachable!("seven layers")
         };
         let mut layers = Layers::new(self.case.channels[0], SLOPE);
         let block = |b: &mut Layers, inputs: &[Activation], layer: &Layer| {
-            b.block(inputs, &layer.conv(), &layer.norm())
+            b.block(inputs, &layer.conv(), Some(&layer.norm()))
         };
         let input = layers.input();
         let skip = block(&mut layers, &[input], down);
-        let x = block(&mut layers, &[skip], deep);
+        let mut x = block(&mut layers, &[skip], deep);
+        if self.case.residual {
+            let first = x;
+            let main = layers.branch(first, &second.conv(), Some(&second.norm()));
+            let side = layers.branch(skip, &project.conv(), Some(&project.norm()));
+            x = layers.sum(main, side);
+            // The second block of a stage adds what it was given: here an activated norm.
+            x = layers.sum(x, first);
+        }
         let x = layers.upsample(x, &up.conv());
-        let x = block(&mut layers, &[x, skip], joined);
+        let norm = joined.norm();
+        let norm = (!self.case.residual).then_some(&norm);
+        let x = layers.block(&[x, skip], &joined.conv(), norm);
         layers.head(x, &head.conv())
     }
 
     pub(super) fn reference(&self, input: &[f32]) -> Vec<f64> {
+        let slope = f64::from(SLOPE);
         let block = |x: &Volume, layer: &Layer| {
             let x = reference::conv(x, &layer.conv());
-            reference::activated(&x, &layer.norm(), f64::from(SLOPE))
+            reference::normalised(&x, &layer.norm()).activated(slope)
+        };
+        let branch = |x: &Volume, layer: &Layer| {
+            reference::normalised(&reference::conv(x, &layer.conv()), &layer.norm())
         };
         let input = Volume {
             size: self.case.size(),
             values: input.iter().map(|v| f64::from(*v)).collect(),
         };
         let skip = block(&input, &self.layers[0]);
-        let x = block(&skip, &self.layers[1]);
-        let x = reference::transposed(&x, &self.layers[2].conv());
-        let x = block(&x.joined(&skip), &self.layers[3]);
+        let mut x = block(&skip, &self.layers[1]);
+        if self.case.residual {
+            let first = x;
+            let main = branch(&first, &self.layers[5]);
+            let side = branch(&skip, &self.layers[6]);
+            x = main.plus(&side).activated(slope);
+            x = x.plus(&first).activated(slope);
+        }
+        let x = reference::transposed(&x, &self.layers[2].conv()).joined(&skip);
+        let x = if self.case.residual {
+            reference::conv(&x, &self.layers[3].conv()).activated(slope)
+        } else {
+            block(&x, &self.layers[3])
+        };
         reference::conv(&x, &self.layers[4].conv()).values
     }
 }
@@ -176,15 +205,23 @@ pub(super) fn cases() -> impl Strategy<Value = Case> {
         (kernel(), kernel()),
         prop::array::uniform3(1usize..=4),
         (1usize..4, 1usize..5, 1usize..9),
-        proptest::num::u64::ANY,
+        (proptest::bool::ANY, proptest::num::u64::ANY),
     )
         .prop_map(
-            |((input, top, bottom), classes, (first, second), stride, (z, y, x), seed)| Case {
+            |(
+                (input, top, bottom),
+                classes,
+                (first, second),
+                stride,
+                (z, y, x),
+                (residual, seed),
+            )| Case {
                 channels: [input, top, bottom],
                 classes,
                 kernels: [first, second],
                 stride,
                 bottom: [z, y, x],
+                residual,
                 seed,
             },
         )
@@ -205,6 +242,7 @@ pub(super) fn wide() -> Case {
         kernels: [[3; 3], [3; 3]],
         stride: [1, 2, 2],
         bottom: [6, 20, 26],
+        residual: true,
         seed: 1,
     }
 }
@@ -215,6 +253,7 @@ pub(super) fn large_mean() -> Net {
         channels: [1, 16, 16],
         stride: [1; 3],
         bottom: [8, 16, 32],
+        residual: false,
         ..wide()
     };
     let mut net = case.net();

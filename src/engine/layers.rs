@@ -41,19 +41,36 @@ pub struct Layers {
 /// One layer.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
+    pub(super) op: Op,
+    norm: Option<(Vec<f32>, Vec<f32>, f64)>,
+    /// Whether a leaky ReLU follows, after the norm where there is one.
+    pub(super) activated: bool,
+    /// What it reads.
+    pub(super) inputs: Vec<Activation>,
+}
+
+/// What a layer computes.
+#[derive(Debug, Clone)]
+pub(super) enum Op {
+    /// A convolution of all inputs, joined along the channels.
+    Conv(Conv),
+    /// The sum of two inputs, activated.
+    Sum,
+}
+
+/// A convolution with its weights.
+#[derive(Debug, Clone)]
+pub(super) struct Conv {
     weights: Vec<f32>,
     bias: Vec<f32>,
     kernel: [usize; 3],
     stride: [usize; 3],
     /// Whether it enlarges its input by its stride.
     pub(super) transposed: bool,
-    norm: Option<(Vec<f32>, Vec<f32>, f64)>,
-    /// What it reads, joined along the channels.
-    pub(super) inputs: Vec<Activation>,
 }
 
-impl Step {
-    pub(super) fn conv(&self) -> ConvParams<'_> {
+impl Conv {
+    pub(super) fn params(&self) -> ConvParams<'_> {
         ConvParams {
             weights: &self.weights,
             bias: &self.bias,
@@ -61,8 +78,18 @@ impl Step {
             stride: self.stride,
         }
     }
+}
 
-    /// `None` where the output is neither normalised nor activated.
+impl Step {
+    /// `None` of a sum.
+    pub(super) fn conv(&self) -> Option<&Conv> {
+        match &self.op {
+            Op::Conv(conv) => Some(conv),
+            Op::Sum => None,
+        }
+    }
+
+    /// `None` where the output is not normalised.
     pub(super) fn norm(&self) -> Option<NormParams<'_>> {
         let norm = self.norm.as_ref();
         norm.map(|(gamma, beta, epsilon)| NormParams {
@@ -70,6 +97,16 @@ impl Step {
             beta,
             epsilon: *epsilon,
         })
+    }
+
+    /// Stride along z, y, x.
+    pub(super) fn stride(&self) -> [usize; 3] {
+        self.conv().map_or([1; 3], |conv| conv.stride)
+    }
+
+    /// Whether it enlarges its input by its stride.
+    pub(super) fn is_transposed(&self) -> bool {
+        self.conv().is_some_and(|conv| conv.transposed)
     }
 }
 
@@ -92,8 +129,8 @@ impl Layers {
         Activation(0)
     }
 
-    /// Adds a convolution padded by half its kernel, instance norm, leaky ReLU; several inputs are joined along their
-    /// channels.
+    /// Adds a convolution padded by half its kernel, instance norm where there is one, leaky ReLU; several inputs are
+    /// joined along their channels.
     ///
     /// # Panics
     /// Where the lengths of the parameters do not fit each other, or a kernel is even.
@@ -101,12 +138,40 @@ impl Layers {
         &mut self,
         inputs: &[Activation],
         conv: &ConvParams<'_>,
-        norm: &NormParams<'_>,
+        norm: Option<&NormParams<'_>>,
     ) -> Activation {
-        let lengths = [norm.gamma.len(), norm.beta.len()];
-        assert_eq!(lengths, [conv.bias.len(); 2]);
-        let norm = (norm.gamma.to_vec(), norm.beta.to_vec(), norm.epsilon);
-        self.push(inputs, conv, false, Some(norm))
+        self.push_conv(inputs, conv, false, (norm, true))
+    }
+
+    /// Adds one branch of a residual block, for [`Layers::sum`] alone: as [`Layers::block`] without the leaky ReLU.
+    ///
+    /// # Panics
+    /// As [`Layers::block`].
+    pub fn branch(
+        &mut self,
+        input: Activation,
+        conv: &ConvParams<'_>,
+        norm: Option<&NormParams<'_>>,
+    ) -> Activation {
+        self.push_conv(&[input], conv, false, (norm, false))
+    }
+
+    /// Adds the leaky ReLU of the sum of two activations.
+    ///
+    /// # Panics
+    /// Where they differ in channels, or one is the network's input.
+    pub fn sum(&mut self, a: Activation, b: Activation) -> Activation {
+        assert!(a.0 > 0 && b.0 > 0, "the input is no branch");
+        assert_eq!(self.channels[a.0], self.channels[b.0]);
+        self.push(
+            Step {
+                op: Op::Sum,
+                norm: None,
+                activated: false,
+                inputs: vec![a, b],
+            },
+            self.channels[a.0],
+        )
     }
 
     /// Adds a transposed convolution without norm, whose kernel is its stride.
@@ -114,7 +179,7 @@ impl Layers {
     /// # Panics
     /// Where it is not, or the lengths of the parameters do not fit each other.
     pub fn upsample(&mut self, input: Activation, conv: &ConvParams<'_>) -> Activation {
-        self.push(&[input], conv, true, None)
+        self.push_conv(&[input], conv, true, (None, false))
     }
 
     /// Adds the last layer, a convolution whose output are the logits.
@@ -122,16 +187,16 @@ impl Layers {
     /// # Panics
     /// Where the lengths of the parameters do not fit each other, or a kernel is even.
     pub fn head(mut self, input: Activation, conv: &ConvParams<'_>) -> Self {
-        self.push(&[input], conv, false, None);
+        self.push_conv(&[input], conv, false, (None, false));
         self
     }
 
-    fn push(
+    fn push_conv(
         &mut self,
         inputs: &[Activation],
         conv: &ConvParams<'_>,
         transposed: bool,
-        norm: Option<(Vec<f32>, Vec<f32>, f64)>,
+        (norm, activated): (Option<&NormParams<'_>>, bool),
     ) -> Activation {
         let (kernel, stride) = (conv.kernel, conv.stride);
         if transposed {
@@ -143,19 +208,40 @@ impl Layers {
             let odd = kernel.iter().all(|k| k % 2 == 1);
             assert!(odd, "a kernel of {kernel:?} has no middle");
         }
+        for input in inputs {
+            let branch = input.0.checked_sub(1).map(|step| &self.steps[step]);
+            let branch = branch.is_some_and(|step| step.norm.is_some() && !step.activated);
+            assert!(!branch, "a normalised branch ends in a sum");
+        }
         let channels_in: usize = inputs.iter().map(|input| self.channels[input.0]).sum();
         let taps: usize = kernel.iter().product();
         assert_eq!(conv.weights.len(), conv.bias.len() * channels_in * taps);
-        self.channels.push(conv.bias.len());
-        self.steps.push(Step {
+        let norm = norm.map(|norm| {
+            let lengths = [norm.gamma.len(), norm.beta.len()];
+            assert_eq!(lengths, [conv.bias.len(); 2]);
+            (norm.gamma.to_vec(), norm.beta.to_vec(), norm.epsilon)
+        });
+        let op = Op::Conv(Conv {
             weights: conv.weights.to_vec(),
             bias: conv.bias.to_vec(),
             kernel,
             stride,
             transposed,
-            norm,
-            inputs: inputs.to_vec(),
         });
+        self.push(
+            Step {
+                op,
+                norm,
+                activated,
+                inputs: inputs.to_vec(),
+            },
+            conv.bias.len(),
+        )
+    }
+
+    fn push(&mut self, step: Step, channels: usize) -> Activation {
+        self.channels.push(channels);
+        self.steps.push(step);
         Activation(self.steps.len())
     }
 

@@ -87,6 +87,6 @@ impl Random {
             beta: &self.weights[..channels[1]],
             epsilon: 1e-5,
         };
-        layers.block(inputs, &self.conv(channels, 3, stride), &norm)
+        layers.block(inputs, &self.conv(channels, 3, stride), Some(&norm))
     }
 }

@@ -34,6 +34,27 @@ impl Volume {
     }
 }
 
+impl Volume {
+    /// The sum of both.
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        assert_eq!(self.size, other.size);
+        let pairs = self.values.iter().zip(&other.values);
+        Self {
+            size: self.size,
+            values: pairs.map(|(a, b)| a + b).collect(),
+        }
+    }
+
+    /// Its leaky ReLU.
+    pub(super) fn activated(&self, slope: f64) -> Self {
+        let leaky = |value: &f64| if *value < 0.0 { value * slope } else { *value };
+        Self {
+            size: self.size,
+            values: self.values.iter().map(leaky).collect(),
+        }
+    }
+}
+
 /// Every voxel of `size`, x fastest.
 fn positions([depth, height, width]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
     let rows = (0..depth).flat_map(move |z| (0..height).map(move |y| (z, y)));
@@ -85,18 +106,16 @@ pub(super) fn transposed(input: &Volume, params: &ConvParams<'_>) -> Volume {
     Volume { size, values }
 }
 
-/// Instance norm, then leaky ReLU.
-pub(super) fn activated(input: &Volume, params: &NormParams<'_>, slope: f64) -> Volume {
+/// Instance norm.
+pub(super) fn normalised(input: &Volume, params: &NormParams<'_>) -> Volume {
     let mut values = Vec::new();
     for (channel, own) in input.values.chunks(voxels(input.size)).enumerate() {
         let count = own.len() as f64;
         let mean = own.iter().sum::<f64>() / count;
         let variance = own.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
         let scale = f64::from(params.gamma[channel]) / (variance + params.epsilon).sqrt();
-        values.extend(own.iter().map(|value| {
-            let value = (value - mean) * scale + f64::from(params.beta[channel]);
-            if value < 0.0 { value * slope } else { value }
-        }));
+        let shift = f64::from(params.beta[channel]);
+        values.extend(own.iter().map(|value| (value - mean) * scale + shift));
     }
     Volume {
         size: input.size,

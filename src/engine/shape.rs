@@ -1,13 +1,14 @@
 //! What each layer of a network has to do at a size, for those who measure it.
 
 use super::error::Error;
-use super::layers::{Layers, Step};
+use super::layers::{Activation, Layers, Step};
 use serde::{Deserialize, Serialize};
 
 /// A layer at one size of its input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerShape {
-    /// As the keys of `weights.safetensors` begin: `encoder.STAGE.CONV`, `upsample.N`, `decoder.N.CONV`, `head`.
+    /// As the keys of `weights.safetensors` begin: `encoder.STAGE.CONV`, `upsample.N`, `decoder.N.CONV`, `head`. The layers of
+    /// residual blocks are numbered as they run.
     pub name: String,
     /// Channels that it reads, of all its inputs.
     pub channels_in: usize,
@@ -59,21 +60,27 @@ impl Layers {
         [size_in, size_out]: [[usize; 3]; 2],
     ) -> LayerShape {
         let conv = step.conv();
+        let kernel = conv.map_or([1; 3], |conv| conv.params().kernel);
+        let weights = conv.map_or(0, |conv| conv.params().weights.len());
         let voxels = |size: [usize; 3]| size.iter().product::<usize>();
         let channels = step.inputs.iter().map(|input| self.channels[input.0]);
         let channels_in: usize = channels.sum();
         let channels_out = self.channels[number + 1];
-        let positions = voxels(if step.transposed { size_in } else { size_out });
+        let positions = voxels(if step.is_transposed() {
+            size_in
+        } else {
+            size_out
+        });
         let values = channels_in * voxels(size_in) + channels_out * voxels(size_out);
         LayerShape {
             name: String::new(),
             channels_in,
             channels_out,
-            kernel: conv.kernel,
-            stride: conv.stride,
+            kernel,
+            stride: step.stride(),
             size_out,
-            flop: 2.0 * positions as f64 * conv.weights.len() as f64,
-            bytes: (size_of::<f32>() * (values + conv.weights.len())) as f64,
+            flop: 2.0 * positions as f64 * weights as f64,
+            bytes: (size_of::<f32>() * (values + weights)) as f64,
         }
     }
 
@@ -81,8 +88,8 @@ impl Layers {
     fn total_stride(&self) -> [usize; 3] {
         let mut strides = vec![[1; 3]];
         for step in &self.steps {
-            let (before, own) = (strides[step.inputs[0].0], step.conv().stride);
-            strides.push([0, 1, 2].map(|axis| match step.transposed {
+            let (before, own) = (strides[step.inputs[0].0], step.stride());
+            strides.push([0, 1, 2].map(|axis| match step.is_transposed() {
                 true => before[axis] / own[axis],
                 false => before[axis] * own[axis],
             }));
@@ -93,8 +100,8 @@ impl Layers {
 
 impl Step {
     fn size_out(&self, size: [usize; 3]) -> [usize; 3] {
-        let stride = self.conv().stride;
-        [0, 1, 2].map(|axis| match self.transposed {
+        let stride = self.stride();
+        [0, 1, 2].map(|axis| match self.is_transposed() {
             true => size[axis] * stride[axis],
             false => size[axis] / stride[axis],
         })
@@ -105,6 +112,8 @@ impl Step {
 #[derive(Default)]
 struct Names {
     downs: usize,
+    /// What the last strided convolution read: the branches of a residual block read the same.
+    above: Option<Activation>,
     ups: usize,
     convs: usize,
 }
@@ -114,11 +123,12 @@ impl Names {
         if head {
             return "head".into();
         }
-        if step.transposed {
+        if step.is_transposed() {
             (self.ups, self.convs) = (self.ups + 1, 0);
             return format!("upsample.{}", self.ups - 1);
         }
-        if step.conv().stride != [1; 3] {
+        if step.stride() != [1; 3] && self.above != Some(step.inputs[0]) {
+            self.above = Some(step.inputs[0]);
             (self.downs, self.convs) = (self.downs + 1, 0);
         }
         let conv = self.convs;

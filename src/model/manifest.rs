@@ -33,7 +33,7 @@ pub struct Manifest {
     pub input: InputSpec,
     /// What the network gives.
     pub output: OutputSpec,
-    /// What the output channels stand for; one label so far.
+    /// What the output channels stand for. With sigmoid (nnU-Net's regions) a later label overrides an earlier one.
     pub labels: Vec<Label>,
     /// What the model was made for.
     pub intended_use: IntendedUse,
@@ -45,6 +45,9 @@ pub struct Manifest {
 pub struct WeightsSpec {
     /// SHA-256 of `weights.safetensors`, lower-case hex.
     pub sha256: String,
+    /// Networks of an ensemble, whose logits are averaged; with several, the keys begin with `folds.K.`.
+    #[serde(default = "one")]
+    pub folds: usize,
     /// Largest difference of a logit from the golden patch's.
     pub golden_tolerance_logit: f32,
     /// Largest difference of a probability from the golden patch's.
@@ -57,15 +60,87 @@ pub struct WeightsSpec {
 pub struct InputSpec {
     /// Voxel spacing along z, y, x, mm.
     pub spacing_mm: [f64; 3],
-    /// How the source is resampled to it.
-    pub interpolation: Interpolation,
-    /// Intensity normalisation, HU.
-    pub normalization: Normalization,
+    /// On which grid the network works.
+    pub grid: ModelGrid,
     /// Patch along z, y, x, voxels.
     pub patch: [usize; 3],
     /// Distance between neighbouring patches, as a fraction of the patch.
     #[serde(default = "half")]
     pub step_fraction: f64,
+    /// Axes (0 is z) along which a patch may be mirrored for test-time augmentation.
+    #[serde(default)]
+    pub mirror_axes: Vec<usize>,
+    /// The input channels, in order.
+    pub channels: Vec<InputChannel>,
+}
+
+/// On which grid a network works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ModelGrid {
+    /// Along the patient's axes, over the whole volume.
+    Patient {
+        /// How the source is resampled to it.
+        interpolation: Interpolation,
+    },
+    /// nnU-Net's: the source's own axes, cropped to what is not 0, resampled by cubic splines.
+    Source {
+        /// Which axis of the source (0 is z) lies along each axis of the network.
+        #[serde(default = "in_order")]
+        transpose: [usize; 3],
+    },
+}
+
+/// `[[input.channels]]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputChannel {
+    /// Name, for people.
+    pub name: String,
+    /// Modality (0008,0060) of the series that it is.
+    #[serde(default = "ct")]
+    pub modality: String,
+    /// How its values are normalised.
+    pub normalization: ChannelNormalization,
+}
+
+/// How the values of an input channel are normalised; nnU-Net's schemes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "scheme", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ChannelNormalization {
+    /// `(clip(value, lower, upper) - subtract) / divide`, in the values' own unit: nnU-Net's `CTNormalization`.
+    Window {
+        /// Lower clip.
+        lower: f32,
+        /// Upper clip.
+        upper: f32,
+        /// Subtracted after clipping.
+        subtract: f32,
+        /// Divided by after subtracting.
+        divide: f32,
+    },
+    /// Mean 0 and standard deviation 1 over the volume.
+    ZScore {
+        /// Over what is not 0 alone; the rest becomes 0.
+        #[serde(default)]
+        nonzero: bool,
+    },
+    /// Smallest value to 0, largest to 1.
+    Rescale,
+    /// As they are.
+    None,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn in_order() -> [usize; 3] {
+    [0, 1, 2]
+}
+
+fn ct() -> String {
+    "CT".into()
 }
 
 fn half() -> f64 {
@@ -112,6 +187,9 @@ pub enum Confidence {
 pub struct Label {
     /// Output channel, from 0.
     pub channel: usize,
+    /// Name in the training data, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
     /// What a component of this label is.
     pub kind: Kind,
     /// Segmented Property Category (0062,0003).
@@ -127,13 +205,13 @@ pub struct Label {
 pub struct IntendedUse {
     /// Modality (0008,0060).
     pub modality: String,
-    /// Body Part Examined (0018,0015), any of these.
+    /// Body Part Examined (0018,0015), any of these; empty: whatever the series shows.
     pub body_parts: Vec<String>,
     /// Smallest distance between slices seen, mm.
     pub min_slice_spacing_mm: f64,
     /// Largest distance between slices seen, mm.
     pub max_slice_spacing_mm: f64,
-    /// Manufacturer (0008,0070) of the training series.
+    /// Manufacturer (0008,0070) of the training series; empty: unknown.
     pub vendors_seen: Vec<String>,
     /// Which reconstruction to take where a study has several.
     pub kernel: KernelPreference,
@@ -158,9 +236,28 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The label that is segmented.
+    /// The label that is segmented on a grid along the patient's axes, which has one.
     pub fn label(&self) -> &Label {
         &self.labels[0]
+    }
+
+    /// Normalisation of a network on a grid along the patient's axes, which has one channel of HU.
+    pub fn normalization(&self) -> Normalization {
+        match self.input.channels[0].normalization {
+            ChannelNormalization::Window {
+                lower,
+                upper,
+                subtract,
+                divide,
+            } => Normalization {
+                lower_hu: lower,
+                upper_hu: upper,
+                subtract_hu: subtract,
+                divide_hu: divide,
+            },
+            // Refused by `validate`.
+            other => unreachable!("{other:?} on a grid along the patient's axes"),
+        }
     }
 }
 
@@ -208,8 +305,8 @@ mod tests {
             "input.patch"
         );
         assert_eq!(
-            refused_key("divide_hu = 700.0", "divide_hu = nan"),
-            "input.normalization.divide_hu"
+            refused_key("divide = 700.0", "divide = nan"),
+            "input.channels.normalization.divide"
         );
         assert_eq!(
             refused_key(
@@ -236,8 +333,27 @@ mod tests {
         );
         assert_eq!(
             refused_key("activation = \"sigmoid\"", "activation = \"softmax\""),
-            "labels.channel"
+            "network.classes"
         );
+    }
+
+    #[test]
+    fn what_a_grid_along_the_patients_axes_cannot_do_is_refused_by_its_key() {
+        let ensemble = refused_key("[weights]", "[weights]\nfolds = 2");
+        assert_eq!(ensemble, "weights.folds");
+        let scheme = "scheme = \"window\", lower = -1000.0, upper = 400.0, subtract = -300.0, divide = 700.0";
+        assert_eq!(
+            refused_key(scheme, "scheme = \"z-score\""),
+            "input.channels"
+        );
+        let patient = "kind = \"patient\", interpolation = \"trilinear\"";
+        let source = with(patient, "kind = \"source\"").expect("valid");
+        let in_order = ModelGrid::Source {
+            transpose: [0, 1, 2],
+        };
+        assert_eq!(source.input.grid, in_order);
+        let twice = "kind = \"source\", transpose = [0, 1, 1]";
+        assert_eq!(refused_key(patient, twice), "input.grid.transpose");
     }
 
     #[test]

@@ -19,10 +19,11 @@ mod window;
 
 pub use error::Error;
 pub use manifest::{
-    Activation, Confidence, InputSpec, IntendedUse, Label, Manifest, OutputSpec, WeightsSpec,
+    Activation, ChannelNormalization, Confidence, InputChannel, InputSpec, IntendedUse, Label,
+    Manifest, ModelGrid, OutputSpec, WeightsSpec,
 };
 pub use registry::{BUILTINS, Builtin, ModelSource};
-pub use unet::UNetConfig;
+pub use unet::{Architecture, Norm, UNetConfig};
 
 use crate::engine::cpu::{self, InstructionSet};
 use crate::engine::{self, Layers};
@@ -54,11 +55,11 @@ pub struct Segmenter {
     golden: Golden,
 }
 
-/// The network on the engine's kernels.
+/// The networks of an ensemble on the engine's kernels; at least one.
 #[derive(Debug)]
 enum Network {
-    Cpu(cpu::Network),
-    Gpu(engine::gpu::Network, Gpu),
+    Cpu(Vec<cpu::Network>),
+    Gpu(Vec<engine::gpu::Network>, Gpu),
 }
 
 /// A volume on the model's grid, and where to look in it.
@@ -224,9 +225,9 @@ impl Segmenter {
 
     fn run(&self, pass: &Pass<'_>, input: &Input<'_>) -> Result<Vec<f32>, Error> {
         match (&self.network, input.hu) {
-            (Network::Cpu(network), GridHu::Cpu(hu)) => pass.on_cpu(input.grid, hu, network),
-            (Network::Gpu(network, gpu), GridHu::Gpu(slabs)) => {
-                pass.on_gpu((input.grid, slabs), network, gpu)
+            (Network::Cpu(networks), GridHu::Cpu(hu)) => pass.on_cpu(input.grid, hu, &networks[0]),
+            (Network::Gpu(networks, gpu), GridHu::Gpu(slabs)) => {
+                pass.on_gpu((input.grid, slabs), &networks[0], gpu)
             }
             _ => Err(self.failed(&"the volume and the model lie on different devices")),
         }
@@ -263,15 +264,19 @@ impl Segmenter {
         })
     }
 
-    /// Logits `[classes, z, y, x]` of one normalised patch `[input_channels, z, y, x]`.
+    /// Logits `[classes, z, y, x]` of one normalised patch `[input_channels, z, y, x]`, the mean over the ensemble.
     fn logits(&self, input: &[f32], patch: [usize; 3]) -> Result<Vec<f32>, Error> {
-        match &self.network {
-            Network::Cpu(network) => Ok(network.forward(input, patch)),
-            Network::Gpu(network, gpu) => {
-                let program = network.program(gpu, patch)?;
-                Ok(program.forward(gpu, input)?)
+        let logits: Vec<Vec<f32>> = match &self.network {
+            Network::Cpu(networks) => networks.iter().map(|n| n.forward(input, patch)).collect(),
+            Network::Gpu(networks, gpu) => {
+                let run = |network: &engine::gpu::Network| {
+                    let program = network.program(gpu, patch)?;
+                    program.forward(gpu, input)
+                };
+                networks.iter().map(run).collect::<Result<_, _>>()?
             }
-        }
+        };
+        Ok(mean(logits))
     }
 
     fn channel(&self) -> Channel {
@@ -297,35 +302,57 @@ impl Segmenter {
     }
 }
 
-/// What a model expects, gives and is for, and its network as every device's kernels are compiled from it.
+/// What a model expects, gives and is for, and its network (of an ensemble the first) as every device's kernels are
+/// compiled from it.
 ///
 /// # Errors
 /// As [`Segmenter::load`], but for the device's.
 pub fn layers(source: &ModelSource) -> Result<(Manifest, Layers), Error> {
     let (manifest, defined) = defined(&source.read()?)?;
-    Ok((manifest, defined.layers()))
+    Ok((manifest, defined[0].layers()))
 }
 
-fn defined(files: &ModelFiles) -> Result<(Manifest, UNet), Error> {
+fn defined(files: &ModelFiles) -> Result<(Manifest, Vec<UNet>), Error> {
     let manifest = Manifest::parse(&files.manifest)?;
-    let sha256 = &manifest.weights.sha256;
-    let network = weights::load(&files.weights, sha256, &manifest.network, &Device::flex())?;
-    Ok((manifest, network))
+    let (spec, network) = (&manifest.weights, &manifest.network);
+    let networks = weights::load(&files.weights, spec, network, &Device::flex())?;
+    Ok((manifest, networks))
 }
 
 impl Network {
-    /// The defined network, compiled for a device.
+    /// The defined networks, compiled for a device.
     fn new(
-        defined: &UNet,
+        defined: &[UNet],
         compute: &Compute,
         instructions: InstructionSet,
     ) -> Result<Self, gpu::Error> {
-        let layers = defined.layers();
+        let layers = defined.iter().map(UNet::layers);
         Ok(match compute {
-            Compute::Cpu => Self::Cpu(cpu::Network::new(&layers, instructions)),
-            Compute::Gpu(gpu) => Self::Gpu(engine::gpu::Network::new(&layers, gpu)?, gpu.clone()),
+            Compute::Cpu => Self::Cpu(
+                layers
+                    .map(|layers| cpu::Network::new(&layers, instructions))
+                    .collect(),
+            ),
+            Compute::Gpu(gpu) => {
+                let networks = layers.map(|layers| engine::gpu::Network::new(&layers, gpu));
+                Self::Gpu(networks.collect::<Result<_, _>>()?, gpu.clone())
+            }
         })
     }
+}
+
+/// The mean of each value, added in order; of one, that one.
+fn mean(all: Vec<Vec<f32>>) -> Vec<f32> {
+    let count = all.len() as f32;
+    let sum = all.into_iter().reduce(|mut sum, other| {
+        sum.iter_mut().zip(other).for_each(|(sum, v)| *sum += v);
+        sum
+    });
+    let mut mean = sum.unwrap_or_default();
+    if count > 1.0 {
+        mean.iter_mut().for_each(|value| *value /= count);
+    }
+    mean
 }
 
 fn is_memory(error: &gpu::Error) -> bool {

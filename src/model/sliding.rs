@@ -40,7 +40,7 @@ impl Pass<'_> {
         let voxels = self.region.inside.len();
         let (mut sums, mut weights) = (vec![0.0; voxels], vec![0.0; voxels]);
         let importance = Importance::gaussian(self.patch);
-        let normalization = &self.model.manifest.input.normalization;
+        let normalization = &self.model.manifest.normalization();
         for (done, &origin) in self.origins.iter().enumerate() {
             self.step(done)?;
             let input = normalize::reference(hu, grid, origin, self.patch, normalization);
@@ -101,7 +101,7 @@ impl Pass<'_> {
             origin,
             size: self.patch,
         };
-        let normalization = &self.model.manifest.input.normalization;
+        let normalization = &self.model.manifest.normalization();
         normalize::record(pass, (hu, grid.size), patch, normalization, output).map_err(|error| {
             match error {
                 preprocess::Error::Gpu(e) => Error::Gpu(e),

@@ -31,9 +31,11 @@ fn random_network(compute: &Compute) -> Segmenter {
 }
 
 /// [`random_network`] with its parameters changed.
-fn changed_network(compute: &Compute, change: impl FnOnce(UNet) -> UNet) -> Segmenter {
+fn changed_network(compute: &Compute, change: impl Fn(UNet) -> UNet) -> Segmenter {
     let mut model = lite(&Compute::Cpu);
     let network = UNetConfig {
+        architecture: Architecture::Plain,
+        norm: Norm::Instance,
         input_channels: 1,
         classes: 2,
         channels: vec![4, 6],
@@ -45,10 +47,10 @@ fn changed_network(compute: &Compute, change: impl FnOnce(UNet) -> UNet) -> Segm
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     let bytes = weights::tests::random(&network, &mut rng);
     model.manifest.weights.sha256 = weights::sha256_hex(&bytes);
-    let sha256 = &model.manifest.weights.sha256;
-    let defined = weights::load(&bytes, sha256, &network, &Device::flex()).expect("loads");
-    model.network =
-        Network::new(&change(defined), compute, InstructionSet::detect()).expect("compiles");
+    let spec = &model.manifest.weights;
+    let defined = weights::load(&bytes, spec, &network, &Device::flex()).expect("loads");
+    let changed: Vec<UNet> = defined.into_iter().map(change).collect();
+    model.network = Network::new(&changed, compute, InstructionSet::detect()).expect("compiles");
     model.manifest.network = network;
     model.manifest.output.activation = Activation::Softmax;
     model.manifest.labels[0].channel = 1;

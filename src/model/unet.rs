@@ -1,8 +1,8 @@
-//! nnU-Net's plain convolutional U-Net: any number of stages, channels, convolutions and anisotropic strides.
+//! nnU-Net's U-Nets, with a plain or a residual encoder: any number of stages, channels, convolutions and anisotropic strides.
 //!
-//! Source: Isensee et al., Nat Methods 2021 (nnU-Net).
+//! Source: Isensee et al., Nat Methods 2021 (nnU-Net); Isensee et al., MICCAI 2024 (nnU-Net Revisited: residual encoders).
 
-use super::block::{Block, BlockConfig};
+use super::block::{Block, BlockConfig, ResidualBlock};
 use burn::module::Module;
 use burn::nn::conv::{Conv3d, Conv3dConfig, ConvTranspose3d, ConvTranspose3dConfig};
 use burn::tensor::{Device, Tensor};
@@ -12,6 +12,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UNetConfig {
+    /// Kind of the encoder's blocks.
+    #[serde(default)]
+    pub architecture: Architecture,
+    /// What follows each convolution but upsampling ones and the last.
+    #[serde(default)]
+    pub norm: Norm,
     /// Channels of the input.
     pub input_channels: usize,
     /// Channels of the output.
@@ -22,15 +28,42 @@ pub struct UNetConfig {
     pub kernels: Vec<[usize; 3]>,
     /// Stride on entering each stage along z, y, x; the first is 1.
     pub strides: Vec<[usize; 3]>,
-    /// Convolutions of each encoder stage.
+    /// Convolutions of each encoder stage; of a residual encoder its blocks, of two convolutions each.
     pub encoder_convs: Vec<usize>,
     /// Convolutions of each decoder stage, the deepest first; one stage fewer than the encoder has.
     pub decoder_convs: Vec<usize>,
 }
 
+/// Kind of an encoder's blocks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    /// nnU-Net's `PlainConvUNet`.
+    #[default]
+    Plain,
+    /// nnU-Net's `ResidualEncoderUNet`.
+    Residual,
+}
+
+/// What follows a convolution, before the leaky ReLU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Norm {
+    /// Instance norm with affine parameters.
+    #[default]
+    Instance,
+    /// Nothing; a batch norm is part of the convolution's weights.
+    None,
+}
+
 /// The network. Parameter names are the keys of `weights.safetensors`.
 #[derive(Module, Debug)]
 pub(crate) struct UNet {
+    /// Before a residual encoder, at full resolution.
+    pub(super) stem: Option<Block>,
+    /// Stages of a residual encoder; else empty.
+    pub(super) residual: Vec<Vec<ResidualBlock>>,
+    /// Stages of a plain encoder; else empty.
     pub(super) encoder: Vec<Vec<Block>>,
     pub(super) upsample: Vec<ConvTranspose3d>,
     pub(super) decoder: Vec<Vec<Block>>,
@@ -47,34 +80,51 @@ impl UNetConfig {
 
     /// A network whose weights are drawn only if they are used before others are loaded.
     pub(crate) fn init(&self, device: &Device) -> UNet {
-        let encoder = (0..self.channels.len())
-            .map(|stage| self.encoder_stage(stage, device))
-            .collect();
+        let is_residual = self.architecture == Architecture::Residual;
+        let stages = |of: bool| 0..if of { self.channels.len() } else { 0 };
+        let stem = self.block(0, self.input_channels, [1; 3]);
+        let residual = stages(is_residual).map(|stage| self.residual_stage(stage, device));
+        let encoder = stages(!is_residual).map(|stage| {
+            let convs = self.encoder_convs[stage];
+            self.blocks(
+                stage,
+                self.channels_above(stage),
+                self.strides[stage],
+                convs,
+                device,
+            )
+        });
         let skips = (0..self.channels.len().saturating_sub(1)).rev();
         let (upsample, decoder) = skips
             .zip(&self.decoder_convs)
             .map(|(stage, convs)| self.decoder_stage(stage, *convs, device))
             .unzip();
         UNet {
-            encoder,
+            stem: is_residual.then(|| stem.init(device)),
+            residual: residual.collect(),
+            encoder: encoder.collect(),
             upsample,
             decoder,
             head: Conv3dConfig::new([self.channels[0], self.classes], [1; 3]).init(device),
         }
     }
 
-    fn encoder_stage(&self, stage: usize, device: &Device) -> Vec<Block> {
-        let channels_in = match stage {
-            0 => self.input_channels,
-            _ => self.channels[stage - 1],
-        };
-        self.blocks(
-            stage,
-            channels_in,
-            self.strides[stage],
-            self.encoder_convs[stage],
-            device,
-        )
+    /// Channels that an encoder stage is given; a residual encoder's stem has made those of its first stage.
+    fn channels_above(&self, stage: usize) -> usize {
+        match (stage.checked_sub(1), self.architecture) {
+            (Some(above), _) => self.channels[above],
+            (None, Architecture::Plain) => self.input_channels,
+            (None, Architecture::Residual) => self.channels[0],
+        }
+    }
+
+    fn residual_stage(&self, stage: usize, device: &Device) -> Vec<ResidualBlock> {
+        let first = self.block(stage, self.channels_above(stage), self.strides[stage]);
+        let other = self.block(stage, self.channels[stage], [1; 3]);
+        (0..self.encoder_convs[stage])
+            .map(|block| if block == 0 { first } else { other })
+            .map(|block| block.init_residual(device))
+            .collect()
     }
 
     fn decoder_stage(
@@ -100,18 +150,21 @@ impl UNetConfig {
         convs: usize,
         device: &Device,
     ) -> Vec<Block> {
-        let (channels, kernel) = (self.channels[stage], self.kernels[stage]);
+        let first = self.block(stage, channels_in, stride);
+        let other = self.block(stage, self.channels[stage], [1; 3]);
         (0..convs)
-            .map(|conv| {
-                let first = conv == 0;
-                BlockConfig {
-                    channels: [if first { channels_in } else { channels }, channels],
-                    kernel,
-                    stride: if first { stride } else { [1; 3] },
-                }
-                .init(device)
-            })
+            .map(|conv| if conv == 0 { first } else { other })
+            .map(|block| block.init(device))
             .collect()
+    }
+
+    fn block(&self, stage: usize, channels_in: usize, stride: [usize; 3]) -> BlockConfig {
+        BlockConfig {
+            channels: [channels_in, self.channels[stage]],
+            kernel: self.kernels[stage],
+            stride,
+            normed: self.norm == Norm::Instance,
+        }
     }
 }
 
@@ -125,9 +178,16 @@ impl UNet {
     )]
     pub(crate) fn forward(&self, input: Tensor<5>) -> Tensor<5> {
         let mut x = input; // [n, input_channels, z, y, x]
-        let mut skips = Vec::with_capacity(self.encoder.len());
+        let mut skips = Vec::new();
         for stage in &self.encoder {
             x = through(stage, x); // [n, channels[s], z/S, y/S, x/S], S = strides so far
+            skips.push(x.clone());
+        }
+        if let Some(stem) = &self.stem {
+            x = stem.forward(x); // [n, channels[0], z, y, x]
+        }
+        for stage in &self.residual {
+            x = stage.iter().fold(x, |x, block| block.forward(x)); // [n, channels[s], z/S, y/S, x/S]
             skips.push(x.clone());
         }
         // The deepest stage is the bottom, not a skip.
@@ -156,8 +216,8 @@ mod tests {
     use crate::engine;
     use crate::engine::cpu::{self, InstructionSet};
     use crate::gpu::for_tests as gpu;
-    use crate::model::largest_difference;
     use crate::model::weights::{self, Golden};
+    use crate::model::{WeightsSpec, largest_difference};
     use burn::tensor::TensorData;
 
     /// Both are f32 and differ in the order of summation only.
@@ -165,6 +225,8 @@ mod tests {
 
     fn anisotropic() -> UNetConfig {
         UNetConfig {
+            architecture: Architecture::Plain,
+            norm: Norm::Instance,
             input_channels: 2,
             classes: 3,
             channels: vec![4, 6, 8],
@@ -191,11 +253,17 @@ mod tests {
             std::fs::read(format!("{folder}/{name}.{kind}.safetensors")).expect("testdata is there")
         };
         let (device, bytes) = (Device::flex(), read("weights"));
-        let network = weights::load(&bytes, &weights::sha256_hex(&bytes), config, &device);
+        let spec = WeightsSpec {
+            sha256: weights::sha256_hex(&bytes),
+            folds: 1,
+            golden_tolerance_logit: TOLERANCE,
+            golden_tolerance_probability: TOLERANCE,
+        };
+        let networks = weights::load(&bytes, &spec, config, &device);
         let golden = Golden::parse(&read("golden"), config).expect("well-formed");
         let [z, y, x] = golden.patch;
         let shape = [1, config.input_channels, z, y, x];
-        let network = network.expect("loads");
+        let network = networks.expect("loads").remove(0);
         let layers = network.layers();
         let mut found: Vec<Vec<f32>> = InstructionSet::available()
             .into_iter()
@@ -224,6 +292,8 @@ mod tests {
         };
         assert!(difference_from_pytorch("anisotropic", &anisotropic) < TOLERANCE);
         let deep = UNetConfig {
+            architecture: Architecture::Plain,
+            norm: Norm::Instance,
             input_channels: 1,
             classes: 1,
             channels: vec![3, 4, 5, 6],

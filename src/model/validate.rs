@@ -1,8 +1,11 @@
 //! Ranges and cross-checks of `model.toml`.
 
-use super::manifest::{Activation, InputSpec, IntendedUse, Manifest, OutputSpec, WeightsSpec};
+use super::manifest::{
+    Activation, ChannelNormalization, InputSpec, IntendedUse, Manifest, ModelGrid, OutputSpec,
+    WeightsSpec,
+};
+use super::unet::Architecture;
 use super::{Error, UNetConfig};
-use crate::preprocess::Normalization;
 
 /// The only format of `model.toml` so far.
 const FORMAT: u32 = 1;
@@ -36,30 +39,77 @@ impl Manifest {
         self.weights.validate()?;
         validate_network(&self.network)?;
         self.input.validate(self.network.total_stride())?;
+        self.validate_grid()?;
         self.output.validate()?;
         self.validate_labels()?;
         self.intended_use.validate()
     }
 
     fn validate_labels(&self) -> Result<(), Error> {
-        let [label] = self.labels.as_slice() else {
-            let wanted = "one label (models of several are not supported)";
-            return check("labels", self.labels.len(), false, wanted);
-        };
+        let count = self.labels.len();
+        match self.input.grid {
+            ModelGrid::Patient { .. } => check(
+                "labels",
+                count,
+                count == 1,
+                "one label on a grid of kind \"patient\"",
+            )?,
+            ModelGrid::Source { .. } => check("labels", count, count > 0, "one label or more")?,
+        }
         let classes = self.network.classes;
-        check(
-            "labels.channel",
-            label.channel,
-            label.channel < classes,
-            "a channel below network.classes",
-        )?;
         let softmax = self.output.activation == Activation::Softmax;
-        let background = softmax && (classes < 2 || label.channel == 0);
         check(
-            "labels.channel",
-            label.channel,
-            !background,
-            "with softmax, a channel beside the background 0",
+            "network.classes",
+            classes,
+            !softmax || classes > 1,
+            "with softmax, a background and a label",
+        )?;
+        for (number, label) in self.labels.iter().enumerate() {
+            let (first, taken) = (usize::from(softmax), &self.labels[..number]);
+            let fits = (first..classes).contains(&label.channel)
+                && taken.iter().all(|other| other.channel != label.channel);
+            check(
+                "labels.channel",
+                label.channel,
+                fits,
+                "channels below network.classes, each once; with softmax not the background 0",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// What a grid along the patient's axes cannot do: it reads one channel of HU.
+    fn validate_grid(&self) -> Result<(), Error> {
+        let input = &self.input;
+        let channels = input.channels.len();
+        check(
+            "input.channels",
+            channels,
+            channels == self.network.input_channels,
+            "as many as network.input_channels",
+        )?;
+        let ModelGrid::Source { transpose } = input.grid else {
+            check(
+                "weights.folds",
+                self.weights.folds,
+                self.weights.folds == 1,
+                "1 on a grid of kind \"patient\"",
+            )?;
+            let normalization = input.channels[0].normalization;
+            let is_window = matches!(normalization, ChannelNormalization::Window { .. });
+            return check(
+                "input.channels",
+                channels,
+                channels == 1 && is_window,
+                "one channel with the scheme \"window\" on a grid of kind \"patient\"",
+            );
+        };
+        let all = [0, 1, 2].iter().all(|axis| transpose.contains(axis));
+        check(
+            "input.grid.transpose",
+            format!("{transpose:?}"),
+            all,
+            "0, 1 and 2 in any order",
         )
     }
 }
@@ -73,6 +123,12 @@ impl WeightsSpec {
             &self.sha256,
             is_hash,
             "64 lower-case hex digits",
+        )?;
+        check(
+            "weights.folds",
+            self.folds,
+            (1..=10).contains(&self.folds),
+            "1 to 10",
         )?;
         let tolerance = |value: f32| value > 0.0 && value <= 0.01;
         let logit = self.golden_tolerance_logit;
@@ -101,30 +157,17 @@ impl InputSpec {
             spacing_fits,
             "0.1 to 20 mm along z, y, x",
         )?;
-        let Normalization {
-            lower_hu,
-            upper_hu,
-            subtract_hu,
-            divide_hu,
-        } = self.normalization;
-        let window_fits = lower_hu.is_finite() && upper_hu.is_finite() && lower_hu < upper_hu;
+        self.channels
+            .iter()
+            .try_for_each(|channel| channel.normalization.validate())?;
+        let mirror = &self.mirror_axes;
+        let axes_fit =
+            (0..mirror.len()).all(|i| mirror[i] < 3 && !mirror[..i].contains(&mirror[i]));
         check(
-            "input.normalization.upper_hu",
-            upper_hu,
-            window_fits,
-            "above lower_hu, both finite",
-        )?;
-        check(
-            "input.normalization.subtract_hu",
-            subtract_hu,
-            subtract_hu.is_finite(),
-            "a finite number",
-        )?;
-        check(
-            "input.normalization.divide_hu",
-            divide_hu,
-            divide_hu.is_normal() && divide_hu > 0.0,
-            "above 0",
+            "input.mirror_axes",
+            format!("{mirror:?}"),
+            axes_fit,
+            "0, 1 and 2, each at most once",
         )?;
         let patch_fits = self
             .patch
@@ -151,6 +194,39 @@ impl InputSpec {
             step,
             (0.1..=1.0).contains(&step),
             "0.1 to 1",
+        )
+    }
+}
+
+impl ChannelNormalization {
+    fn validate(&self) -> Result<(), Error> {
+        let Self::Window {
+            lower,
+            upper,
+            subtract,
+            divide,
+        } = *self
+        else {
+            return Ok(());
+        };
+        let window_fits = lower.is_finite() && upper.is_finite() && lower < upper;
+        check(
+            "input.channels.normalization.upper",
+            upper,
+            window_fits,
+            "above lower, both finite",
+        )?;
+        check(
+            "input.channels.normalization.subtract",
+            subtract,
+            subtract.is_finite(),
+            "a finite number",
+        )?;
+        check(
+            "input.channels.normalization.divide",
+            divide,
+            divide.is_normal() && divide > 0.0,
+            "above 0",
         )
     }
 }
@@ -242,8 +318,8 @@ fn validate_network(network: &UNetConfig) -> Result<(), Error> {
     check(
         "network.input_channels",
         network.input_channels,
-        network.input_channels == 1,
-        "1: one CT series",
+        (1..=16).contains(&network.input_channels),
+        "1 to 16",
     )?;
     check(
         "network.classes",
@@ -306,6 +382,11 @@ fn weight_count(network: &UNetConfig) -> usize {
                 + decoder
                     .checked_sub(1)
                     .map_or(0, |i| network.decoder_convs[i]);
+            // A residual block has two convolutions and a projection.
+            let convs = match network.architecture {
+                Architecture::Plain => convs,
+                Architecture::Residual => 3 * convs + 1,
+            };
             convs * kernel * widest(stage) * network.channels[stage]
         })
         .sum()

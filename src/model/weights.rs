@@ -4,6 +4,7 @@
 //! missing, surplus or mis-shaped tensors by name. Nothing is allocated beyond the bytes that are there.
 
 use super::Error;
+use super::manifest::WeightsSpec;
 use super::unet::{UNet, UNetConfig};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -20,28 +21,33 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Checks the hash, then builds the network from exactly the tensors that it has.
+/// Checks the hash, then builds the networks of an ensemble from exactly the tensors that they have.
 ///
 /// # Errors
 /// [`Error::WeightsHash`], [`Error::Safetensors`], [`Error::MissingTensor`], [`Error::TensorMismatch`],
 /// [`Error::SurplusTensor`].
 pub(crate) fn load(
     bytes: &[u8],
-    sha256: &str,
+    spec: &WeightsSpec,
     config: &UNetConfig,
     device: &Device,
-) -> Result<UNet, Error> {
+) -> Result<Vec<UNet>, Error> {
     let found = sha256_hex(bytes);
-    if found != sha256 {
+    if found != spec.sha256 {
         return Err(Error::WeightsHash {
             found,
-            wanted: sha256.to_owned(),
+            wanted: spec.sha256.clone(),
         });
     }
-    parse(bytes, config, device)
+    parse(bytes, spec.folds, config, device)
 }
 
-fn parse(bytes: &[u8], config: &UNetConfig, device: &Device) -> Result<UNet, Error> {
+fn parse(
+    bytes: &[u8],
+    folds: usize,
+    config: &UNetConfig,
+    device: &Device,
+) -> Result<Vec<UNet>, Error> {
     let file = deserialize("weights.safetensors", bytes)?;
     let tensors = file
         .iter()
@@ -53,13 +59,19 @@ fn parse(bytes: &[u8], config: &UNetConfig, device: &Device) -> Result<UNet, Err
         device,
         refused: None,
     };
-    let network = config.init(device).map(&mut loader);
-    if let Some(error) = loader.refused {
-        return Err(error);
+    let mut networks = Vec::with_capacity(folds);
+    for fold in 0..folds {
+        if folds > 1 {
+            loader.path = vec![format!("folds.{fold}")];
+        }
+        networks.push(config.init(device).map(&mut loader));
+        if let Some(error) = loader.refused.take() {
+            return Err(error);
+        }
     }
     match loader.tensors.into_keys().next() {
         Some(name) => Err(Error::SurplusTensor { name: name.into() }),
-        None => Ok(network),
+        None => Ok(networks),
     }
 }
 
@@ -240,7 +252,7 @@ pub(super) mod tests {
     }
 
     fn refusal(bytes: &[u8]) -> Error {
-        parse(bytes, &lite().network, &Device::flex()).expect_err("refused")
+        parse(bytes, 1, &lite().network, &Device::flex()).expect_err("refused")
     }
 
     #[test]
@@ -250,7 +262,7 @@ pub(super) mod tests {
         let manifest = lite();
         let refused = load(
             &bytes,
-            &manifest.weights.sha256,
+            &manifest.weights,
             &manifest.network,
             &Device::flex(),
         );
@@ -283,7 +295,7 @@ pub(super) mod tests {
             let bias = t["head.bias"].clone();
             t.insert("deep_supervision.0.bias".into(), bias);
         });
-        assert!(parse(&bytes, &lite().network, &Device::flex()).is_ok());
+        assert!(parse(&bytes, 1, &lite().network, &Device::flex()).is_ok());
     }
 
     #[test]
@@ -320,7 +332,7 @@ pub(super) mod tests {
             }
             bytes.truncate(rng.random_range(0..=bytes.len() + 1000).min(GOLDEN.len()));
             drop(Golden::parse(&bytes, &config));
-            drop(parse(&bytes, &config, &Device::flex()));
+            drop(parse(&bytes, 1, &config, &Device::flex()));
         }
     }
 

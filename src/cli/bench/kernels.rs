@@ -4,7 +4,7 @@ use super::{KernelFigure, ms_since};
 use crate::gpu::Compute;
 use crate::pipeline::Pipeline;
 use crate::preprocess::mapping::Mapping;
-use crate::preprocess::{lungs, normalize, resample, smooth};
+use crate::preprocess::{Interpolation, lungs, normalize, resample, smooth};
 use crate::volume::StoredVolume;
 use anyhow::Context;
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ fn on_cpu(
         .manifests()
         .next()
         .context("one model is enabled")?;
-    let input = &manifest.input;
+    let interpolation = Interpolation::Trilinear;
     let mut kernels = BTreeMap::new();
     let mut time = |name: &str, start: Instant| {
         kernels.insert(
@@ -50,22 +50,17 @@ fn on_cpu(
         )
     };
 
-    let grid = volume.geometry.covering(input.spacing_mm);
+    let grid = volume.geometry.covering(manifest.input.spacing_mm);
     let start = Instant::now();
-    let hu = resample::from_stored(
-        &Mapping::of_stack(volume, &grid, input.interpolation),
-        volume,
-    );
+    let hu = resample::from_stored(&Mapping::of_stack(volume, &grid, interpolation), volume);
     time("resample", start);
     let start = Instant::now();
-    let normalized = normalize::reference(&hu, &grid, [0; 3], grid.size, &input.normalization);
+    let normalized = normalize::reference(&hu, &grid, [0; 3], grid.size, &manifest.normalization());
     time("normalize", start);
     black_box(normalized);
     let coarse = volume.geometry.covering([2.0; 3]);
-    let coarse_hu = resample::from_stored(
-        &Mapping::of_stack(volume, &coarse, input.interpolation),
-        volume,
-    );
+    let coarse_hu =
+        resample::from_stored(&Mapping::of_stack(volume, &coarse, interpolation), volume);
     let start = Instant::now();
     let smoothed = smooth::reference(coarse.size, [1.0; 3], &coarse_hu);
     time("smooth", start);

@@ -13,6 +13,7 @@ mod network;
 mod norm;
 mod peak;
 mod simd;
+mod sum;
 mod task;
 #[cfg(test)]
 mod tests;

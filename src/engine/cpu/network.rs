@@ -5,8 +5,9 @@ use super::gather::{Block, Values};
 use super::isa::InstructionSet;
 use super::lanes::{Lanes, block_channels, blocks, voxels};
 use super::norm::{Affine, Norm, RowStats};
+use super::sum::{self, Branch};
 use super::task::{self, Output};
-use crate::engine::layers::{Activation, Layers};
+use crate::engine::layers::{self, Activation, Layers, Op};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,8 +25,10 @@ pub struct Network {
 
 #[derive(Debug)]
 struct Step {
-    conv: Conv,
+    /// `None`: the sum of its inputs.
+    conv: Option<Conv>,
     norm: Option<Affine>,
+    activated: bool,
     inputs: Vec<Activation>,
 }
 
@@ -41,18 +44,11 @@ struct Memory {
 impl Network {
     /// Packs the weights of `layers` for a CPU with these instructions.
     pub fn new(layers: &Layers, set: InstructionSet) -> Self {
-        let steps = layers.steps.iter().map(|step| {
-            let channels_in = block_channels_of(layers, &step.inputs);
-            let conv = if step.transposed {
-                Conv::transposed(&step.conv(), channels_in)
-            } else {
-                Conv::new(&step.conv(), channels_in)
-            };
-            Step {
-                conv,
-                norm: step.norm().as_ref().map(Affine::from),
-                inputs: step.inputs.clone(),
-            }
+        let steps = layers.steps.iter().map(|step| Step {
+            conv: conv(layers, step),
+            norm: step.norm().as_ref().map(Affine::from),
+            activated: step.activated,
+            inputs: step.inputs.clone(),
         });
         Self {
             set,
@@ -106,7 +102,7 @@ impl Network {
         for (number, step) in self.steps.iter().enumerate() {
             let size_in = sizes[step.inputs[0].0];
             assert!(step.inputs.iter().all(|input| sizes[input.0] == size_in));
-            sizes.push(step.conv.size_out(size_in));
+            sizes.push(step.size_out(size_in));
             if number + 1 == self.steps.len() {
                 logits = vec![0.0; self.channels[number + 1] * voxels(sizes[number + 1])];
             }
@@ -132,37 +128,79 @@ impl Network {
         logits: &mut [f32],
     ) {
         let step = &self.steps[number];
-        let [z, y, x] = step.conv.size_out(size_in);
         let own = self.slots[number + 1];
         let mut lanes = own
             .map(|own| std::mem::take(&mut memory.slots[own]))
             .unwrap_or_default();
-        let mut stats = std::mem::take(&mut memory.stats);
-        let length = step.conv.blocks_out() * z * y * x;
-        let rows = step.conv.blocks_out() * z * y;
-        let output = if own.is_none() {
-            Output::Plain(logits)
-        } else {
-            grow(&mut lanes, length, Lanes::ZERO);
-            grow(&mut stats, rows, RowStats::ZERO);
-            Output::Blocked {
-                lanes: &mut lanes[..length],
-                stats: step.norm.is_some().then_some(&mut stats[..rows]),
+        memory.norms[number + 1].clear();
+        match &step.conv {
+            Some(conv) => {
+                let into = own.map(|_| &mut lanes).ok_or(logits);
+                self.conv(number, conv, (patch, size_in), memory, into);
             }
-        };
-        let input = self.input(step, (patch, size_in), memory);
-        task::run(self.set, &step.conv, (&input, size_in), self.slope, output);
-        if let Some(affine) = &step.norm {
-            let blocks = stats[..rows].chunks_exact(z * y).enumerate();
-            let norms = blocks
-                .map(|(block, rows)| affine.norm(block, rows, x))
-                .collect();
-            memory.norms[number + 1] = norms;
+            None => self.sum(number, size_in, memory, &mut lanes),
         }
-        memory.stats = stats;
         if let Some(own) = own {
             memory.slots[own] = lanes;
         }
+    }
+
+    /// Into a buffer, or into the logits.
+    fn conv(
+        &self,
+        number: usize,
+        conv: &Conv,
+        (patch, size_in): (&[f32], [usize; 3]),
+        memory: &mut Memory,
+        into: Result<&mut Vec<Lanes>, &mut [f32]>,
+    ) {
+        let step = &self.steps[number];
+        let [z, y, x] = conv.size_out(size_in);
+        let rows = conv.blocks_out() * z * y;
+        let mut stats = std::mem::take(&mut memory.stats);
+        let output = match into {
+            Err(logits) => Output::Plain(logits),
+            Ok(lanes) => {
+                grow(lanes, rows * x, Lanes::ZERO);
+                grow(&mut stats, rows, RowStats::ZERO);
+                Output::Blocked {
+                    lanes: &mut lanes[..rows * x],
+                    stats: step.norm.is_some().then_some(&mut stats[..rows]),
+                }
+            }
+        };
+        let input = self.input(step, (patch, size_in), memory);
+        task::run(self.set, conv, (&input, size_in), self.slope, output);
+        memory.norms[number + 1] = match &step.norm {
+            Some(affine) => {
+                let blocks = stats[..rows].chunks_exact(z * y).enumerate();
+                let norms = blocks.map(|(block, rows)| affine.norm(block, rows, x));
+                norms.collect()
+            }
+            None if step.activated => vec![Norm::IDENTITY; conv.blocks_out()],
+            None => Vec::new(),
+        };
+        memory.stats = stats;
+    }
+
+    fn sum(&self, number: usize, size: [usize; 3], memory: &Memory, lanes: &mut Vec<Lanes>) {
+        let step = &self.steps[number];
+        let length = blocks(self.channels[number + 1]) * voxels(size);
+        grow(lanes, length, Lanes::ZERO);
+        let branches = [0, 1].map(|branch| {
+            let Activation(input) = step.inputs[branch];
+            let slot = self.slots[input].expect("a branch is no output of the network");
+            Branch {
+                lanes: &memory.slots[slot][..length],
+                norms: &memory.norms[input],
+                slope: if self.steps[input - 1].activated {
+                    self.slope
+                } else {
+                    1.0
+                },
+            }
+        });
+        sum::run(branches, voxels(size), self.slope, &mut lanes[..length]);
     }
 
     /// The blocks that a step reads, of all its inputs.
@@ -172,7 +210,7 @@ impl Network {
         (patch, size): (&'a [f32], [usize; 3]),
         memory: &'a Memory,
     ) -> Vec<Block<'a>> {
-        let mut found = Vec::with_capacity(step.conv.channels_in.len());
+        let mut found = Vec::new();
         for &Activation(input) in &step.inputs {
             if input == 0 {
                 found.extend(patch.chunks_exact(voxels(size)).map(|channel| Block {
@@ -192,6 +230,25 @@ impl Network {
         }
         found
     }
+}
+
+impl Step {
+    fn size_out(&self, size_in: [usize; 3]) -> [usize; 3] {
+        let conv = self.conv.as_ref();
+        conv.map_or(size_in, |conv| conv.size_out(size_in))
+    }
+}
+
+fn conv(layers: &Layers, step: &layers::Step) -> Option<Conv> {
+    let Op::Conv(conv) = &step.op else {
+        return None;
+    };
+    let channels_in = block_channels_of(layers, &step.inputs);
+    Some(if conv.transposed {
+        Conv::transposed(&conv.params(), channels_in)
+    } else {
+        Conv::new(&conv.params(), channels_in)
+    })
 }
 
 /// Channels of each block of the inputs; the network's own input is taken channel by channel.

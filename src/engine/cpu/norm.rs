@@ -22,6 +22,15 @@ pub(super) struct Norm {
     pub(super) shift: Lanes,
 }
 
+impl Norm {
+    /// Leaves values as they are.
+    pub(super) const IDENTITY: Self = Self {
+        mean: Lanes::ZERO,
+        scale: Lanes([1.0; LANES]),
+        shift: Lanes::ZERO,
+    };
+}
+
 /// Sum, and squares of the differences from the mean, of one row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowStats {

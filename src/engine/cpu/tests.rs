@@ -64,7 +64,7 @@ fn profiling_times_every_layer_and_changes_no_bit() {
     let network = compiled(&net, InstructionSet::detect());
     let (logits, times) = network.profile(&input, case.size());
     assert_eq!(logits, network.forward(&input, case.size()));
-    assert_eq!(times.len(), net.layers.len());
+    assert_eq!(times.len(), net.layers().steps.len());
     assert!(times.iter().all(|time| !time.is_zero()), "{times:?}");
 }
 

@@ -8,6 +8,7 @@ mod network;
 mod norm;
 mod pack;
 mod peak;
+mod sum;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -22,6 +23,7 @@ pub static KERNELS: &[&Kernel] = &[
     &conv::KERNEL,
     &norm::KERNEL,
     &pack::KERNEL,
+    &sum::KERNEL,
     &peak::KERNEL,
     &peak::COPY,
 ];

@@ -2,7 +2,7 @@
 
 use super::conv::{Conv, Input, MAX_FLOP, Memory, Plan};
 use super::norm::Norm;
-use super::{QUAD, pack, quads, voxels};
+use super::{QUAD, pack, quads, sum, voxels};
 use crate::engine::layers::{Activation, Layers};
 use crate::gpu::{Binding, Buffer, Dispatch, Error, Gpu, Pass, Storage};
 use std::time::{Duration, Instant};
@@ -23,8 +23,10 @@ pub struct Network {
 
 #[derive(Debug)]
 struct Layer {
-    conv: Conv,
+    /// `None`: the sum of its inputs.
+    conv: Option<Conv>,
     norm: Option<Norm>,
+    activated: bool,
     inputs: Vec<Activation>,
 }
 
@@ -58,10 +60,15 @@ impl Network {
         let channels = &layers.channels;
         let steps = layers.steps.iter().map(|step| {
             let channels_in: Vec<usize> = step.inputs.iter().map(|i| channels[i.0]).collect();
+            let conv = step.conv().map(|conv| {
+                let params = conv.params();
+                Conv::new(gpu, &params, conv.transposed, &channels_in)
+            });
             let norm = step.norm().map(|norm| Norm::new(gpu, &norm));
             Ok(Layer {
-                conv: Conv::new(gpu, &step.conv(), step.transposed, &channels_in)?,
+                conv: conv.transpose()?,
                 norm: norm.transpose()?,
+                activated: step.activated,
                 inputs: step.inputs.clone(),
             })
         });
@@ -126,7 +133,10 @@ impl Network {
         });
         let normed = self.layers.iter().zip(self.sizes_in(&sizes));
         let statistics = normed.filter(|(layer, _)| layer.norm.is_some());
-        let statistics = statistics.map(|(layer, size)| layer.conv.statistics_len(size));
+        let statistics = statistics.filter_map(|(layer, size)| {
+            let conv = layer.conv.as_ref()?;
+            Some(conv.statistics_len(size))
+        });
         // As if every activation were taken as it is, until a norm's kernel has run.
         let entries = self.first_norm(sizes.len()) / 3;
         let identity = [[0.0; QUAD], [1.0; QUAD], [0.0; QUAD]];
@@ -169,20 +179,30 @@ impl Network {
             output: memory.of(self, number + 1),
             statistics: memory.statistics.binding(),
         };
+        let Some(conv) = &layer.conv else {
+            let branches = [inputs[0], inputs[1]];
+            let voxels = voxels(size_in);
+            steps.push(Step {
+                layer: number,
+                dispatch: sum::dispatch(gpu, self.storage, (branches, voxels), self.slope, target)?,
+                flop: 0.0,
+            });
+            return Ok(());
+        };
         let plan = Plan {
             storage: self.storage,
             with_statistics: layer.norm.is_some(),
             max_flop: self.max_flop,
         };
         let input = (&inputs[..], size_in);
-        let dispatches = layer.conv.dispatches(gpu, plan, input, target)?;
+        let dispatches = conv.dispatches(gpu, plan, input, target)?;
         steps.extend(dispatches.into_iter().map(|(dispatch, flop)| Step {
             layer: number,
             dispatch,
             flop,
         }));
         if let Some(norm) = &layer.norm {
-            let statistics = (target.statistics, layer.conv.tile_count(size_in));
+            let statistics = (target.statistics, conv.tile_count(size_in));
             let norms = (target.norms, self.first_norm(number + 1));
             steps.push(Step {
                 layer: number,
@@ -193,9 +213,9 @@ impl Network {
         Ok(())
     }
 
-    /// Whether the layer that gives an activation has a norm, after which it is activated.
+    /// Whether an activation passes a leaky ReLU where it is read.
     fn is_activated(&self, activation: usize) -> bool {
-        activation > 0 && self.layers[activation - 1].norm.is_some()
+        activation > 0 && self.layers[activation - 1].activated
     }
 
     /// First entry of an activation in the norms: three for each quad.
@@ -212,7 +232,8 @@ impl Network {
         for layer in &self.layers {
             let size_in = sizes[layer.inputs[0].0];
             assert!(layer.inputs.iter().all(|input| sizes[input.0] == size_in));
-            sizes.push(layer.conv.size_out(size_in));
+            let conv = layer.conv.as_ref();
+            sizes.push(conv.map_or(size_in, |conv| conv.size_out(size_in)));
         }
         sizes
     }
