@@ -9,6 +9,7 @@ pub mod label;
 pub mod lungs;
 pub mod mapping;
 pub mod midline;
+pub mod nnunet;
 pub mod normalize;
 pub mod padding;
 pub mod resample;
@@ -166,7 +167,7 @@ const SEARCH_SIGMA: [f64; 3] = [SEARCH_SIGMA_VOXELS; 3];
 
 fn check_stored(stored: &StoredVolume) -> Result<(), Error> {
     let bad = |reason: String| Err(Error::BadVolume { reason });
-    let voxels = checked_voxels(&stored.geometry);
+    let voxels = checked_voxels(stored.geometry.size);
     if voxels != Some(stored.samples.len()) || stored.samples.is_empty() {
         let (samples, size) = (stored.samples.len(), stored.geometry.size);
         return bad(format!("{samples} samples for {size:?} voxels"));
@@ -191,9 +192,14 @@ fn check_stored(stored: &StoredVolume) -> Result<(), Error> {
 
 fn check_grid(grid: &Geometry) -> Result<(), Error> {
     check_affine(grid)?;
-    match checked_voxels(grid) {
+    check_size(grid.size)
+}
+
+/// Refuses grids without voxels and those beyond [`MAX_GRID_VOXELS`].
+fn check_size(size: [usize; 3]) -> Result<(), Error> {
+    match checked_voxels(size) {
         Some(1..=MAX_GRID_VOXELS) => Ok(()),
-        _ => Err(Error::GridTooLarge { size: grid.size }),
+        _ => Err(Error::GridTooLarge { size }),
     }
 }
 
@@ -207,8 +213,8 @@ fn check_affine(grid: &Geometry) -> Result<(), Error> {
     })
 }
 
-fn checked_voxels(grid: &Geometry) -> Option<usize> {
-    grid.size.iter().try_fold(1_usize, |n, &s| n.checked_mul(s))
+fn checked_voxels(size: [usize; 3]) -> Option<usize> {
+    size.iter().try_fold(1_usize, |n, &s| n.checked_mul(s))
 }
 
 /// Why a volume cannot be preprocessed.

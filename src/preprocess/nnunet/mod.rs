@@ -1,0 +1,21 @@
+//! nnU-Net's own preprocessing and export, so that a network sees what it was trained on.
+//!
+//! Comes in: channels on a source grid, `[z, y, x]`. Goes out: cropped, normalised and resampled channels, and labels
+//! back on the source grid. Refused: spacings that are not positive, grids beyond the limits.
+//!
+//! The order is nnU-Net's: [`Axes`] (transpose), [`Crop`] (to the voxels that are not zero), [`Scheme`] (normalise),
+//! [`Resize::cubic`]; after the network [`Export`], [`Crop::paste`] and [`Axes::backward`].
+
+mod axes;
+mod crop;
+mod export;
+mod lines;
+mod resize;
+mod scheme;
+mod taps;
+
+pub use axes::Axes;
+pub use crop::{Crop, filled_mask};
+pub use export::{Decision, Export, Exported, SourceRows};
+pub use resize::{Resize, Spacings};
+pub use scheme::Scheme;
