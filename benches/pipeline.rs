@@ -57,6 +57,7 @@ fn after_reading(c: &mut Criterion) {
     };
     let params = lesion::Params {
         kind: Kind::LungNodule,
+        terms: Kind::LungNodule.into(),
         threshold: 0.5,
         min_volume_mm3: 20.0,
         merge_distance_mm: 2.0,

@@ -25,6 +25,38 @@ impl Code {
     }
 }
 
+/// What a segment is (PS3.3 C.8.20.4); of a lesion also the finding of the SR.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Segmented Property Category (0062,0003).
+    pub category: Code,
+    /// Segmented Property Type (0062,000F).
+    pub property_type: Code,
+}
+
+/// The terms that a kind has where a model names no others.
+impl From<Kind> for Terms {
+    fn from(kind: Kind) -> Self {
+        let abnormal = Code::new("49755003", "SCT", "Morphologically Abnormal Structure");
+        let anatomical = Code::new("123037004", "SCT", "Anatomical Structure");
+        let sct = |value, meaning| Code::new(value, "SCT", meaning);
+        let (category, property_type) = match kind {
+            Kind::LungNodule => (abnormal, sct("27925004", "Nodule")),
+            Kind::LymphNode => (abnormal, sct("59441001", "Lymph node")),
+            Kind::PetLesion => (abnormal, sct("52988006", "Lesion")),
+            Kind::PhysiologicUptake => (
+                abnormal,
+                Code::new("physiologic-uptake", "99HILUM", "Physiologic uptake"),
+            ),
+            Kind::Organ => (anatomical.clone(), anatomical),
+        };
+        Self {
+            category,
+            property_type,
+        }
+    }
+}
+
 /// What a lesion is; `kind` in `findings.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,4 +69,6 @@ pub enum Kind {
     PetLesion,
     /// Normal uptake, shown so that nothing is dropped in silence.
     PhysiologicUptake,
+    /// No lesion: a normal structure, which becomes one segment without measurements.
+    Organ,
 }

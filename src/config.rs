@@ -137,6 +137,8 @@ pub struct InputConfig {
 pub struct InferenceConfig {
     /// Distance of neighbouring patches as a fraction of the patch; 0 takes each model's own.
     pub step: f64,
+    /// Average over the mirrored patches that a model allows (test-time augmentation).
+    pub tta: bool,
 }
 
 /// `[output]`
@@ -386,7 +388,7 @@ mod tests {
     #[test]
     fn a_step_is_a_tenth_of_a_patch_to_a_whole_one_or_left_to_the_model() {
         let with = |step| Config {
-            inference: InferenceConfig { step },
+            inference: InferenceConfig { step, tta: false },
             ..Config::default()
         };
         for step in [0.0, 0.1, 0.5, 1.0] {

@@ -2,8 +2,8 @@
 //!
 //! In: the models' intended use and a study. Out: which model runs on which series, why not on the others, and provenance.
 
-use crate::dicom::{Request, Series, Study, select};
-use crate::model::IntendedUse;
+use crate::dicom::{Companion, Request, Series, Study, companion, select};
+use crate::model::{InputChannel, IntendedUse, Unit};
 use crate::provenance::{ModelIdentity, Provenance};
 use crate::uid::UidSource;
 use crate::warning::Warning;
@@ -11,12 +11,21 @@ use crate::warning::Warning;
 /// Decides what runs on a study and what identifies that run; free of device handles, so any thread may have one.
 #[derive(Debug, Clone)]
 pub struct Planner {
-    pub(crate) models: Vec<(ModelIdentity, IntendedUse)>,
+    pub(crate) models: Vec<PlannedModel>,
     pub(crate) all_series: bool,
     pub(crate) adapter: String,
     pub(crate) driver: String,
     pub(crate) parameters: serde_json::Value,
     pub(crate) warnings: Vec<Warning>,
+}
+
+/// What is to be known of a model to plan with it.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedModel {
+    pub(crate) identity: ModelIdentity,
+    pub(crate) intended: IntendedUse,
+    /// Input channels but the first.
+    pub(crate) companions: Vec<InputChannel>,
 }
 
 /// What is to be done with one study.
@@ -37,8 +46,18 @@ pub struct Task {
     pub model: usize,
     /// Index into [`Study::series`].
     pub series: usize,
+    /// The series of the model's further input channels, in order.
+    pub companions: Vec<usize>,
     /// How the series differs from what the model was made for.
     pub warnings: Vec<Warning>,
+}
+
+impl Task {
+    /// The series of all input channels.
+    pub fn all_series(&self) -> Vec<usize> {
+        let further = self.companions.iter().copied();
+        std::iter::once(self.series).chain(further).collect()
+    }
 }
 
 /// A series that a model does not run on.
@@ -57,7 +76,7 @@ pub struct PassedOver {
 impl Planner {
     /// The models, in the order of the configuration.
     pub fn model(&self, model: usize) -> &ModelIdentity {
-        &self.models[model].0
+        &self.models[model].identity
     }
 
     /// Warnings of the device, for every report.
@@ -74,15 +93,24 @@ impl Planner {
     pub fn plan(&self, study: &Study) -> StudyPlan {
         let mut tasks = Vec::new();
         let mut passed_over = Vec::new();
-        for (model, (_, intended)) in self.models.iter().enumerate() {
+        for (model, planned) in self.models.iter().enumerate() {
+            let intended = &planned.intended;
             let selection = select(study, &request(intended), self.all_series);
             for series in selection.chosen {
-                let warnings = outside_intended_use(intended, &study.series[series]);
-                tasks.push(Task {
-                    model,
-                    series,
-                    warnings,
-                });
+                match companions(study, series, &planned.companions) {
+                    Ok(companions) => tasks.push(Task {
+                        model,
+                        series,
+                        companions,
+                        warnings: outside_intended_use(intended, &study.series[series]),
+                    }),
+                    Err((code, text)) => passed_over.push(PassedOver {
+                        model,
+                        series,
+                        code,
+                        text,
+                    }),
+                }
             }
             for other in selection.passed_over {
                 passed_over.push(PassedOver {
@@ -110,7 +138,7 @@ impl Planner {
             models: self
                 .models
                 .iter()
-                .map(|(identity, _)| identity.clone())
+                .map(|planned| planned.identity.clone())
                 .collect(),
             parameters: self.parameters.clone(),
             run_id: String::new(),
@@ -120,12 +148,14 @@ impl Planner {
         let mut parts = vec![identity, study.study_instance_uid.clone()];
         for task in tasks {
             parts.push(format!("task/{}", task.model));
-            parts.extend(study.series[task.series].instances.iter().map(
-                |i| match i.frame_number {
-                    Some(frame) => format!("{}/{frame}", i.sop_instance_uid),
-                    None => i.sop_instance_uid.clone(),
-                },
-            ));
+            for series in std::iter::once(&task.series).chain(&task.companions) {
+                parts.extend(study.series[*series].instances.iter().map(
+                    |i| match i.frame_number {
+                        Some(frame) => format!("{}/{frame}", i.sop_instance_uid),
+                        None => i.sop_instance_uid.clone(),
+                    },
+                ));
+            }
         }
         parts.extend(study.series.iter().map(|s| s.uid().to_owned()));
         parts.extend(
@@ -153,6 +183,22 @@ fn request(intended: &IntendedUse) -> Request {
         min_coverage_mm: MIN_COVERAGE_MM,
         max_slice_spacing_mm: intended.max_slice_spacing_mm * SPACING_TOLERANCE,
     }
+}
+
+/// The series of the further channels, or why there is none, as a code and in words.
+fn companions(
+    study: &Study,
+    series: usize,
+    channels: &[InputChannel],
+) -> Result<Vec<usize>, (&'static str, String)> {
+    let of = |channel: &InputChannel| {
+        let wanted = Companion {
+            modality: &channel.modality,
+            units: (channel.unit == Unit::Bqml).then_some("BQML"),
+        };
+        companion(study, series, wanted)
+    };
+    channels.iter().map(of).collect()
 }
 
 fn outside_intended_use(intended: &IntendedUse, series: &Series) -> Vec<Warning> {

@@ -65,6 +65,7 @@ fn instance(file: &VolumeFile, uids: &UidSource, z: usize) -> Instance {
         kernel: None,
         contrast: false,
         manufacturer: None,
+        units: None,
         series_number: None,
         frame_number: None,
         stack_values: Vec::new(),

@@ -55,7 +55,7 @@ fn given() -> BTreeSet<Entry> {
         for (variant, code) in arms(source, "pub fn code(&self)") {
             entries.insert((code, classes.get(&variant).cloned()));
         }
-        if file.ends_with("dicom/select.rs") {
+        if file.ends_with("dicom/select.rs") || file.ends_with("dicom/companion.rs") {
             entries.extend(reasons(source).map(|code| (code, None)));
         }
     }

@@ -266,6 +266,7 @@ fn ball(stored: &StoredVolume, phantom: &Phantom) -> Measurement {
     }
     let params = lesion::Params {
         kind: Kind::LungNodule,
+        terms: Kind::LungNodule.into(),
         threshold: 0.5,
         min_volume_mm3: 100.0,
         merge_distance_mm: 0.0,

@@ -113,6 +113,7 @@ fn threshold(stored: &StoredVolume) -> Vec<(Lesion, Measurement)> {
     };
     let params = LesionParams {
         kind: Kind::LungNodule,
+        terms: Kind::LungNodule.into(),
         threshold: 0.5,
         min_volume_mm3: 20.0,
         merge_distance_mm: 2.0,
@@ -228,7 +229,7 @@ fn run(device: DeviceKind, stored: &StoredVolume) -> Outcome {
 fn run_as_configured(config: &Config, stored: &StoredVolume) -> Outcome {
     let pipeline = Pipeline::new(config).expect("pipeline");
     pipeline
-        .run(0, stored, &|_, _| {}, &AtomicBool::new(false))
+        .run(0, &[stored], &|_, _| {}, &AtomicBool::new(false))
         .expect("run")
 }
 

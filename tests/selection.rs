@@ -394,7 +394,7 @@ fn pipeline(search_without_lungs: bool) -> Pipeline {
 #[test]
 fn a_model_for_lungs_refuses_a_head_instead_of_searching_it() {
     let cancel = AtomicBool::new(false);
-    let refused = pipeline(false).run(0, &head(), &|_, _| (), &cancel);
+    let refused = pipeline(false).run(0, &[&head()], &|_, _| (), &cancel);
     let error = refused.expect_err("a head is no chest");
     assert_eq!(error.code(), "lungs-not-found");
     assert_eq!(error.class(), hilum::Class::Unsupported);
@@ -409,7 +409,9 @@ fn a_search_without_lungs_that_was_asked_for_is_done_and_said() {
         ..head()
     };
     let cancel = AtomicBool::new(false);
-    let outcome = pipeline(true).run(0, &small, &|_, _| (), &cancel).unwrap();
+    let outcome = pipeline(true)
+        .run(0, &[&small], &|_, _| (), &cancel)
+        .unwrap();
     let codes: Vec<_> = outcome.warnings.iter().map(|w| w.code()).collect();
     assert_eq!(codes, ["lung-mask-fallback"]);
 }

@@ -64,8 +64,9 @@ impl Batch<'_> {
 enum Read {
     Series {
         study: usize,
-        series: usize,
-        volume: Result<StoredVolume, Error>,
+        /// One for each input channel.
+        series: Vec<usize>,
+        volumes: Result<Vec<StoredVolume>, Error>,
         ms: f64,
     },
     StudyDone {
@@ -149,30 +150,28 @@ impl<'a> Work<'a> {
         self.batch.cancel.load(Ordering::Relaxed)
     }
 
-    /// Loads each series once, however many models run on it.
+    /// Loads each series once, however many models run on it; again where a model reads it with others.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "the channel closes when the reader ends"
     )]
     fn read(&self, pending: &[usize], to_run: Sender<Read>) {
         for &study in pending {
-            let mut series: Vec<usize> = self.plans[study]
-                .tasks
-                .iter()
-                .map(|task| task.series)
-                .collect();
+            let tasks = self.plans[study].tasks.iter();
+            let mut series: Vec<Vec<usize>> = tasks.map(Task::all_series).collect();
             series.sort_unstable();
             series.dedup();
             for series in series {
                 let start = Instant::now();
-                let volume = self.batch.load(&self.studies[study], series);
+                let load = |series: &usize| self.batch.load(&self.studies[study], *series);
+                let volumes = series.iter().map(load).collect();
                 let ms = start.elapsed().as_secs_f64() * 1e3;
                 if self.cancelled()
                     || to_run
                         .send(Read::Series {
                             study,
                             series,
-                            volume,
+                            volumes,
                             ms,
                         })
                         .is_err()
@@ -202,15 +201,15 @@ impl<'a> Work<'a> {
                 Read::Series {
                     study,
                     series,
-                    volume,
+                    volumes,
                     ms,
                 } => {
                     add(&mut timings_ms, "read", ms);
                     runs.extend(self.infer_series(
                         pipeline,
                         study,
-                        series,
-                        &volume,
+                        &series,
+                        &volumes,
                         &mut timings_ms,
                     ));
                 }
@@ -233,14 +232,14 @@ impl<'a> Work<'a> {
         &self,
         pipeline: &Pipeline,
         study: usize,
-        series: usize,
-        volume: &Result<StoredVolume, Error>,
+        series: &[usize],
+        volumes: &Result<Vec<StoredVolume>, Error>,
         timings_ms: &mut StageTimings,
     ) -> Vec<SeriesRun<'a>> {
         let tasks = self.plans[study]
             .tasks
             .iter()
-            .filter(|task| task.series == series);
+            .filter(|task| task.all_series() == series);
         let run = |task: &Task| {
             let model = self.planner.model(task.model);
             let (at, all) = (study + 1, self.studies.len());
@@ -251,15 +250,21 @@ impl<'a> Work<'a> {
                 ));
             };
             let refusal = |error: &Error| (error.class(), reason_of(error));
-            let outcome = volume.as_ref().map_err(refusal).and_then(|volume| {
-                let outcome = pipeline.run(task.model, volume, &progress, self.batch.cancel);
+            let outcome = volumes.as_ref().map_err(refusal).and_then(|volumes| {
+                let volumes: Vec<&StoredVolume> = volumes.iter().collect();
+                let outcome = pipeline.run(task.model, &volumes, &progress, self.batch.cancel);
                 outcome.map_err(|error| refusal(&error))
             });
-            let mut run = self.series_run(study, series, task.model, Status::Done, None);
+            let mut run = self.series_run(study, task.series, task.model, Status::Done, None);
+            let companions = task.companions.iter();
+            run.companions = companions
+                .map(|series| &self.studies[study].series[*series])
+                .collect();
             run.warnings.clone_from(&task.warnings);
             match outcome {
                 Ok(Outcome {
                     lesions,
+                    structures,
                     warnings,
                     timings_ms: stages,
                     ..
@@ -268,6 +273,7 @@ impl<'a> Work<'a> {
                         .iter()
                         .for_each(|(stage, ms)| add(timings_ms, stage, *ms));
                     run.lesions = lesions;
+                    run.structures = structures;
                     run.warnings.extend(warnings);
                 }
                 Err((class, reason)) => {
@@ -279,7 +285,7 @@ impl<'a> Work<'a> {
                     run.reason = Some(reason);
                 }
             }
-            info!(lesions = run.lesions.len(), status = ?run.status, series_uid = self.studies[study].series[series].uid(), "Ran a series.");
+            info!(lesions = run.lesions.len(), status = ?run.status, series_uid = run.series.uid(), "Ran a series.");
             run
         };
         tasks.map(run).collect()
@@ -314,10 +320,12 @@ impl<'a> Work<'a> {
         let model = self.planner.model(model).clone();
         SeriesRun {
             series,
+            companions: Vec::new(),
             model,
             status,
             reason,
             lesions: Vec::new(),
+            structures: Vec::new(),
             warnings: Vec::new(),
         }
     }

@@ -196,10 +196,10 @@ fn measure(args: &BenchArgs) -> anyhow::Result<Report> {
         ]);
         if args.no_network {
             let start = Instant::now();
-            pipeline.prepare(0, &volume)?;
+            pipeline.prepare(0, &[&volume])?;
             timings.insert("preprocess".into(), ms_since(start));
         } else {
-            let outcome = pipeline.run(0, &volume, &|_, _| {}, &AtomicBool::new(false))?;
+            let outcome = pipeline.run(0, &[&volume], &|_, _| {}, &AtomicBool::new(false))?;
             timings.extend(outcome.timings_ms);
             patches = outcome.patches;
         }

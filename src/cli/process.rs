@@ -56,6 +56,9 @@ pub(super) struct ProcessArgs {
     /// voxel. 0, the default, is each model's own; nnU-Net's is 0.5. docs/performance.md shows what it costs.
     #[arg(long, value_name = "FRACTION", allow_negative_numbers = true)]
     step: Option<f64>,
+    /// Average over mirrored patches, where an imported nnU-Net allows it (test-time augmentation): up to 8 times the work.
+    #[arg(long)]
+    tta: bool,
     /// Drop lesions of lower confidence, 0 to 1; 0.3 where nothing else is configured.
     #[arg(long, value_name = "P")]
     min_confidence: Option<f64>,
@@ -98,6 +101,7 @@ impl ProcessArgs {
         if let Some(step) = self.step {
             config.inference.step = step;
         }
+        config.inference.tta |= self.tta;
         config.input.all_series |= self.all_series;
         config.input.search_without_lungs |= self.search_without_lungs;
         config.output.also.extend(&self.also);

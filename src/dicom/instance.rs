@@ -64,6 +64,8 @@ pub struct Instance {
     pub contrast: bool,
     /// Manufacturer (0008,0070).
     pub manufacturer: Option<String>,
+    /// Units (0054,1001) of a PET.
+    pub units: Option<String>,
     /// Series Number (0020,0011).
     pub series_number: Option<i64>,
     /// Frame of a multi-frame object, from 1; none for an object of one image.
@@ -151,6 +153,7 @@ impl Instance {
             kernel: attributes.text(tags::CONVOLUTION_KERNEL),
             contrast: attributes.text(tags::CONTRAST_BOLUS_AGENT).is_some(),
             manufacturer: attributes.text(tags::MANUFACTURER),
+            units: attributes.text(tags::UNITS),
             series_number: attributes
                 .text(tags::SERIES_NUMBER)
                 .and_then(|n| n.parse().ok()),

@@ -7,6 +7,7 @@ mod attribute;
 mod codec;
 mod codestream;
 mod coding;
+mod companion;
 mod duplicates;
 mod error;
 mod file;
@@ -46,6 +47,7 @@ mod misplaced;
 mod real_series;
 
 pub use attribute::Attribute;
+pub use companion::{Companion, companion};
 pub use error::Error;
 pub use instance::Instance;
 pub use read::{Inventory, LeftOut, Study, Unreadable, header, read_paths};

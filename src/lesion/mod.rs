@@ -9,13 +9,15 @@ mod components;
 use crate::volume::{Geometry, ProbabilityMap, SlicePositions};
 use components::Component;
 
-pub use crate::code::Kind;
+pub use crate::code::{Kind, Terms};
 
 /// What makes a lesion of a component.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Params {
     /// What the model's foreground is.
     pub kind: Kind,
+    /// Its coded terms.
+    pub terms: Terms,
     /// Voxels of at least this probability belong to a component.
     pub threshold: f32,
     /// Smaller components are dropped, mm³ on the model's grid.
@@ -29,13 +31,26 @@ pub struct Params {
 pub struct Lesion {
     /// What it is.
     pub kind: Kind,
+    /// The same in coded terms.
+    pub terms: Terms,
     /// 0 to 1: the largest probability within the lesion; what that means stands in the model's card.
     pub confidence: f32,
     /// Its voxels on the source grid.
     pub mask: LesionMask,
 }
 
-/// Voxels of one lesion: a box of the source grid and which voxels of the box belong to it.
+/// A structure that is no lesion, such as an organ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Structure {
+    /// Name in the model's training data.
+    pub name: String,
+    /// What it is.
+    pub terms: Terms,
+    /// Its voxels on the source grid.
+    pub mask: LesionMask,
+}
+
+/// Voxels of one lesion or structure: a box of the source grid and which voxels of the box belong to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LesionMask {
     /// First voxel of the box on the source grid, `[z, y, x]`.
@@ -92,6 +107,7 @@ pub fn find(
         let mask = carry.to_source(component)?;
         Some(Lesion {
             kind: params.kind,
+            terms: params.terms.clone(),
             confidence: component.peak,
             mask,
         })
@@ -107,12 +123,15 @@ mod tests {
     use proptest::prelude::*;
 
     const EVEN: SlicePositions = SlicePositions::even();
-    const PARAMS: Params = Params {
-        kind: Kind::LungNodule,
-        threshold: 0.5,
-        min_volume_mm3: 4.0,
-        merge_distance_mm: 0.0,
-    };
+    fn params() -> Params {
+        Params {
+            kind: Kind::LungNodule,
+            terms: Kind::LungNodule.into(),
+            threshold: 0.5,
+            min_volume_mm3: 4.0,
+            merge_distance_mm: 0.0,
+        }
+    }
 
     fn spheres(geometry: Geometry, spheres: &[(DVec3, f64, f32)]) -> ProbabilityMap {
         let [nz, ny, nx] = geometry.size;
@@ -142,7 +161,7 @@ mod tests {
         let high = (DVec3::new(10.0, 6.0, -85.0), 3.0, 0.9);
         let tiny = (DVec3::new(0.0, 8.0, -95.0), 0.1, 1.0);
         let probability = spheres(grid(), &[low, high, tiny]);
-        let found = find(&probability, &grid(), &EVEN, &PARAMS);
+        let found = find(&probability, &grid(), &EVEN, &params());
         assert_eq!(
             found.iter().map(|l| l.confidence).collect::<Vec<_>>(),
             [0.9, 0.6]
@@ -152,7 +171,7 @@ mod tests {
     #[test]
     fn on_its_own_grid_a_component_keeps_exactly_its_voxels() {
         let probability = spheres(grid(), &[(DVec3::new(0.0, 0.0, -90.0), 5.0, 0.8)]);
-        let lesion = &find(&probability, &grid(), &EVEN, &PARAMS)[0];
+        let lesion = &find(&probability, &grid(), &EVEN, &params())[0];
         let expected: Vec<usize> = (0..probability.voxels.len())
             .filter(|i| probability.voxels[*i] >= 0.5)
             .collect();
@@ -173,7 +192,7 @@ mod tests {
             (DVec3::new(4.0, 0.0, -90.0), 3.0, 0.7),
         ];
         let probability = spheres(grid(), &parts);
-        assert_eq!(find(&probability, &grid(), &EVEN, &PARAMS).len(), 2);
+        assert_eq!(find(&probability, &grid(), &EVEN, &params()).len(), 2);
         assert_eq!(
             find(
                 &probability,
@@ -181,7 +200,7 @@ mod tests {
                 &EVEN,
                 &Params {
                     merge_distance_mm: 3.5,
-                    ..PARAMS
+                    ..params()
                 }
             )
             .len(),
@@ -197,7 +216,7 @@ mod tests {
             [7.0, 1.0, 1.0],
             DVec3::new(-20.0, -16.0, -100.0),
         );
-        let found = find(&probability, &thick, &EVEN, &PARAMS);
+        let found = find(&probability, &thick, &EVEN, &params());
         assert_eq!(found[0].mask.voxels().collect::<Vec<_>>(), [[1, 16, 20]]);
     }
 
@@ -207,7 +226,7 @@ mod tests {
             let parts = [(DVec3::new(-5.0, 0.0, -90.0), 4.0, 0.8), (DVec3::new(-5.0 + dx, dy, -88.0), 4.0, 0.7)];
             let source = grid().covering([2.0, step, step]);
             let mut seen = std::collections::BTreeSet::new();
-            for lesion in find(&spheres(grid(), &parts), &source, &EVEN, &PARAMS) {
+            for lesion in find(&spheres(grid(), &parts), &source, &EVEN, &params()) {
                 for voxel in lesion.mask.voxels() {
                     prop_assert!(seen.insert(voxel));
                 }

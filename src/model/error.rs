@@ -121,6 +121,20 @@ pub enum Error {
         /// The smallest patch tried.
         patch: [usize; 3],
     },
+    /// The logits of a whole grid would not fit into memory.
+    #[error(
+        "model {model}: the logits of {classes} classes need {bytes} bytes, {limit_bytes} are allowed: crop the series"
+    )]
+    TooManyLogits {
+        /// Name of the model.
+        model: String,
+        /// Output channels.
+        classes: usize,
+        /// Bytes needed.
+        bytes: usize,
+        /// Bytes allowed.
+        limit_bytes: usize,
+    },
     /// The device failed while the network ran.
     #[error("model {model}: the device failed: {message}")]
     Device {
@@ -150,7 +164,9 @@ impl Error {
             | Self::MissingTensor { .. }
             | Self::SurplusTensor { .. }
             | Self::TensorMismatch { .. } => Class::Config,
-            Self::FileTooLarge { .. } | Self::OutOfMemory { .. } => Class::Limits,
+            Self::FileTooLarge { .. } | Self::OutOfMemory { .. } | Self::TooManyLogits { .. } => {
+                Class::Limits
+            }
             Self::Read { .. }
             | Self::SelfCheck { .. }
             | Self::NonFinite { .. }
@@ -176,6 +192,7 @@ impl Error {
             Self::SelfCheck { .. } => "model-self-check",
             Self::NonFinite { .. } => "model-non-finite",
             Self::OutOfMemory { .. } => "model-out-of-memory",
+            Self::TooManyLogits { .. } => "model-logits-too-large",
             Self::Device { .. } => "model-device",
             Self::Cancelled => "cancelled",
         }

@@ -4,7 +4,7 @@
 
 use super::Error;
 use super::unet::UNetConfig;
-use crate::code::{Code, Kind};
+use crate::code::{Code, Kind, Terms};
 use crate::dicom::KernelPreference;
 use crate::preprocess::{Interpolation, Normalization};
 use serde::{Deserialize, Serialize};
@@ -100,8 +100,22 @@ pub struct InputChannel {
     /// Modality (0008,0060) of the series that it is.
     #[serde(default = "ct")]
     pub modality: String,
+    /// Unit of its values.
+    #[serde(default)]
+    pub unit: Unit,
     /// How its values are normalised.
     pub normalization: ChannelNormalization,
+}
+
+/// Unit of an input channel's values.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// HU of a CT.
+    #[default]
+    Hu,
+    /// Bq/ml of a PET, as its Rescale Slope gives them; no SUV.
+    Bqml,
 }
 
 /// How the values of an input channel are normalised; nnU-Net's schemes.
@@ -220,6 +234,16 @@ pub struct IntendedUse {
     /// A volume without recognisable lungs is refused instead of searched as a whole.
     #[serde(default)]
     pub requires_lungs: bool,
+}
+
+impl Label {
+    /// Its coded terms.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            category: self.category.clone(),
+            property_type: self.property_type.clone(),
+        }
+    }
 }
 
 impl Manifest {
@@ -347,13 +371,25 @@ mod tests {
             "input.channels"
         );
         let patient = "kind = \"patient\", interpolation = \"trilinear\"";
-        let source = with(patient, "kind = \"source\"").expect("valid");
+        let lungs = refused_key(patient, "kind = \"source\"");
+        assert_eq!(lungs, "intended_use.requires_lungs");
+    }
+
+    #[test]
+    fn a_grid_along_the_sources_axes_keeps_their_order_where_none_is_given() {
+        let patient = "kind = \"patient\", interpolation = \"trilinear\"";
+        let parsed = |grid: &str| {
+            let text = LITE.replace(patient, grid);
+            Manifest::parse(&text.replace("requires_lungs = true", ""))
+        };
+        let source = parsed("kind = \"source\"").expect("valid");
         let in_order = ModelGrid::Source {
             transpose: [0, 1, 2],
         };
         assert_eq!(source.input.grid, in_order);
-        let twice = "kind = \"source\", transpose = [0, 1, 1]";
-        assert_eq!(refused_key(patient, twice), "input.grid.transpose");
+        let twice = parsed("kind = \"source\", transpose = [0, 1, 1]");
+        let key = "input.grid.transpose";
+        assert!(matches!(twice, Err(Error::OutOfRange { key: found, .. }) if found == key));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod block;
 mod compile;
 mod divide;
 mod error;
+mod logits;
 mod manifest;
 mod registry;
 mod sliding;
@@ -18,9 +19,10 @@ mod weights;
 mod window;
 
 pub use error::Error;
+pub use logits::{Channels, Logits};
 pub use manifest::{
     Activation, ChannelNormalization, Confidence, InputChannel, InputSpec, IntendedUse, Label,
-    Manifest, ModelGrid, OutputSpec, WeightsSpec,
+    Manifest, ModelGrid, OutputSpec, Unit, WeightsSpec,
 };
 pub use registry::{BUILTINS, Builtin, ModelSource};
 pub use unet::{Architecture, Norm, UNetConfig};
@@ -60,6 +62,28 @@ pub struct Segmenter {
 enum Network {
     Cpu(Vec<cpu::Network>),
     Gpu(Vec<engine::gpu::Network>, Gpu),
+}
+
+/// The networks of an ensemble, ready for patches of one size.
+enum Runner<'a> {
+    Cpu(&'a [cpu::Network], [usize; 3]),
+    Gpu(Vec<engine::gpu::Program>, &'a Gpu),
+}
+
+impl Runner<'_> {
+    /// Logits `[classes, z, y, x]` of one normalised patch `[input_channels, z, y, x]`, the mean over the ensemble.
+    fn logits(&self, input: &[f32]) -> Result<Vec<f32>, Error> {
+        let logits: Vec<Vec<f32>> = match self {
+            Self::Cpu(networks, patch) => {
+                networks.iter().map(|n| n.forward(input, *patch)).collect()
+            }
+            Self::Gpu(programs, gpu) => {
+                let run = |program: &engine::gpu::Program| program.forward(gpu, input);
+                programs.iter().map(run).collect::<Result<_, _>>()?
+            }
+        };
+        Ok(mean(logits))
+    }
 }
 
 /// A volume on the model's grid, and where to look in it.
@@ -144,7 +168,7 @@ impl Segmenter {
             input,
             logits: expected,
         } = &self.golden;
-        let logits = self.logits(input, *patch)?;
+        let logits = self.runner(*patch)?.logits(input)?;
         let weights = &self.manifest.weights;
         if !self.stores_halves() {
             self.compare("logit", &logits, expected, weights.golden_tolerance_logit)?;
@@ -264,19 +288,15 @@ impl Segmenter {
         })
     }
 
-    /// Logits `[classes, z, y, x]` of one normalised patch `[input_channels, z, y, x]`, the mean over the ensemble.
-    fn logits(&self, input: &[f32], patch: [usize; 3]) -> Result<Vec<f32>, Error> {
-        let logits: Vec<Vec<f32>> = match &self.network {
-            Network::Cpu(networks) => networks.iter().map(|n| n.forward(input, patch)).collect(),
+    /// The networks, ready for patches of one size.
+    fn runner(&self, patch: [usize; 3]) -> Result<Runner<'_>, Error> {
+        Ok(match &self.network {
+            Network::Cpu(networks) => Runner::Cpu(networks, patch),
             Network::Gpu(networks, gpu) => {
-                let run = |network: &engine::gpu::Network| {
-                    let program = network.program(gpu, patch)?;
-                    program.forward(gpu, input)
-                };
-                networks.iter().map(run).collect::<Result<_, _>>()?
+                let programs = networks.iter().map(|network| network.program(gpu, patch));
+                Runner::Gpu(programs.collect::<Result<_, _>>()?, gpu)
             }
-        };
-        Ok(mean(logits))
+        })
     }
 
     fn channel(&self) -> Channel {

@@ -2,7 +2,7 @@
 
 use super::manifest::{
     Activation, ChannelNormalization, InputSpec, IntendedUse, Manifest, ModelGrid, OutputSpec,
-    WeightsSpec,
+    Unit, WeightsSpec,
 };
 use super::unet::Architecture;
 use super::{Error, UNetConfig};
@@ -104,6 +104,33 @@ impl Manifest {
                 "one channel with the scheme \"window\" on a grid of kind \"patient\"",
             );
         };
+        for (number, channel) in input.channels.iter().enumerate() {
+            let (modality, taken) = (&channel.modality, &input.channels[..number]);
+            let unit = match modality.as_str() {
+                "CT" => channel.unit == Unit::Hu,
+                "PT" => channel.unit == Unit::Bqml,
+                _ => false,
+            };
+            check(
+                "input.channels.modality",
+                modality,
+                unit && taken.iter().all(|other| other.modality != *modality),
+                "CT with the unit \"hu\" or PT with \"bqml\", each once",
+            )?;
+        }
+        let first = &input.channels[0].modality;
+        check(
+            "intended_use.modality",
+            &self.intended_use.modality,
+            self.intended_use.modality == *first,
+            "that of the first channel",
+        )?;
+        check(
+            "intended_use.requires_lungs",
+            self.intended_use.requires_lungs,
+            !self.intended_use.requires_lungs,
+            "false on a grid of kind \"source\"",
+        )?;
         let all = [0, 1, 2].iter().all(|axis| transpose.contains(axis));
         check(
             "input.grid.transpose",

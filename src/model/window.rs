@@ -156,7 +156,7 @@ fn expand(mask: &[u8], size: [usize; 3], axis: usize, cells: &[Option<(usize, us
 }
 
 /// Where patches start along one axis of a box: at most `step_fraction` of a patch apart, evenly spread, the last at the border.
-fn starts(size: usize, patch: usize, step_fraction: f64) -> Vec<i64> {
+pub(super) fn starts(size: usize, patch: usize, step_fraction: f64) -> Vec<i64> {
     if size <= patch {
         return vec![-(((patch - size) / 2) as i64)];
     }

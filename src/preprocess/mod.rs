@@ -163,6 +163,20 @@ fn on_cpu(stored: &StoredVolume, plan: &Plan, search_grid: &Geometry) -> Chain {
     (GridHu::Cpu(hu), smoothed)
 }
 
+/// The values of a volume (HU of a CT) on a grid of the patient; where that is its own even grid, as they are.
+///
+/// # Errors
+/// [`Error::BadVolume`], [`Error::GridTooLarge`].
+pub fn on_grid_of(grid: &Geometry, stored: &StoredVolume) -> Result<Vec<f32>, Error> {
+    check_stored(stored)?;
+    check_grid(grid)?;
+    if *grid == stored.geometry && stored.slices.as_slice().is_empty() {
+        return Ok(rescale::reference(stored));
+    }
+    let mapping = Mapping::of_stack(stored, grid, Interpolation::Trilinear);
+    Ok(resample::from_stored(&mapping, stored))
+}
+
 const SEARCH_SIGMA: [f64; 3] = [SEARCH_SIGMA_VOXELS; 3];
 
 fn check_stored(stored: &StoredVolume) -> Result<(), Error> {

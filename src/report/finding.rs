@@ -1,8 +1,8 @@
-//! The report's lesions in one list: numbered, checked, and assigned to segments.
+//! The report's lesions and structures: numbered, checked, and assigned to segments.
 
 use super::{Error, SeriesRun, Status, StudyReport};
 use crate::dicom::{Instance, Series};
-use crate::lesion::Lesion;
+use crate::lesion::{Lesion, LesionMask, Structure, Terms};
 use crate::measure::Measurement;
 
 /// One lesion of the report, known to fit its grid and to hold finite numbers.
@@ -23,11 +23,41 @@ pub(super) struct Finding<'a> {
     pub(super) segment_number: u16,
 }
 
-/// Every lesion of the report, and the source grids that need a SEG.
+/// One structure of the report, known to fit its grid.
+pub(super) struct FoundStructure<'a> {
+    /// The run that found it.
+    pub(super) run: &'a SeriesRun<'a>,
+    /// What was found.
+    pub(super) structure: &'a Structure,
+    /// Index of its SEG in [`Findings::grids`].
+    pub(super) grid: usize,
+    /// Segment Number (0062,0004) in that SEG.
+    pub(super) segment_number: u16,
+}
+
+/// What SEG says of a lesion or a structure.
+pub(super) struct Segment<'a> {
+    /// Segment Number (0062,0004).
+    pub(super) number: u16,
+    /// The run that found it.
+    pub(super) run: &'a SeriesRun<'a>,
+    /// Its voxels.
+    pub(super) mask: &'a LesionMask,
+    /// What it is.
+    pub(super) terms: &'a Terms,
+    /// The lesion that it is; `None` of a structure.
+    pub(super) finding: Option<&'a Finding<'a>>,
+    /// Segment Label (0062,0005).
+    pub(super) label: String,
+}
+
+/// Every lesion and structure of the report, and the source grids that need a SEG.
 pub(super) struct Findings<'a> {
-    /// In the order of the report.
+    /// Lesions in the order of the report.
     pub(super) all: Vec<Finding<'a>>,
-    /// One a SEG, in the order of their first lesion.
+    /// Structures in the order of the report.
+    pub(super) structures: Vec<FoundStructure<'a>>,
+    /// One a SEG, in the order of their first segment.
     pub(super) grids: Vec<&'a Series>,
 }
 
@@ -36,11 +66,15 @@ impl<'a> Findings<'a> {
     pub(super) fn new(report: &'a StudyReport<'a>) -> Result<Self, Error> {
         let mut findings = Self {
             all: Vec::new(),
+            structures: Vec::new(),
             grids: Vec::new(),
         };
         for run in report.runs.iter().filter(|run| run.status == Status::Done) {
             for (lesion, measurement) in &run.lesions {
                 findings.push(report, run, lesion, measurement)?;
+            }
+            for structure in &run.structures {
+                findings.push_structure(run, structure)?;
             }
         }
         Ok(findings)
@@ -62,13 +96,9 @@ impl<'a> Findings<'a> {
         measurement: &'a Measurement,
     ) -> Result<(), Error> {
         let id = self.all.len() + 1;
-        check_mask(id, run, lesion)?;
+        check_mask(id, run, &lesion.mask)?;
         check_numbers(id, run, lesion, measurement)?;
-        let grid = self.grid_of(run);
-        let before = self.all.iter().filter(|f| f.grid == grid).count();
-        let segment_number = u16::try_from(before + 1).map_err(|_| Error::TooManySegments {
-            series_instance_uid: run.series_instance_uid().into(),
-        })?;
+        let (grid, segment_number) = self.next_segment(run)?;
         self.all.push(Finding {
             id,
             tracking_uid: report.uid_source.uid(&format!("lesion/{id}")),
@@ -79,6 +109,61 @@ impl<'a> Findings<'a> {
             segment_number,
         });
         Ok(())
+    }
+
+    fn push_structure(
+        &mut self,
+        run: &'a SeriesRun<'a>,
+        structure: &'a Structure,
+    ) -> Result<(), Error> {
+        check_mask(self.structures.len() + 1, run, &structure.mask)?;
+        let (grid, segment_number) = self.next_segment(run)?;
+        self.structures.push(FoundStructure {
+            run,
+            structure,
+            grid,
+            segment_number,
+        });
+        Ok(())
+    }
+
+    /// Grid of a run, and the number that its next segment has.
+    fn next_segment(&mut self, run: &'a SeriesRun<'a>) -> Result<(usize, u16), Error> {
+        let grid = self.grid_of(run);
+        let lesions = self.all.iter().filter(|f| f.grid == grid).count();
+        let structures = self.structures.iter().filter(|s| s.grid == grid).count();
+        let number = u16::try_from(lesions + structures + 1);
+        let number = number.map_err(|_| Error::TooManySegments {
+            series_instance_uid: run.series_instance_uid().into(),
+        })?;
+        Ok((grid, number))
+    }
+
+    /// Segments of a grid's SEG, by their numbers.
+    pub(super) fn segments(&self, grid: usize) -> Vec<Segment<'_>> {
+        let lesions = self.all.iter().filter(|f| f.grid == grid).map(|finding| {
+            let terms = &finding.lesion.terms;
+            Segment {
+                number: finding.segment_number,
+                run: finding.run,
+                mask: &finding.lesion.mask,
+                terms,
+                finding: Some(finding),
+                label: format!("{} {}", terms.property_type.meaning, finding.id),
+            }
+        });
+        let structures = self.structures.iter().filter(|s| s.grid == grid);
+        let structures = structures.map(|found| Segment {
+            number: found.segment_number,
+            run: found.run,
+            mask: &found.structure.mask,
+            terms: &found.structure.terms,
+            finding: None,
+            label: found.structure.name.clone(),
+        });
+        let mut segments: Vec<Segment> = lesions.chain(structures).collect();
+        segments.sort_by_key(|segment| segment.number);
+        segments
     }
 
     fn grid_of(&mut self, run: &'a SeriesRun<'a>) -> usize {
@@ -98,9 +183,7 @@ impl<'a> Finding<'a> {
 
     /// Indices of the slices that hold some of the lesion, ascending.
     pub(super) fn slices(&self) -> Vec<usize> {
-        let mut slices: Vec<usize> = self.lesion.mask.voxels().map(|[z, _, _]| z).collect();
-        slices.dedup();
-        slices
+        slices(&self.lesion.mask)
     }
 
     /// The source instance of a slice.
@@ -109,8 +192,15 @@ impl<'a> Finding<'a> {
     }
 }
 
-fn check_mask(id: usize, run: &SeriesRun, lesion: &Lesion) -> Result<(), Error> {
-    let mask = &lesion.mask;
+/// Indices of the slices that hold some of a mask, ascending.
+pub(super) fn slices(mask: &LesionMask) -> Vec<usize> {
+    let [_, ny, nx] = mask.size;
+    let planes = mask.inside.chunks_exact((ny * nx).max(1)).enumerate();
+    let filled = planes.filter(|(_, plane)| plane.contains(&true));
+    filled.map(|(z, _)| mask.origin[0] + z).collect()
+}
+
+fn check_mask(id: usize, run: &SeriesRun, mask: &LesionMask) -> Result<(), Error> {
     let grid = run.series.geometry.size;
     let within = (0..3).all(|axis| {
         let end = mask.origin[axis].checked_add(mask.size[axis]);

@@ -1,7 +1,8 @@
 //! `findings.json`: the report for programs, as `docs/findings.schema.json` describes it. Holds no patient attributes.
 
-use super::finding::{Finding, Findings};
+use super::finding::{Finding, Findings, FoundStructure};
 use super::{Error, Reason, SeriesRun, Status, StudyReport, codes};
+use crate::code::Code;
 use crate::lesion::Kind;
 use crate::measure::Laterality;
 use crate::provenance::Provenance;
@@ -18,6 +19,7 @@ struct Document<'a> {
     study_instance_uid: &'a str,
     series: Vec<SeriesEntry<'a>>,
     lesions: Vec<LesionEntry<'a>>,
+    structures: Vec<StructureEntry<'a>>,
     warnings: Vec<WarningEntry<'a>>,
     timings_ms: &'a BTreeMap<String, f64>,
     provenance: &'a Provenance,
@@ -52,6 +54,15 @@ struct LesionEntry<'a> {
 }
 
 #[derive(Serialize)]
+struct StructureEntry<'a> {
+    name: &'a str,
+    code: &'a Code,
+    series_instance_uid: &'a str,
+    segment_number: u16,
+    volume_mm3: f64,
+}
+
+#[derive(Serialize)]
 struct Site {
     code: &'static str,
     meaning: &'static str,
@@ -72,6 +83,7 @@ pub(super) fn document(report: &StudyReport, findings: &Findings) -> Result<Vec<
         study_instance_uid: &report.study_instance_uid,
         series: series(report),
         lesions: findings.all.iter().map(lesion).collect(),
+        structures: findings.structures.iter().map(structure).collect(),
         warnings: warnings(report),
         timings_ms: &report.timings_ms,
         provenance: &report.provenance,
@@ -128,6 +140,18 @@ fn lesion<'a>(finding: &'a Finding) -> LesionEntry<'a> {
             meaning: site.meaning,
             laterality: measurement.laterality,
         },
+    }
+}
+
+fn structure<'a>(found: &'a FoundStructure) -> StructureEntry<'a> {
+    let FoundStructure { run, structure, .. } = found;
+    let voxel_mm3 = run.series.geometry.voxel_volume_mm3();
+    StructureEntry {
+        name: &structure.name,
+        code: &structure.terms.property_type,
+        series_instance_uid: run.series_instance_uid(),
+        segment_number: found.segment_number,
+        volume_mm3: structure.mask.count() as f64 * voxel_mm3,
     }
 }
 

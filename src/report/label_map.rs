@@ -1,6 +1,6 @@
-//! Label maps of the lesions, one a series that a model ran on: the voxels that SEG holds, for programs that read NIfTI.
+//! Label maps of lesions and structures, one a series that a model ran on: the voxels that SEG holds, for programs that read NIfTI.
 
-use super::finding::{Finding, Findings};
+use super::finding::Findings;
 use super::{Error, OutputFile, Status, StudyReport};
 use crate::dicom::Series;
 use crate::volume_file::encode_label_map;
@@ -34,16 +34,25 @@ fn examined<'a>(report: &'a StudyReport) -> Vec<&'a Series> {
     examined
 }
 
-/// The label of a voxel is the segment number of its lesion; where two models' lesions meet, the lower one.
+/// The label of a voxel is the segment number of its lesion or structure; where several meet, the lowest.
 fn label_map(series: &Series, findings: &Findings) -> std::io::Result<Vec<u8>> {
     let [_, _, columns] = series.geometry.size;
-    let of_series = |finding: &&Finding| finding.run.series == series;
-    let lesions: Vec<&Finding> = findings.all.iter().filter(of_series).collect();
+    let grid = findings.grids.iter().position(|grid| *grid == series);
+    let segments = grid.map_or_else(Vec::new, |grid| findings.segments(grid));
     encode_label_map(&series.geometry, |slice, labels| {
-        for finding in lesions.iter().rev() {
-            let on_slice = |voxel: &[usize; 3]| voxel[0] == slice;
-            for [_, y, x] in finding.lesion.mask.voxels().filter(on_slice) {
-                labels[y * columns + x] = finding.segment_number;
+        for segment in segments.iter().rev() {
+            let mask = segment.mask;
+            let [_, ny, nx] = mask.size;
+            let Some(z) = slice
+                .checked_sub(mask.origin[0])
+                .filter(|z| *z < mask.size[0])
+            else {
+                continue;
+            };
+            let plane = mask.inside[z * ny * nx..][..ny * nx].iter().enumerate();
+            for (i, _) in plane.filter(|(_, inside)| **inside) {
+                let (y, x) = (mask.origin[1] + i / nx, mask.origin[2] + i % nx);
+                labels[y * columns + x] = segment.number;
             }
         }
     })

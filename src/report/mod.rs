@@ -5,7 +5,7 @@
 
 use crate::dicom::Series;
 use crate::error::Class;
-use crate::lesion::Lesion;
+use crate::lesion::{Lesion, Structure};
 use crate::measure::Measurement;
 use crate::provenance::{ModelIdentity, Provenance};
 use crate::uid::UidSource;
@@ -71,6 +71,8 @@ pub fn no_header() -> InMemDicomObject {
 pub struct SeriesRun<'a> {
     /// The series; its own warnings are reported too.
     pub series: &'a Series,
+    /// The series of the model's further input channels.
+    pub companions: Vec<&'a Series>,
     /// The model that ran, or was meant to.
     pub model: ModelIdentity,
     /// How it ended.
@@ -79,6 +81,8 @@ pub struct SeriesRun<'a> {
     pub reason: Option<Reason>,
     /// Lesions with their measurements, in the order of the report.
     pub lesions: Vec<(Lesion, Measurement)>,
+    /// What is segmented beside lesions.
+    pub structures: Vec<Structure>,
     /// Warnings of this run.
     pub warnings: Vec<Warning>,
 }
@@ -145,7 +149,7 @@ pub struct OutputFile {
     pub bytes: Vec<u8>,
 }
 
-/// The output files of a study in memory: `sr.dcm`, one SEG per source grid that has lesions, label maps, `findings.json`.
+/// The output files of a study in memory: `sr.dcm`, one SEG per source grid that has segments, label maps, `findings.json`.
 ///
 /// The same report gives the same bytes.
 ///
@@ -224,7 +228,7 @@ pub enum Error {
     },
     /// Segment Number (0062,0004) has 16 bits.
     #[error(
-        "more than 65,535 lesions in one SEG; raise candidates.min_confidence; series {series_instance_uid}"
+        "more than 65,535 segments in one SEG; raise candidates.min_confidence; series {series_instance_uid}"
     )]
     TooManySegments {
         /// Series Instance UID.

@@ -1,4 +1,5 @@
-//! The binary Segmentation of one source grid (PS3.3 A.51): one segment a lesion, a frame for each slice it touches.
+//! The binary Segmentation of one source grid (PS3.3 A.51): one segment a lesion or structure, a frame for
+//! each slice it touches.
 //!
 //! Frames lie exactly on their source slices: position, orientation and spacing are the source's own, so gantry tilt
 //! and oblique planes need no thought.
@@ -8,7 +9,7 @@ use super::element::{
     ascii, code, code_item, decimals, element, empty, image_reference, item, items,
     object_references,
 };
-use super::finding::{Finding, Findings};
+use super::finding::{self, Finding, Findings, Segment};
 use super::header::{self, DISCLAIMER, Identity, PRODUCT};
 use super::{Error, StudyReport};
 use crate::dicom::{Instance, Series};
@@ -36,7 +37,7 @@ pub(super) fn series_instance_uid(report: &StudyReport, grid: usize) -> String {
 
 /// The slice of one segment.
 struct Frame<'a> {
-    finding: &'a Finding<'a>,
+    segment: &'a Segment<'a>,
     slice: usize,
 }
 
@@ -47,12 +48,12 @@ pub(super) fn segmentation(
     grid: usize,
 ) -> Result<InMemDicomObject, Error> {
     let series = findings.grids[grid];
-    let lesions: Vec<&Finding> = findings.all.iter().filter(|f| f.grid == grid).collect();
-    let frames: Vec<Frame> = lesions
+    let segments = findings.segments(grid);
+    let frames: Vec<Frame> = segments
         .iter()
-        .flat_map(|finding| {
-            let slices = finding.slices().into_iter();
-            slices.map(|slice| Frame { finding, slice })
+        .flat_map(|segment| {
+            let slices = finding::slices(segment.mask).into_iter();
+            slices.map(move |slice| Frame { segment, slice })
         })
         .collect();
     let identity = Identity {
@@ -63,13 +64,13 @@ pub(super) fn segmentation(
         series_number: FIRST_SERIES_NUMBER + grid,
         series_description: SERIES_DESCRIPTION,
     };
-    let segments = lesions.iter().map(|f| segment(report, f)).collect();
+    let items_of_segments = segments.iter().map(|s| segment(report, s)).collect();
     let mut object = header::object(report, identity)?;
     object.extend(image_description(series, &frames)?);
     object.extend(frame_of_reference(report, series));
     object.extend(dimensions(report, grid));
     object.extend([
-        items(tags::SEGMENT_SEQUENCE, segments),
+        items(tags::SEGMENT_SEQUENCE, items_of_segments),
         items(tags::REFERENCED_SERIES_SEQUENCE, vec![referenced(series)]),
         items(
             tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE,
@@ -135,7 +136,7 @@ fn pack(series: &Series, frames: &[Frame]) -> Result<Vec<u8>, Error> {
     }
     let mut packed = vec![0_u8; usize::try_from(bytes).unwrap_or(usize::MAX)];
     for (index, frame) in frames.iter().enumerate() {
-        let mask = &frame.finding.lesion.mask;
+        let mask = frame.segment.mask;
         let [z0, y0, x0] = mask.origin;
         let [_, ny, nx] = mask.size;
         let plane = (frame.slice - z0) * ny * nx..;
@@ -200,11 +201,9 @@ fn dimensions(report: &StudyReport, grid: usize) -> [InMemElement; 2] {
 }
 
 /// An item of the Segment Sequence (PS3.3 C.8.20.4).
-fn segment(report: &StudyReport, finding: &Finding) -> InMemDicomObject {
-    let Finding { lesion, run, .. } = finding;
+fn segment(report: &StudyReport, segment: &Segment) -> InMemDicomObject {
+    let Segment { terms, run, .. } = segment;
     let name = header::algorithm_name(&run.model);
-    let finding_term = codes::finding(lesion.kind);
-    let label = format!("{} {}", finding_term.meaning, finding.id);
     let algorithm = item([
         header::algorithm_family(),
         element(tags::ALGORITHM_NAME, name.as_str()),
@@ -221,9 +220,9 @@ fn segment(report: &StudyReport, finding: &Finding) -> InMemDicomObject {
         ),
         element(tags::ALGORITHM_SOURCE, PRODUCT),
     ]);
-    item([
-        element(tags::SEGMENT_NUMBER, finding.segment_number),
-        element(tags::SEGMENT_LABEL, label),
+    let mut item = item([
+        element(tags::SEGMENT_NUMBER, segment.number),
+        element(tags::SEGMENT_LABEL, ascii(&segment.label, 64)),
         element(tags::SEGMENT_DESCRIPTION, DISCLAIMER),
         element(tags::SEGMENT_ALGORITHM_TYPE, "AUTOMATIC"),
         element(tags::SEGMENT_ALGORITHM_NAME, name),
@@ -233,19 +232,27 @@ fn segment(report: &StudyReport, finding: &Finding) -> InMemDicomObject {
         ),
         code(
             tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE,
-            codes::MORPHOLOGICALLY_ABNORMAL,
+            Term::from(&terms.category),
         ),
-        code(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, finding_term),
-        anatomic_region(finding),
-        element(tags::TRACKING_ID, finding.tracking_id()),
-        element(tags::TRACKING_UID, finding.tracking_uid.as_str()),
-    ])
+        code(
+            tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE,
+            Term::from(&terms.property_type),
+        ),
+    ]);
+    if let Some(finding) = segment.finding {
+        item.extend([
+            anatomic_region(finding),
+            element(tags::TRACKING_ID, finding.tracking_id()),
+            element(tags::TRACKING_UID, finding.tracking_uid.as_str()),
+        ]);
+    }
+    item
 }
 
 fn anatomic_region(finding: &Finding) -> InMemElement {
     let mut region = code_item(codes::site(finding.lesion.kind));
     if let Some(laterality) = finding.measurement.laterality {
-        let side: Term = codes::side(laterality);
+        let side = codes::side(laterality);
         region.put(code(tags::ANATOMIC_REGION_MODIFIER_SEQUENCE, side));
     }
     items(tags::ANATOMIC_REGION_SEQUENCE, vec![region])
@@ -329,8 +336,8 @@ fn frame_groups(frames: &[Frame]) -> Vec<InMemDicomObject> {
 
 /// What differs from frame to frame; `position` is the 1-based rank of its slice.
 fn frame_group(frame: &Frame, position: u32) -> InMemDicomObject {
-    let segment_number = frame.finding.segment_number;
-    let instance = frame.finding.instance(frame.slice);
+    let segment_number = frame.segment.number;
+    let instance = &frame.segment.run.series.instances[frame.slice];
     let index = dicom_value!(U32, [u32::from(segment_number), position]);
     let mut source = image_reference(instance);
     source.put(code(

@@ -3,13 +3,14 @@
 //! One TID 1411 group a lesion with its segment, volume and attenuation, one TID 1501 group with both axes drawn on
 //! their slice, and the outcome of every series under Qualitative Evaluations, which stand there also without lesions.
 
-use super::codes;
+use super::codes::{self, Term};
 use super::content::{Node, coded, container, image, number, polyline, text, uid_reference};
 use super::element::{element, empty, image_reference, item, items, object_references, reference};
 use super::finding::{Finding, Findings};
 use super::header::{self, DISCLAIMER, Identity, PRODUCT};
 use super::{Error, LeftOutSeries, SeriesRun, Status, StudyReport, seg};
 use crate::dicom::{Instance, Series};
+use crate::lesion::Lesion;
 use crate::measure::Axis;
 use crate::provenance::{ModelIdentity, Provenance};
 use crate::uid::UidSource;
@@ -87,7 +88,7 @@ fn device_observer(document: Node, provenance: &Provenance) -> Node {
         ))
 }
 
-fn procedure(report: &StudyReport) -> codes::Term {
+fn procedure(report: &StudyReport) -> Term<'static> {
     let runs = report.runs.iter().map(SeriesRun::modality);
     let left_out = report
         .left_out
@@ -153,8 +154,8 @@ fn axes_group(report: &StudyReport, finding: &Finding) -> Node {
 
 /// What both groups of a lesion share: tracking, finding, site and algorithm.
 fn group(report: &StudyReport, finding: &Finding) -> Node {
-    let kind = finding.lesion.kind;
-    let site = coded(codes::FINDING_SITE, codes::site(kind))
+    let Lesion { kind, terms, .. } = finding.lesion;
+    let site = coded(codes::FINDING_SITE, codes::site(*kind))
         .for_each(finding.measurement.laterality, |node, laterality| {
             node.has_concept_mod(coded(codes::LATERALITY, codes::side(laterality)))
         });
@@ -164,11 +165,8 @@ fn group(report: &StudyReport, finding: &Finding) -> Node {
             codes::TRACKING_UNIQUE_IDENTIFIER,
             &finding.tracking_uid,
         ))
-        .contains(coded(
-            codes::FINDING_CATEGORY,
-            codes::MORPHOLOGICALLY_ABNORMAL,
-        ))
-        .contains(coded(codes::FINDING, codes::finding(kind)))
+        .contains(coded(codes::FINDING_CATEGORY, Term::from(&terms.category)))
+        .contains(coded(codes::FINDING, Term::from(&terms.property_type)))
         .has_concept_mod(site);
     algorithm(group, &finding.run.model, &report.provenance)
 }
@@ -210,7 +208,7 @@ fn qualitative_evaluations(report: &StudyReport, findings: &Findings) -> Node {
 }
 
 /// CID 6047. A skipped run neither succeeded nor failed.
-fn outcome(report: &StudyReport, findings: &Findings) -> codes::Term {
+fn outcome(report: &StudyReport, findings: &Findings) -> Term<'static> {
     let runs = report.runs.iter().map(|run| run.status);
     let statuses = runs.chain(report.left_out.iter().map(|series| series.status));
     let any = |status| statuses.clone().any(|found| found == status);
@@ -246,7 +244,7 @@ fn series_outcome(run: &SeriesRun) -> Node {
         })
 }
 
-fn ended(status: Status) -> codes::Term {
+fn ended(status: Status) -> Term<'static> {
     match status {
         Status::Done => codes::SUCCEEDED,
         Status::Skipped => codes::NOT_ATTEMPTED,
@@ -276,8 +274,10 @@ fn evidence(report: &StudyReport, findings: &Findings) -> Option<InMemElement> {
         .iter()
         .filter(|run| run.status != Status::Skipped)
     {
-        if !examined.contains(&run.series) {
-            examined.push(run.series);
+        for series in std::iter::once(&run.series).chain(&run.companions) {
+            if !examined.contains(series) {
+                examined.push(series);
+            }
         }
     }
     let segs = (0..findings.grids.len()).map(|grid| {

@@ -85,6 +85,7 @@ fn instance(series: usize, z: usize, geometry: &Geometry) -> Instance {
         kernel: None,
         contrast: false,
         manufacturer: None,
+        units: None,
         series_number: Some(series as i64),
         frame_number: None,
         stack_values: Vec::new(),
@@ -160,6 +161,7 @@ pub(crate) fn sphere(series: &Series, centre: [usize; 3], radius_mm: f64) -> (Le
     };
     let lesion = Lesion {
         kind: Kind::LungNodule,
+        terms: Kind::LungNodule.into(),
         confidence: 0.87,
         mask,
     };
@@ -170,10 +172,12 @@ pub(crate) fn sphere(series: &Series, centre: [usize; 3], radius_mm: f64) -> (Le
 pub(crate) fn done(series: &Series, lesions: Vec<(Lesion, Measurement)>) -> SeriesRun<'_> {
     SeriesRun {
         series,
+        companions: Vec::new(),
         model: model(),
         status: Status::Done,
         reason: None,
         lesions,
+        structures: Vec::new(),
         warnings: Vec::new(),
     }
 }

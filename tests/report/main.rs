@@ -9,6 +9,7 @@ mod header;
 mod objects;
 mod refusals;
 mod samples;
+mod structures;
 
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, value::Value};

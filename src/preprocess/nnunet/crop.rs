@@ -42,6 +42,11 @@ impl Crop {
         }
     }
 
+    /// Size of the whole volume, `[z, y, x]`.
+    pub fn whole(&self) -> [usize; 3] {
+        self.whole
+    }
+
     /// Size of the box, `[z, y, x]`.
     pub fn size(&self) -> [usize; 3] {
         [0, 1, 2].map(|axis| self.ranges[axis].len())

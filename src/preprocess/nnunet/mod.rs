@@ -7,6 +7,7 @@
 //! [`Resize::cubic`]; after the network [`Export`], [`Crop::paste`] and [`Axes::backward`].
 
 mod axes;
+mod chain;
 mod crop;
 mod export;
 mod lines;
@@ -15,6 +16,7 @@ mod scheme;
 mod taps;
 
 pub use axes::Axes;
+pub use chain::{Plan, Prepared, prepare};
 pub use crop::{Crop, filled_mask};
 pub use export::{Decision, Export, Exported, SourceRows};
 pub use resize::{Resize, Spacings};

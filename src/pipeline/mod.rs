@@ -2,14 +2,16 @@
 //!
 //! In: a configuration once, then stored volumes. Out: lesions with their measurements. No files are read or written here.
 
+mod source;
+
 use crate::config::{CandidatesConfig, Config};
 use crate::engine::cpu::InstructionSet;
 use crate::gpu::{Compute, KernelTime, Storage};
-use crate::lesion::{self, Lesion};
+use crate::lesion::{self, Lesion, Structure};
 use crate::measure::{self, Laterality, Measurement};
-use crate::model::{self, Manifest, ModelGrid, ModelSource, Segmenter};
-use crate::plan::Planner;
-use crate::preprocess::{self, Plan, Prepared};
+use crate::model::{self, Label, Manifest, ModelGrid, ModelSource, OutputSpec, Segmenter};
+use crate::plan::{PlannedModel, Planner};
+use crate::preprocess::{self, Interpolation, Plan, Prepared};
 use crate::volume::{ProbabilityMap, StoredVolume};
 use crate::warning::Warning;
 use crate::{Error, cpu};
@@ -29,6 +31,7 @@ pub type StageTimings = BTreeMap<String, f64>;
 pub struct Pipeline {
     candidates: CandidatesConfig,
     search_without_lungs: bool,
+    tta: bool,
     compute: Compute,
     instructions: InstructionSet,
     segmenters: Vec<Segmenter>,
@@ -39,10 +42,12 @@ pub struct Pipeline {
 }
 
 /// What one model found in one series.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Outcome {
     /// The most confident first.
     pub lesions: Vec<(Lesion, Measurement)>,
+    /// What is segmented beside lesions.
+    pub structures: Vec<Structure>,
     /// What the reader of the report must know.
     pub warnings: Vec<Warning>,
     /// Milliseconds by stage.
@@ -80,6 +85,7 @@ impl Pipeline {
         Ok(Self {
             candidates,
             search_without_lungs: config.input.search_without_lungs,
+            tta: config.inference.tta,
             compute,
             instructions,
             segmenters,
@@ -98,7 +104,7 @@ impl Pipeline {
         &self.compute
     }
 
-    /// Model number `model` on one volume.
+    /// Model number `model` on one volume for each of its input channels.
     ///
     /// `progress` is told patches done and patches in all; `cancel` ends the run soon.
     ///
@@ -108,32 +114,39 @@ impl Pipeline {
     pub fn run(
         &self,
         model: usize,
+        volumes: &[&StoredVolume],
+        progress: &dyn Fn(usize, usize),
+        cancel: &AtomicBool,
+    ) -> Result<Outcome, Error> {
+        match self.segmenters[model].manifest().input.grid {
+            ModelGrid::Patient { interpolation } => {
+                self.on_patient_grid(model, interpolation, volumes[0], progress, cancel)
+            }
+            ModelGrid::Source { transpose } => {
+                self.on_source_grid(model, transpose, volumes, progress, cancel)
+            }
+        }
+    }
+
+    fn on_patient_grid(
+        &self,
+        model: usize,
+        interpolation: Interpolation,
         stored: &StoredVolume,
         progress: &dyn Fn(usize, usize),
         cancel: &AtomicBool,
     ) -> Result<Outcome, Error> {
         let segmenter = &self.segmenters[model];
         let manifest = segmenter.manifest();
-        let mut timings_ms = StageTimings::new();
-        let mut stage = Instant::now();
-        let mut lap = |name: &str| {
-            timings_ms.insert(
-                name.into(),
-                std::mem::replace(&mut stage, Instant::now())
-                    .elapsed()
-                    .as_secs_f64()
-                    * 1e3,
-            )
-        };
-
-        let prepared = self.prepare(model, stored)?;
+        let mut laps = Laps::start();
+        let prepared = self.patient_grid(model, interpolation, stored)?;
         if manifest.intended_use.requires_lungs && !self.search_without_lungs {
             prepared.require_lungs()?;
         }
-        lap("preprocess");
+        laps.lap("preprocess");
         let segmentation = segmenter.segment(&model::Input::from(&prepared), progress, cancel)?;
-        lap("network");
-        let params = lesion_params(manifest, &self.candidates);
+        laps.lap("network");
+        let params = lesion_params(manifest.label(), &manifest.output, &self.candidates);
         let side = |position| prepared.lungs.side(position);
         let lesions = lesions(
             &segmentation.probability,
@@ -142,29 +155,43 @@ impl Pipeline {
             &self.candidates,
             side,
         );
-        lap("measure");
+        laps.lap("measure");
         let mut warnings = prepared.warnings;
         warnings.extend(segmentation.warnings);
         Ok(Outcome {
             lesions,
+            structures: Vec::new(),
             warnings,
-            timings_ms,
+            timings_ms: laps.timings_ms,
             patches: segmentation.patches,
         })
     }
 
-    /// The first part of [`Pipeline::run`]: the volume on the grid of model number `model`.
+    /// The first part of [`Pipeline::run`] alone, for those who measure it.
     ///
     /// # Errors
     /// Those of preprocessing.
-    pub fn prepare(&self, model: usize, stored: &StoredVolume) -> Result<Prepared, Error> {
+    pub fn prepare(&self, model: usize, volumes: &[&StoredVolume]) -> Result<(), Error> {
+        match self.segmenters[model].manifest().input.grid {
+            ModelGrid::Patient { interpolation } => self
+                .patient_grid(model, interpolation, volumes[0])
+                .map(drop),
+            ModelGrid::Source { transpose } => {
+                self.source_grid(model, transpose, volumes).map(drop)
+            }
+        }
+    }
+
+    fn patient_grid(
+        &self,
+        model: usize,
+        interpolation: Interpolation,
+        stored: &StoredVolume,
+    ) -> Result<Prepared, Error> {
         let input = &self.segmenters[model].manifest().input;
         let plan = Plan {
             grid: stored.geometry.covering(input.spacing_mm),
-            interpolation: match input.grid {
-                ModelGrid::Patient { interpolation } => interpolation,
-                ModelGrid::Source { .. } => todo!(),
-            },
+            interpolation,
         };
         Ok(preprocess::run(&self.compute, stored, &plan)?)
     }
@@ -195,9 +222,9 @@ impl Pipeline {
             return Ok(Vec::new());
         }
         let run = if preparation_alone {
-            self.prepare(model, stored).map(drop)
+            self.prepare(model, &[stored])
         } else {
-            self.run(model, stored, &|_, _| {}, &AtomicBool::new(false))
+            self.run(model, &[stored], &|_, _| {}, &AtomicBool::new(false))
                 .map(drop)
         };
         let times = gpu.finish_profile();
@@ -209,7 +236,11 @@ impl Pipeline {
         let models = self
             .segmenters
             .iter()
-            .map(|s| (s.identity(), s.manifest().intended_use.clone()))
+            .map(|segmenter| PlannedModel {
+                identity: segmenter.identity(),
+                intended: segmenter.manifest().intended_use.clone(),
+                companions: segmenter.manifest().input.channels[1..].to_vec(),
+            })
             .collect();
         let adapter = self.device_name();
         let driver = match &self.compute {
@@ -228,6 +259,7 @@ impl Pipeline {
             "all_series": all_series,
             "step_fraction": step_fraction,
             "search_without_lungs": self.search_without_lungs,
+            "tta": self.tta,
         });
         Planner {
             models,
@@ -261,12 +293,37 @@ pub fn lesions(
         .collect()
 }
 
-fn lesion_params(manifest: &Manifest, candidates: &CandidatesConfig) -> lesion::Params {
+fn lesion_params(
+    label: &Label,
+    output: &OutputSpec,
+    candidates: &CandidatesConfig,
+) -> lesion::Params {
     lesion::Params {
-        kind: manifest.label().kind,
-        threshold: manifest.output.probability_threshold,
-        min_volume_mm3: manifest.output.min_component_volume_mm3,
+        kind: label.kind,
+        terms: label.terms(),
+        threshold: output.probability_threshold,
+        min_volume_mm3: output.min_component_volume_mm3,
         merge_distance_mm: candidates.merge_distance_mm,
+    }
+}
+
+/// A stopwatch that names its laps.
+struct Laps {
+    timings_ms: StageTimings,
+    stage: Instant,
+}
+
+impl Laps {
+    fn start() -> Self {
+        Self {
+            timings_ms: StageTimings::new(),
+            stage: Instant::now(),
+        }
+    }
+
+    fn lap(&mut self, name: &str) {
+        self.timings_ms.insert(name.into(), ms_since(self.stage));
+        self.stage = Instant::now();
     }
 }
 
