@@ -37,4 +37,6 @@ pub enum Kind {
     PetLesion,
     /// Normal uptake, shown so that nothing is dropped in silence.
     PhysiologicUptake,
+    /// An organ, a tissue or another structure: a segment, no lesion.
+    Organ,
 }

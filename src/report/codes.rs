@@ -117,6 +117,7 @@ pub(super) fn finding(kind: Kind) -> Term {
         Kind::LungNodule => sct("27925004", "Nodule"),
         Kind::LymphNode => sct("59441001", "Lymph node"),
         Kind::PetLesion => sct("52988006", "Lesion"),
+        Kind::Organ => sct("91723000", "Anatomical structure"),
         Kind::PhysiologicUptake => term("physiologic-uptake", "99HILUM", "Physiologic uptake"),
     }
 }
@@ -125,7 +126,7 @@ pub(super) fn finding(kind: Kind) -> Term {
 pub(super) fn site(kind: Kind) -> Term {
     match kind {
         Kind::LungNodule => sct("39607008", "Lung"),
-        Kind::LymphNode | Kind::PetLesion | Kind::PhysiologicUptake => {
+        Kind::LymphNode | Kind::PetLesion | Kind::PhysiologicUptake | Kind::Organ => {
             sct("38266002", "Entire body")
         }
     }
