@@ -38,7 +38,7 @@ pub struct Terms {
 impl From<Kind> for Terms {
     fn from(kind: Kind) -> Self {
         let abnormal = Code::new("49755003", "SCT", "Morphologically Abnormal Structure");
-        let anatomical = Code::new("123037004", "SCT", "Anatomical Structure");
+        let anatomical = Code::new("91723000", "SCT", "Anatomical structure");
         let sct = |value, meaning| Code::new(value, "SCT", meaning);
         let (category, property_type) = match kind {
             Kind::LungNodule => (abnormal, sct("27925004", "Nodule")),

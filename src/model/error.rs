@@ -143,6 +143,9 @@ pub enum Error {
         /// The backend's message.
         message: String,
     },
+    /// A trained model could not be imported.
+    #[error(transparent)]
+    Import(#[from] super::import::Error),
     /// The GPU failed.
     #[error(transparent)]
     Gpu(#[from] gpu::Error),
@@ -156,6 +159,7 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Gpu(e) => e.class(),
+            Self::Import(e) => e.class(),
             Self::UnknownModel { .. }
             | Self::Manifest { .. }
             | Self::OutOfRange { .. }
@@ -179,6 +183,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Gpu(e) => e.code(),
+            Self::Import(e) => e.code(),
             Self::UnknownModel { .. } => "model-unknown",
             Self::Read { .. } => "model-unreadable",
             Self::FileTooLarge { .. } => "model-file-too-large",

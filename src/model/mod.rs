@@ -8,6 +8,7 @@ mod block;
 mod compile;
 mod divide;
 mod error;
+pub mod import;
 mod logits;
 mod manifest;
 mod registry;

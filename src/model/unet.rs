@@ -172,10 +172,6 @@ impl UNet {
     /// The definition, on burn's own operations.
     ///
     /// Logits `[n, classes, z, y, x]` of an input `[n, input_channels, z, y, x]`; z, y, x are multiples of the total stride.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "the engine runs; tests hold it against this")
-    )]
     pub(crate) fn forward(&self, input: Tensor<5>) -> Tensor<5> {
         let mut x = input; // [n, input_channels, z, y, x]
         let mut skips = Vec::new();

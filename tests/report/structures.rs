@@ -12,7 +12,7 @@ fn liver(series: &hilum::dicom::Series) -> Structure {
     Structure {
         name: "liver".into(),
         terms: Terms {
-            category: Code::new("123037004", "SCT", "Anatomical Structure"),
+            category: Code::new("91723000", "SCT", "Anatomical Structure"),
             property_type: Code::new("10200004", "SCT", "Liver"),
         },
         mask: lesion.mask,

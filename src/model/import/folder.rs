@@ -1,0 +1,215 @@
+//! Writes a model folder as one step: under a temporary name, synced, renamed.
+
+use super::tensors::Named;
+use super::{Error, Model, card, check_cancel, golden, text};
+use crate::model::weights::{self, Golden};
+use crate::model::{Error as ModelError, Manifest, WeightsSpec};
+use burn::tensor::Device;
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{serialize, serialize_to_file};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+const MANIFEST: &str = "model.toml";
+const WEIGHTS: &str = "weights.safetensors";
+const GOLDEN: &str = "golden.safetensors";
+const CARD: &str = "CARD.md";
+
+/// Largest difference that a device may have from a logit of the golden patch, as a fraction of the largest.
+const TOLERANCE: f32 = 1e-4;
+const MIN_TOLERANCE: f32 = 1e-3;
+/// No manifest may allow more.
+const MAX_TOLERANCE: f32 = 1e-2;
+
+/// Of weights that are not written yet.
+pub(super) fn unknown_weights(folds: usize) -> WeightsSpec {
+    WeightsSpec {
+        sha256: "0".repeat(64),
+        folds,
+        golden_tolerance_logit: MIN_TOLERANCE,
+        golden_tolerance_probability: MIN_TOLERANCE,
+    }
+}
+
+/// Refuses what is there, but for a model that may be overwritten.
+///
+/// # Errors
+/// [`Error::Exists`].
+pub(super) fn check_free(out: &Path, overwrite: bool) -> Result<(), Error> {
+    let replaced = overwrite && out.join(MANIFEST).is_file();
+    if fs::symlink_metadata(out).is_ok() && !replaced {
+        return Err(Error::Exists { dir: out.into() });
+    }
+    Ok(())
+}
+
+/// Writes the four files and puts them in place.
+///
+/// # Errors
+/// [`ModelError::Import`], [`ModelError::NonFinite`], [`ModelError::Cancelled`].
+pub(super) fn write(model: Model, out: &Path, cancel: &AtomicBool) -> Result<Manifest, ModelError> {
+    let Model {
+        mut manifest,
+        folds,
+        origin,
+    } = model;
+    let parent = match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(parent).map_err(at(parent))?;
+    let staging = tempfile::Builder::new()
+        .prefix(".hilum-import-")
+        .tempdir_in(parent)
+        .map_err(at(parent))?;
+    let weights = staging.path().join(WEIGHTS);
+    write_weights(folds, &weights)?;
+    manifest.weights.sha256 = text::sha256(&weights)?;
+    check_cancel(cancel)?;
+    let golden = computed(&mut manifest, &weights)?;
+    check_cancel(cancel)?;
+    write_synced(
+        &staging.path().join(GOLDEN),
+        &golden_file(&golden, &manifest)?,
+    )?;
+    let toml = toml::to_string(&manifest).map_err(|e| ModelError::Manifest {
+        message: e.to_string(),
+    })?;
+    Manifest::parse(&toml)?;
+    write_synced(&staging.path().join(MANIFEST), toml.as_bytes())?;
+    let card = card::text(&manifest, &origin);
+    write_synced(&staging.path().join(CARD), card.as_bytes())?;
+    put(staging, out).map_err(at(out))?;
+    Ok(manifest)
+}
+
+/// Loads the written weights again, runs the golden patch and sets its tolerance.
+fn computed(manifest: &mut Manifest, weights: &Path) -> Result<Golden, ModelError> {
+    let bytes = fs::read(weights).map_err(|source| Error::Read {
+        path: weights.into(),
+        source,
+    })?;
+    let (spec, network) = (&manifest.weights, &manifest.network);
+    let networks = weights::load(&bytes, spec, network, &Device::flex())?;
+    drop(bytes);
+    let golden = golden::golden(manifest, &networks);
+    if !golden.logits.iter().all(|logit| logit.is_finite()) {
+        return Err(ModelError::NonFinite {
+            model: manifest.name.clone(),
+            origin: [0; 3],
+        });
+    }
+    let largest = golden
+        .logits
+        .iter()
+        .fold(0.0, |max: f32, logit| max.max(logit.abs()));
+    manifest.weights.golden_tolerance_logit =
+        (TOLERANCE * largest).clamp(MIN_TOLERANCE, MAX_TOLERANCE);
+    Ok(golden)
+}
+
+/// Tensors of an ensemble begin with the number of their network.
+fn write_weights(folds: Vec<Vec<Named>>, path: &Path) -> Result<(), Error> {
+    let several = folds.len() > 1;
+    let mut tensors = Vec::new();
+    for (fold, named) in folds.into_iter().enumerate() {
+        for tensor in named {
+            let prefix = if several {
+                format!("folds.{fold}.")
+            } else {
+                String::new()
+            };
+            tensors.push((format!("{prefix}{}", tensor.name), tensor));
+        }
+    }
+    let views: Result<Vec<_>, _> = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name.as_str(), view(&tensor.shape, &tensor.values)?)))
+        .collect();
+    views
+        .and_then(|views| serialize_to_file(views, None, path))
+        .map_err(|e| at(path)(io::Error::other(e)))?;
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(at(path))
+}
+
+fn golden_file(golden: &Golden, manifest: &Manifest) -> Result<Vec<u8>, Error> {
+    let network = &manifest.network;
+    let shape = |channels: usize| [&[1, channels], &golden.patch[..]].concat();
+    let input = view(&shape(network.input_channels), &golden.input);
+    let logits = view(&shape(network.classes), &golden.logits);
+    input
+        .and_then(|input| serialize([("input", input), ("logits", logits?)], None))
+        .map_err(|e| at(Path::new(GOLDEN))(io::Error::other(e)))
+}
+
+fn view<'a>(
+    shape: &[usize],
+    values: &'a [f32],
+) -> Result<TensorView<'a>, safetensors::SafeTensorError> {
+    TensorView::new(Dtype::F32, shape.to_vec(), bytemuck::cast_slice(values))
+}
+
+/// Puts the folder in place of what is there; whatever goes wrong, the old or the new one has the name.
+fn put(staging: tempfile::TempDir, out: &Path) -> io::Result<()> {
+    sync_dir(staging.path())?;
+    let parent = staging.path().parent().unwrap_or(Path::new(".")).to_owned();
+    if out.is_dir() {
+        let former = tempfile::Builder::new()
+            .prefix(".hilum-former-")
+            .tempdir_in(&parent)?;
+        let aside = former.path().join("model");
+        fs::rename(out, &aside)?;
+        if let Err(error) = fs::rename(staging.path(), out) {
+            fs::rename(&aside, out)?;
+            return Err(error);
+        }
+    } else {
+        fs::rename(staging.path(), out)?;
+    }
+    // It has moved: there is nothing left to remove.
+    let _moved = staging.keep();
+    share(out)?;
+    sync_dir(&parent)
+}
+
+/// A temporary folder is its owner's alone; a model may be read as any other folder.
+#[cfg(unix)]
+fn share(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn share(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(at(path))
+}
+
+#[cfg(unix)]
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_dir(_dir: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Write {
+        path: path.into(),
+        source,
+    }
+}

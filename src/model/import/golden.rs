@@ -1,0 +1,46 @@
+//! The golden patch of an imported model: noise, and what the definition of the network makes of it.
+//!
+//! It is computed by burn's own operations, which share nothing with the engine's kernels that are checked by it.
+
+use crate::model::Manifest;
+use crate::model::unet::UNet;
+use crate::model::weights::Golden;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Voxels that the deepest stage has along each axis; an instance norm needs some.
+const DEEPEST_VOXELS: usize = 2;
+const SEED: u64 = 1;
+
+/// Noise in the range of normalised values, and the mean of the networks' logits for it.
+pub(super) fn golden(manifest: &Manifest, networks: &[UNet]) -> Golden {
+    let network = &manifest.network;
+    let stride = network.total_stride();
+    let patch =
+        [0, 1, 2].map(|axis| (DEEPEST_VOXELS * stride[axis]).min(manifest.input.patch[axis]));
+    let [z, y, x] = patch;
+    let shape = [1, network.input_channels, z, y, x];
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let input: Vec<f32> = (0..shape.iter().product())
+        .map(|_| rng.random_range(-2.0..2.0))
+        .collect();
+    let data = TensorData::new(input.clone(), shape);
+    let source: Tensor<5> = Tensor::from_data(data, &Device::flex());
+    let mut logits = vec![0.0; network.classes * z * y * x];
+    for network in networks {
+        let found = network.forward(source.clone()).into_data();
+        for (sum, logit) in logits.iter_mut().zip(found.iter::<f32>()) {
+            *sum += logit / folds(networks);
+        }
+    }
+    Golden {
+        patch,
+        input,
+        logits,
+    }
+}
+
+fn folds(networks: &[UNet]) -> f32 {
+    u16::try_from(networks.len()).map_or(f32::INFINITY, f32::from)
+}
