@@ -1,6 +1,6 @@
 """Makes resample.safetensors: small random arrays resampled by nnU-Net itself.
 
-Usage: nnunet_resampling.py TARGET.safetensors
+Usage: resampling.py TARGET.safetensors
 
 Per case NAME there are `NAME.source` [channel, z, y, x] and `NAME.target`; the header's `hilum` is JSON: versions, seed, and
 per case both spacings in mm, the spline order, and what nnU-Net found of its own rule (separate, along which axis). The
@@ -11,7 +11,7 @@ import sys
 from typing import NamedTuple
 
 import numpy as np
-from nnunet_files import save_golden
+from golden import save_golden
 from nnunetv2.preprocessing.resampling.default_resampling import (
     compute_new_shape,
     determine_do_sep_z_and_axis,
