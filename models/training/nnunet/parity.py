@@ -30,7 +30,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 # Of LIDC-IDRI-0001, slices from the feet: around its nodule. Samples keep the voxels themselves out of the project.
-CT_CROP = (slice(80, 98), slice(335, 399), slice(284, 348))
+CT_CROP = (slice(80, 98), slice(335, 395), slice(288, 344))
 CT_SAMPLES = 500
 
 # Standard deviation of the logits, far above what sums in half lose.
