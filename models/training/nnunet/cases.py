@@ -126,6 +126,25 @@ CASES = {
         size=(20, 32, 30),
         spacing_mm=(2.0, 1.2, 1.2),
     ),
+    "reoriented": Case(
+        Model(
+            network="PlainConvUNet",
+            features=[4, 8],
+            kernels=[CUBE, CUBE],
+            strides=[ONE, HALF],
+            encoder=[1, 2],
+            decoder=[1],
+            patch=[8, 12, 12],
+            spacing_mm=[2.0, 2.0, 2.0],
+            channels={"CT": "CTNormalization"},
+            labels={"background": 0, "organ": 1, "lesion": 2},
+            # It turns every image to RAS: rows and columns of an axial CT run the other way.
+            reader="NibabelIOWithReorient",
+        ),
+        seed=6,
+        size=(12, 22, 18),
+        spacing_mm=(2.3, 1.8, 1.8),
+    ),
 }
 
 

@@ -36,6 +36,7 @@ class Model:
     configuration: str = "3d_fullres"
     trainer: str = "nnUNetTrainer"
     norm: str = "InstanceNorm3d"
+    reader: str = "SimpleITKIO"
     folds: tuple[int | str, ...] = (0,)
     mirroring: tuple[int, ...] | None = (0, 1, 2)
     # Trained with NumPy 1, whose scalars have another name in a pickle, by an nnU-Net before 2.6.
@@ -122,7 +123,7 @@ def plans(model: Model, intensities: list[dict[str, float]], old: bool = False) 
         "plans_name": "nnUNetPlans",
         "original_median_spacing_after_transp": model.spacing_mm,
         "original_median_shape_after_transp": [3 * size for size in model.patch],
-        "image_reader_writer": "SimpleITKIO",
+        "image_reader_writer": model.reader,
         "transpose_forward": list(model.transpose_forward),
         "transpose_backward": [model.transpose_forward.index(axis) for axis in range(3)],
         "configurations": configurations,

@@ -3,15 +3,18 @@
 Usage: parity.py TARGET_FOLDER [CT_FOLDER [CASE...]]
 
 Writes TARGET_FOLDER/CASE with a trained model's folder and golden.safetensors; testdata/README.md says what is in it.
-CT_FOLDER has the DICOM of LIDC-IDRI-0001, of which only label maps and some logits are kept; without it those of the last
-run stay away. Everything is seeded and runs in one thread. Environment: scripts/nnunet-parity.sh.
+CT_FOLDER has the DICOM of LIDC-IDRI-0001, of which only label maps and some logits are kept; without it there are none.
+Everything is seeded and runs in one thread. Environment: scripts/nnunet-parity.sh.
 """
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 # Before nnU-Net is imported, which reads it.
@@ -21,8 +24,9 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 from cases import CASES, Case, phantom
-from folder import configuration, dataset, old_architecture, plans, save_checkpoint, write_json
+from folder import Model, dataset, plans, save_checkpoint, write_json
 from golden import save_golden
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape as export
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
@@ -41,9 +45,9 @@ LEAST_SHARE = 0.02
 
 
 def predictor(mirrored: bool = False) -> nnUNetPredictor:
-    return nnUNetPredictor(
-        tile_step_size=0.5, use_gaussian=True, use_mirroring=mirrored, device=torch.device("cpu"), allow_tqdm=False
-    )
+    options = {"tile_step_size": 0.5, "use_gaussian": True, "use_mirroring": mirrored, "allow_tqdm": False}
+    with redirect_stdout(None):
+        return nnUNetPredictor(**options, device=torch.device("cpu"))
 
 
 def written(folder: Path, image: sitk.Image, channels: list[np.ndarray]) -> list[str]:
@@ -132,7 +136,7 @@ def preprocessed(plans_manager: PlansManager, case: Case, files: list[str]) -> t
 
 def write_model(folder: Path, case: Case, files: list[str]) -> None:
     """The trained model's folder."""
-    image, _ = PlansManager(plans(case.model, [])).image_reader_writer_class().read_images(files)
+    image, _ = SimpleITKIO().read_images(files)
     plan = plans(case.model, foreground(image))
     write_json(folder / "dataset.json", dataset(case.model))
     write_json(folder / "plans.json", plan)
@@ -152,7 +156,7 @@ def predicted(folder: Path, case: Case, files: list[str], mirrored: bool = False
     logits = model.predict_logits_from_preprocessed_data(torch.from_numpy(data))
     managers = (model.plans_manager, model.configuration_manager, model.label_manager)
     _, probabilities = export(logits, *managers, properties, return_probabilities=True, num_threads_torch=1)
-    with tempfile.TemporaryDirectory() as out:
+    with tempfile.TemporaryDirectory() as out, redirect_stdout(None):
         model.predict_from_files_sequential([files], [f"{out}/labels"])
         labels = sitk.GetArrayFromImage(sitk.ReadImage(f"{out}/labels.nii.gz")).astype(np.uint8)
     shares = np.bincount(labels.ravel())[np.unique(list(flattened(case.model.labels)))] / labels.size
@@ -180,7 +184,7 @@ def one_patch(folder: Path, case: Case, data: np.ndarray) -> dict[str, np.ndarra
 
 def phantom_golden(folder: Path, case: Case, files: list[str]) -> tuple[dict[str, np.ndarray], dict]:
     plans_manager = PlansManager(json.loads((folder / "plans.json").read_text()))
-    source, read = plans_manager.image_reader_writer_class().read_images(files)
+    source, read = SimpleITKIO().read_images(files)
     data, properties = preprocessed(plans_manager, case, files)
     tensors = {"source": source, "data": data} | one_patch(folder, case, data) | predicted(folder, case, files)
     if case.mirrored:
@@ -202,12 +206,36 @@ def ct_golden(folder: Path, case: Case, files: list[str]) -> tuple[dict[str, np.
     return tensors | {"crop.logits": logits[:, *voxels.T]}, {"crop": crop}
 
 
+def other_plans(name: str, model: Model, intensities: list[dict]) -> dict[str, dict]:
+    """Other plans.json of the same network: as nnU-Net wrote it before 2.5, or telling the norm that the trainer puts."""
+    match name:
+        case "plain":
+            return {"plans-2.4.json": plans(model, intensities, old=True)}
+        case "batch":
+            return {"plans-batch-norm.json": plans(replace(model, norm="BatchNorm3d"), intensities)}
+        case _:
+            return {}
+
+
+def write_other_plans(folder: Path, case: Case, files: list[str], logits: np.ndarray) -> None:
+    """Writes them beside plans.json, once nnU-Net has found the same logits with them."""
+    intensities = json.loads((folder / "plans.json").read_text())["foreground_intensity_properties_per_channel"]
+    for name, plan in other_plans(folder.name, case.model, list(intensities.values())).items():
+        with tempfile.TemporaryDirectory() as scratch:
+            other = Path(scratch) / "model"
+            shutil.copytree(folder, other)
+            write_json(other / "plans.json", plan)
+            assert (predicted(other, case, files)["logits"] == logits).all(), name
+        write_json(folder / name, plan)
+
+
 def write_case(target: Path, name: str, ct: Path | None) -> None:
     case, folder = CASES[name], target / name
     with tempfile.TemporaryDirectory() as scratch:
         files = phantom_files(Path(scratch), case)
         write_model(folder, case, files)
         tensors, about = phantom_golden(folder, case, files)
+        write_other_plans(folder, case, files, tensors["logits"])
     if ct:
         with tempfile.TemporaryDirectory() as scratch:
             more, about_more = ct_golden(folder, case, ct_files(Path(scratch), case, ct))
