@@ -1,10 +1,10 @@
 """Makes small random nnU-Nets as they lie on a disk, and what nnU-Net's own predictor makes of a phantom and of a real CT.
 
-Usage: parity.py TARGET_FOLDER [CT_FOLDER [CASE...]]
+Usage: parity.py TARGET_FOLDER CT_FOLDER [CASE...]
 
 Writes TARGET_FOLDER/CASE with a trained model's folder and golden.safetensors; testdata/README.md says what is in it.
-CT_FOLDER has the DICOM of LIDC-IDRI-0001, of which only label maps and some logits are kept; without it there are none.
-Everything is seeded and runs in one thread. Environment: scripts/nnunet-parity.sh.
+CT_FOLDER has the DICOM of LIDC-IDRI-0001, of which only label maps and some logits are kept. Everything is seeded and runs
+in one thread. Environment: scripts/nnunet-parity.sh.
 """
 
 import json
@@ -26,19 +26,15 @@ import torch
 from cases import CASES, Case, phantom
 from folder import Model, dataset, plans, save_checkpoint, write_json
 from golden import save_golden
+from network import calibrate, foreground, patch_of, random_network
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape as export
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
-from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 # Of LIDC-IDRI-0001, slices from the feet: around its nodule. Samples keep the voxels themselves out of the project.
 CT_CROP = (slice(80, 98), slice(335, 395), slice(288, 344))
 CT_SAMPLES = 500
-
-# Standard deviation of the logits, far above what sums in half lose.
-LOGIT_SPREAD = 4.0
 
 # A label of fewer voxels would prove nothing.
 LEAST_SHARE = 0.02
@@ -78,55 +74,6 @@ def ct_files(folder: Path, case: Case, ct: Path) -> list[str]:
     return written(folder, image, [hu, uptake][: len(case.model.channels)])
 
 
-def random_network(case: Case, plans_manager: PlansManager, fold: int) -> torch.nn.Module:
-    """A network as the trainer builds it, random down to norms and biases."""
-    torch.manual_seed(100 * case.seed + fold)
-    configured, labels = plans_manager.get_configuration(case.model.configuration), dataset(case.model)
-    channels = determine_num_input_channels(plans_manager, configured, labels)
-    heads = plans_manager.get_label_manager(labels).num_segmentation_heads
-    trainer = recursive_find_trainer_class_by_name(case.model.trainer)
-    network = trainer.build_network_architecture(plans_manager, configured, channels, heads, False)
-    for name, parameter in network.named_parameters():
-        if parameter.ndim == 1:
-            centre = 1.0 if name.endswith("norm.weight") else 0.0
-            torch.nn.init.uniform_(parameter, centre - 0.5, centre + 0.5)
-    return network
-
-
-def patch_of(data: np.ndarray, size: list[int]) -> torch.Tensor:
-    """The middle of an image, with zeros after it where that is too small: [1, channel, z, y, x]."""
-    starts = [max(0, (length - wanted) // 2) for length, wanted in zip(data.shape[1:], size)]
-    middle = data[:, *(slice(start, start + wanted) for start, wanted in zip(starts, size))]
-    after = [(0, wanted - length) for length, wanted in zip(middle.shape[1:], size)]
-    return torch.from_numpy(np.pad(middle, [(0, 0), *after]))[None]
-
-
-@torch.no_grad()
-def calibrate(network: torch.nn.Module, patch: torch.Tensor) -> None:
-    """Gives batch norms the statistics of a patch, and the head logits that are apart and around zero."""
-    network.train()
-    for _ in range(20):
-        network(patch)
-    network.eval()
-    logits, head = network(patch)[0].flatten(1), network.decoder.seg_layers[-1]
-    scale = LOGIT_SPREAD / logits.std(1)
-    head.weight *= scale[:, None, None, None, None]
-    head.bias -= logits.mean(1)
-    head.bias *= scale
-
-
-def foreground(image: np.ndarray) -> list[dict[str, float]]:
-    """What nnU-Net's fingerprint has of a channel, here of all that is not zero."""
-    found = []
-    for channel in image.astype(np.float64):
-        values = channel[channel != 0]
-        low, median, high = (float(value) for value in np.percentile(values, (0.5, 50, 99.5)))
-        moments = {"mean": float(values.mean()), "std": float(values.std())}
-        extremes = {"min": float(values.min()), "max": float(values.max())}
-        found.append(moments | extremes | {"median": median, "percentile_00_5": low, "percentile_99_5": high})
-    return found
-
-
 def preprocessed(plans_manager: PlansManager, case: Case, files: list[str]) -> tuple[np.ndarray, dict]:
     configured = plans_manager.get_configuration(case.model.configuration)
     preprocessor = configured.preprocessor_class(verbose=False)
@@ -143,7 +90,7 @@ def write_model(folder: Path, case: Case, files: list[str]) -> None:
     plans_manager = PlansManager(plan)
     patch = patch_of(preprocessed(plans_manager, case, files)[0], case.model.patch)
     for number, fold in enumerate(case.model.folds):
-        network = random_network(case, PlansManager(json.loads(json.dumps(plan))), number)
+        network = random_network(case.model, plans_manager, 100 * case.seed + number)
         calibrate(network, patch)
         save_checkpoint(folder / f"fold_{fold}" / "checkpoint_final.pth", case.model, network, fold, plan)
 
@@ -229,29 +176,26 @@ def write_other_plans(folder: Path, case: Case, files: list[str], logits: np.nda
         write_json(folder / name, plan)
 
 
-def write_case(target: Path, name: str, ct: Path | None) -> None:
+def write_case(target: Path, name: str, ct: Path) -> None:
     case, folder = CASES[name], target / name
     with tempfile.TemporaryDirectory() as scratch:
         files = phantom_files(Path(scratch), case)
         write_model(folder, case, files)
         tensors, about = phantom_golden(folder, case, files)
         write_other_plans(folder, case, files, tensors["logits"])
-    if ct:
-        with tempfile.TemporaryDirectory() as scratch:
-            more, about_more = ct_golden(folder, case, ct_files(Path(scratch), case, ct))
-        tensors, about = tensors | more, about | about_more
-    save_golden(folder / "golden.safetensors", tensors, {"seed": case.seed} | about)
+    with tempfile.TemporaryDirectory() as scratch:
+        ct_tensors, ct_about = ct_golden(folder, case, ct_files(Path(scratch), case, ct))
+    save_golden(folder / "golden.safetensors", tensors | ct_tensors, {"seed": case.seed} | about | ct_about)
 
 
 def main() -> None:
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 3:
         sys.exit(__doc__)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    ct = Path(sys.argv[2]) if len(sys.argv) > 2 else None
     for name in sys.argv[3:] or CASES:
         print(f"== {name}")
-        write_case(Path(sys.argv[1]), name, ct)
+        write_case(Path(sys.argv[1]), name, Path(sys.argv[2]))
 
 
 if __name__ == "__main__":
