@@ -13,6 +13,7 @@ out="$(mktemp -d)"
 trap 'rm -rf "$out"' EXIT
 export OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 PYTHONWARNINGS=ignore
 "$venv/bin/python" models/training/nnunet/resampling.py "$out/resample.safetensors"
+"$venv/bin/python" models/training/nnunet/windows.py "$out/windows.safetensors"
 "$venv/bin/python" models/training/nnunet/parity.py "$out" "$ct"
 rm -rf testdata/nnunet
 cp -r "$out" testdata/nnunet

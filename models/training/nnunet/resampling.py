@@ -67,6 +67,8 @@ CASES = {
     "linear-length-1": Case((2, 1, 6, 2), (2.0, 1.5, 1.5), (1.0, 1.1, 1.0), order=1),
     # Back to a size that rounding made of other spacings, as the export does; in half, as the sum over patches is kept.
     "linear-to-size-half": Case((3, 7, 8, 9), (1.5, 1.5, 1.5), (1.25, 0.9, 0.9), order=1, target_size=(8, 14, 15), half=True),
+    # Sizes of 2.5, 3.5 and 4.5, which round to even.
+    "size-of-half": Case((1, 5, 7, 9), (1.0, 1.0, 1.0), (2.0, 2.0, 2.0)),
 }
 
 
