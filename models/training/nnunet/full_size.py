@@ -2,8 +2,9 @@
 
 Usage: full_size.py TARGET_FOLDER
 
-A plain U-Net for CT at 1.5 mm, one channel in, three labels out, one fold. Skips count little and every voxel takes the same
-from below, so that its label map has regions of centimetres, as a trained one has, and not noise; the work is the same.
+A plain U-Net for CT at 1.5 mm, one channel in, three labels out, one fold. Its decoder averages neighbours and skips count in its
+deep stages alone, so that the label map has regions of centimetres, as a trained one has, and not noise; the work is that of
+any weights.
 """
 
 import sys
@@ -30,16 +31,19 @@ MODEL = Model(
 )
 CASE = Case(MODEL, seed=7, size=(64, 64, 64), spacing_mm=(1.5, 1.5, 1.5))
 
-# What a skip weighs beside what comes from below.
-SKIP = 0.02
+# Of the decoder's stages, from the deepest.
+STAGES_WITH_SKIP = 2
 
 
 @torch.no_grad()
 def smooth(network: torch.nn.Module) -> None:
-    """Lets the deep stages decide."""
-    for upsample, stage in zip(network.decoder.transpconvs, network.decoder.stages):
-        upsample.weight[:] = upsample.weight.mean((2, 3, 4), keepdim=True)
-        stage.convs[0].conv.weight[:, upsample.out_channels :] *= SKIP
+    """Gives every tap of a kernel in the decoder the same weight, and skips of the upper stages none."""
+    for name, weight in network.decoder.named_parameters():
+        if weight.ndim == 5 and not name.startswith("encoder."):
+            weight[:] = weight.mean((2, 3, 4), keepdim=True)
+    for stage in network.decoder.stages[STAGES_WITH_SKIP:]:
+        conv = stage.convs[0].conv
+        conv.weight[:, conv.out_channels :] = 0
 
 
 def main() -> None:
