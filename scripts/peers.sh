@@ -5,11 +5,12 @@
 #                                               pydicom with its plugins, SimpleITK
 #        scripts/peers.sh preprocessing         a thorax to 1 mm, on one thread and on all: SimpleITK
 #        scripts/peers.sh network [THREADS [light|full...]]    a patch of 96³ voxels: PyTorch, ONNX Runtime
+#        scripts/peers.sh nnunet [THREADS [ROUNDS]]            an imported nnU-Net on a whole CT: nnU-Net's predictor
 source "$(dirname "$0")/common.sh"
 what="${1:-all}"
 shift || true
 case "$what" in
-all | reading | preprocessing | network) ;;
+all | reading | preprocessing | network | nnunet) ;;
 *) sed -n '2,/^source/{/^#/p}' "$0" >&2; exit 2 ;;
 esac
 need_rust
@@ -18,11 +19,11 @@ build_hilum
 work="$cache/peers"
 mkdir -p "$work"
 
-# environment NAME REQUIREMENTS: a Python with what a file of benches/peers names.
+# environment NAME REQUIREMENTS: a Python with what a file names.
 environment() {
     local venv="$cache/$1"
     [ -x "$venv/bin/python" ] || /usr/bin/python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "benches/peers/$2"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
     python="$venv/bin/python"
 }
 
@@ -40,7 +41,7 @@ phantom() {
 }
 
 reading() {
-    environment peers-venv requirements.txt
+    environment peers-venv benches/peers/requirements.txt
     local source_name="LIDC-IDRI-0001" source="../shared/data/ct/LIDC-IDRI-0001"
     if [ ! -d "$source" ]; then
         phantom
@@ -53,7 +54,7 @@ reading() {
 }
 
 preprocessing() {
-    environment peers-venv requirements.txt
+    environment peers-venv benches/peers/requirements.txt
     phantom
     say "Preprocessing 300 × 512 × 512, made of: phantom (hilum phantom --preset adult)"
     local threads executable
@@ -65,9 +66,21 @@ preprocessing() {
 
 network() {
     say "Installing PyTorch and ONNX Runtime (the first time it fetches about 3 GB)"
-    environment peers-network-venv requirements-network.txt
+    environment peers-network-venv benches/peers/requirements-network.txt
     say "The network"
     "$python" benches/peers/network.py "$hilum" "$work" "$@"
+}
+
+nnunet() {
+    say "Installing nnU-Net (the first time it fetches about 3 GB)"
+    environment nnunet-venv models/training/nnunet/requirements.txt
+    local name="LIDC-IDRI-0003" source="../shared/data/ct/LIDC-IDRI-0003"
+    if [ ! -d "$source" ]; then
+        phantom
+        name="phantom (hilum phantom --preset adult)" source="$work/phantom/series"
+    fi
+    say "An nnU-Net of 128³ patches on: $name"
+    PYTHONWARNINGS=ignore "$python" benches/peers/nnunet.py "$hilum" "$work" "$source" "$@"
 }
 
 case "$what" in
@@ -75,6 +88,7 @@ all)
     reading
     preprocessing
     network
+    nnunet
     ;;
 *) "$what" "$@" ;;
 esac
