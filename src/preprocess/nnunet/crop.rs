@@ -42,14 +42,14 @@ impl Crop {
         }
     }
 
-    /// Size of the whole volume, `[z, y, x]`.
-    pub fn whole(&self) -> [usize; 3] {
-        self.whole
-    }
-
     /// Size of the box, `[z, y, x]`.
     pub fn size(&self) -> [usize; 3] {
         [0, 1, 2].map(|axis| self.ranges[axis].len())
+    }
+
+    /// Size of the whole volume, `[z, y, x]`.
+    pub fn whole(&self) -> [usize; 3] {
+        self.whole
     }
 
     /// First voxel of the box, `[z, y, x]`.

@@ -4,7 +4,8 @@
 //! back on the source grid. Refused: spacings that are not positive, grids beyond the limits.
 //!
 //! The order is nnU-Net's: [`Axes`] (transpose), [`Crop`] (to the voxels that are not zero), [`Scheme`] (normalise),
-//! [`Resize::cubic`]; after the network [`Export`], [`Crop::paste`] and [`Axes::backward`].
+//! [`Resize::cubic`]; after the network [`Export`], [`Crop::paste`] and [`Axes::backward`]. [`prepare`] does it on a CPU;
+//! [`gather`] and [`logits`] do the two costly steps on a GPU.
 
 mod axes;
 mod chain;

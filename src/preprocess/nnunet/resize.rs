@@ -259,8 +259,11 @@ fn range_of(run: &[f32]) -> [f32; 2] {
             range[1] = if v > range[1] { v } else { range[1] };
         }
     }
-    let rest = rest.iter().map(|&v| [v, v]);
-    rest.chain(lanes).fold(NO_RANGE, union)
+    let rest = rest.iter().fold(NO_RANGE, |range, &v| union(range, [v, v]));
+    if blocks.is_empty() {
+        return rest;
+    }
+    lanes.into_iter().fold(rest, union)
 }
 
 fn union(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
