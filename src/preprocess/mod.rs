@@ -40,6 +40,9 @@ pub static KERNELS: &[&Kernel] = &[
     &label::START,
     &label::JOIN,
     &label::FINISH,
+    &nnunet::gather::KERNEL,
+    &nnunet::logits::DECIDE,
+    &nnunet::logits::PROBABILITY,
 ];
 
 /// Larger grids are refused before anything is allocated.

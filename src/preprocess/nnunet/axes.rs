@@ -42,13 +42,15 @@ impl Axes {
         }
         let [_, rows, columns] = self.permute(size);
         let [step_z, step_y, step_x] = self.permute([size[1] * size[2], size[2], 1]);
-        let lines = (0..voxels.len() / columns.max(1)).into_par_iter();
-        let lines = lines.flat_map_iter(|line| {
+        let mut moved = voxels.clone();
+        let lines = moved.par_chunks_mut(columns.max(1)).enumerate();
+        lines.for_each(|(line, moved)| {
             let first = line / rows * step_z + line % rows * step_y;
-            let voxels = &voxels;
-            (0..columns).map(move |x| voxels[first + x * step_x])
+            for (x, voxel) in moved.iter_mut().enumerate() {
+                *voxel = voxels[first + x * step_x];
+            }
         });
-        lines.collect()
+        moved
     }
 
     /// Undoes [`Axes::forward`]; `size` is that of the permuted volume.

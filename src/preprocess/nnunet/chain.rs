@@ -43,8 +43,8 @@ pub fn prepare(channels: Vec<Vec<f32>>, size: [usize; 3], plan: &Plan) -> Result
         .collect();
     let all: Vec<&[f32]> = channels.iter().map(Vec::as_slice).collect();
     let crop = Crop::to_nonzero(&all, axes.permute(size));
-    let cut: Vec<Vec<f32>> = channels.iter().map(|channel| crop.cut(channel)).collect();
-    drop(channels);
+    let cut = channels.into_iter().map(|channel| crop.cut(channel));
+    let cut: Vec<Vec<f32>> = cut.collect();
     let all: Vec<&[f32]> = cut.iter().map(Vec::as_slice).collect();
     let masked = plan.schemes.iter().any(|(_, masked)| *masked);
     let mask = masked.then(|| filled_mask(&all, crop.size()));

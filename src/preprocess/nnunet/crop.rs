@@ -42,14 +42,14 @@ impl Crop {
         }
     }
 
-    /// Size of the whole volume, `[z, y, x]`.
-    pub fn whole(&self) -> [usize; 3] {
-        self.whole
-    }
-
     /// Size of the box, `[z, y, x]`.
     pub fn size(&self) -> [usize; 3] {
         [0, 1, 2].map(|axis| self.ranges[axis].len())
+    }
+
+    /// Size of the whole volume, `[z, y, x]`.
+    pub fn whole(&self) -> [usize; 3] {
+        self.whole
     }
 
     /// First voxel of the box, `[z, y, x]`.
@@ -61,18 +61,23 @@ impl Crop {
     ///
     /// # Panics
     /// Where the voxels are not those of the whole volume.
-    pub fn cut<T: Copy + Send + Sync>(&self, voxels: &[T]) -> Vec<T> {
+    pub fn cut<T: Copy>(&self, voxels: Vec<T>) -> Vec<T> {
         assert_eq!(voxels.len(), self.whole.iter().product::<usize>());
-        let lines = (0..self.lines()).into_par_iter();
-        let lines = lines.flat_map_iter(|line| voxels[self.line(line)].iter().copied());
-        lines.collect()
+        if self.size() == self.whole {
+            return voxels;
+        }
+        let mut cut = Vec::with_capacity(self.size().iter().product());
+        for line in 0..self.ranges[0].len() * self.ranges[1].len() {
+            cut.extend_from_slice(&voxels[self.line(line)]);
+        }
+        cut
     }
 
     /// The whole volume, with `voxels` in the box and `outside` around it.
     ///
     /// # Panics
     /// Where the voxels are not as many as the box has.
-    pub fn paste<T: Copy + Send + Sync>(&self, voxels: Vec<T>, outside: T) -> Vec<T> {
+    pub fn paste<T: Copy>(&self, voxels: Vec<T>, outside: T) -> Vec<T> {
         assert_eq!(voxels.len(), self.size().iter().product::<usize>());
         if self.size() == self.whole {
             return voxels;
@@ -82,10 +87,6 @@ impl Crop {
             whole[self.line(line)].copy_from_slice(values);
         }
         whole
-    }
-
-    fn lines(&self) -> usize {
-        self.ranges[0].len() * self.ranges[1].len()
     }
 
     /// Where a line of the box lies in the whole volume.
@@ -182,7 +183,7 @@ mod tests {
                 volume[i] = f32::from(value);
             }
             let crop = Crop::to_nonzero(&[&volume], size);
-            let cut = crop.cut(&volume);
+            let cut = crop.cut(volume.clone());
             prop_assert_eq!(cut.len(), crop.size().iter().product::<usize>());
             let again = Crop::to_nonzero(&[&cut], crop.size());
             prop_assert_eq!(again.size(), crop.size());

@@ -282,6 +282,7 @@ impl Axes {
     }
 }
 
+#[inline]
 fn blend(a: f32, b: f32, t: f32) -> f32 {
     (1.0 - t) * a + t * b
 }

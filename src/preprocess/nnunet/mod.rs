@@ -4,13 +4,16 @@
 //! back on the source grid. Refused: spacings that are not positive, grids beyond the limits.
 //!
 //! The order is nnU-Net's: [`Axes`] (transpose), [`Crop`] (to the voxels that are not zero), [`Scheme`] (normalise),
-//! [`Resize::cubic`]; after the network [`Export`], [`Crop::paste`] and [`Axes::backward`].
+//! [`Resize::cubic`]; after the network [`Export`], [`Crop::paste`] and [`Axes::backward`]. [`prepare`] does it on a CPU;
+//! [`gather`] and [`logits`] do the two costly steps on a GPU.
 
 mod axes;
 mod chain;
 mod crop;
 mod export;
+pub mod gather;
 mod lines;
+pub mod logits;
 mod resize;
 mod scheme;
 mod taps;

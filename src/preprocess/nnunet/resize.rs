@@ -2,7 +2,7 @@
 //! slices are thick.
 
 use super::lines::{self, Line};
-use super::taps::{self, Taps};
+use super::taps::{self, Row, Taps};
 use crate::preprocess::{Error, check_size};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -69,7 +69,7 @@ pub struct Resize {
 
 /// How values between voxels are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
+pub(super) enum Order {
     Linear,
     Cubic,
 }
@@ -169,18 +169,28 @@ impl Resize {
 
     fn line(&self, axis: usize, order: Order) -> Line {
         let [from, to] = [self.from[axis], self.to[axis]];
+        let prefilter = order == Order::Cubic && self.separate != Some(axis);
         let between = |pair| Taps::between(pair, from);
-        let is_separate = self.separate == Some(axis);
-        let taps = match order {
-            _ if is_separate => self.pairs(axis).map(between).collect(),
-            Order::Linear => self.pairs(axis).map(between).collect(),
-            Order::Cubic => taps::cubic(from, to).collect(),
+        let taps = match prefilter {
+            true => taps::cubic(from, to).collect(),
+            false => self.pairs(axis).map(between).collect(),
         };
         Line {
             from,
-            prefilter: order == Order::Cubic && !is_separate,
+            prefilter,
             taps,
         }
+    }
+
+    /// [`Resize::line`] without recursion. An axis of equal sizes is copied.
+    pub(super) fn rows(&self, axis: usize, order: Order) -> Vec<Row> {
+        let [from, to] = [self.from[axis], self.to[axis]];
+        let is_spline = order == Order::Cubic && self.separate != Some(axis);
+        if is_spline && from != to {
+            return taps::cubic_rows(from, to).collect();
+        }
+        let between = |pair| Row::between(pair, from);
+        self.pairs(axis).map(between).collect()
     }
 
     /// Linear along an axis, or the nearest where it is separate.
@@ -223,18 +233,37 @@ impl Resize {
 /// Values that one thread looks through.
 const RUN: usize = 1 << 16;
 
+const NO_RANGE: [f32; 2] = [f32::INFINITY, f32::NEG_INFINITY];
+
 /// Of runs of `length` values, of which every `slices`-th belongs to the same slice.
 fn ranges(values: &[f32], length: usize, slices: usize) -> Vec<[f32; 2]> {
-    let nothing = || vec![[f32::INFINITY, f32::NEG_INFINITY]; slices];
+    let nothing = || vec![NO_RANGE; slices];
     let runs = values.par_chunks(length).enumerate();
     let folded = runs.fold(nothing, |mut ranges, (i, run)| {
         let range = &mut ranges[i % slices];
-        *range = run.iter().fold(*range, |range, &v| union(range, [v, v]));
+        *range = union(*range, range_of(run));
         ranges
     });
     folded.reduce(nothing, |a, b| {
         a.into_iter().zip(b).map(|(a, b)| union(a, b)).collect()
     })
+}
+
+fn range_of(run: &[f32]) -> [f32; 2] {
+    // Side by side, for vector units.
+    let (blocks, rest) = run.as_chunks::<16>();
+    let mut lanes = [NO_RANGE; 16];
+    for block in blocks {
+        for (range, &v) in lanes.iter_mut().zip(block) {
+            range[0] = if v < range[0] { v } else { range[0] };
+            range[1] = if v > range[1] { v } else { range[1] };
+        }
+    }
+    let rest = rest.iter().fold(NO_RANGE, |range, &v| union(range, [v, v]));
+    if blocks.is_empty() {
+        return rest;
+    }
+    lanes.into_iter().fold(rest, union)
 }
 
 fn union(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
