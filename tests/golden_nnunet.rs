@@ -4,7 +4,7 @@ mod common;
 
 use common::gpu;
 use hilum::preprocess::nnunet::{
-    Axes, Decision, Plan, Prepared, Resize, Scheme, Spacings, gather, prepare,
+    Axes, Decision, Orientation, Plan, Prepared, Resize, Scheme, Spacings, gather, prepare,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -179,6 +179,7 @@ fn plan(network: &str, golden: &Golden) -> Plan {
     let masked = list("use_mask_for_norm").into_iter();
     let masked = masked.map(|masked| masked.as_bool().expect("a boolean"));
     Plan {
+        orientation: Orientation::UNCHANGED,
         axes: Axes::new(triple(&plans["transpose_forward"])).expect("a permutation"),
         source_spacing_mm: triple(&golden.about["spacing_mm"]),
         spacing_mm: triple(&configuration["spacing"]),

@@ -3,29 +3,19 @@
 //!
 //! Source: Isensee et al., Nat Methods 2021 (nnU-Net). Patches are added in a fixed order, so two runs give equal bits.
 
-#![expect(
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "grid sizes are below 2^31, and indices are clamped before they are cast"
-)]
-
-use super::window::{Importance, starts};
-use super::{Error, Segmenter};
+use super::cut::{self, Channels, Patch, Slabs};
+use super::sliding::PATCHES_AHEAD;
+use super::stitch::{GpuSums, Sums};
+use super::window::starts;
+use super::{Error, Network, Segmenter, is_memory};
+use crate::engine;
+use crate::gpu::{Gpu, Pass, Submission};
 use rayon::prelude::*;
-use std::ops::Range;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Logits of more bytes are not begun: two thirds of what a workstation has.
 const MAX_LOGIT_BYTES: usize = 16 << 30;
-
-/// Normalised channels on a network's grid.
-#[derive(Debug, Clone, Copy)]
-pub struct Channels<'a> {
-    /// `[channel, z, y, x]`
-    pub values: &'a [f32],
-    /// Voxels along z, y, x.
-    pub size: [usize; 3],
-}
 
 /// What an ensemble gives for a grid.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,8 +24,18 @@ pub struct Logits {
     pub values: Vec<f32>,
     /// Voxels along z, y, x.
     pub size: [usize; 3],
-    /// Number of patches that each network ran on.
+    /// Number of patches that each network ran on, each mirroring counted.
     pub patches: usize,
+}
+
+/// One run over a grid.
+struct Run<'a> {
+    model: &'a Segmenter,
+    input: Channels<'a>,
+    /// In the order in which they are added.
+    patches: Vec<Patch>,
+    progress: &'a dyn Fn(usize, usize),
+    cancel: &'a AtomicBool,
 }
 
 impl Segmenter {
@@ -54,39 +54,34 @@ impl Segmenter {
         cancel: &AtomicBool,
     ) -> Result<Logits, Error> {
         let spec = &self.manifest.input;
-        let (classes, voxels) = (self.manifest.network.classes, input.size.iter().product());
-        self.check_memory(classes, voxels)?;
+        self.check_memory(input.size.iter().product())?;
         let axes = if mirrored { &spec.mirror_axes[..] } else { &[] };
-        let mirrorings = mirrorings(axes);
         let starts =
             [0, 1, 2].map(|axis| starts(input.size[axis], spec.patch[axis], spec.step_fraction));
-        let origins = grid_of(&starts);
-        let runner = self.runner(spec.patch)?;
-        let mut sums = Sums::new(classes, input.size, spec.patch);
-        for (done, &origin) in origins.iter().enumerate() {
-            progress(done, origins.len());
-            let patch = cut(input, origin, spec.patch);
-            for mirroring in &mirrorings {
-                if cancel.load(Ordering::Relaxed) {
-                    return Err(Error::Cancelled);
-                }
-                let patch = mirror(&patch, spec.patch, *mirroring);
-                let logits = runner.logits(&patch)?;
-                if !logits.par_iter().all(|logit| logit.is_finite()) {
-                    return Err(self.non_finite(origin));
-                }
-                sums.add(&mirror(&logits, spec.patch, *mirroring), origin);
-            }
-        }
-        progress(origins.len(), origins.len());
+        let run = Run {
+            model: self,
+            input,
+            patches: patches(&starts, spec.patch, &mirrorings(axes)),
+            progress,
+            cancel,
+        };
+        let values = match &self.network {
+            Network::Cpu(_) => run.on_host()?,
+            Network::Gpu(networks, gpu) => match run.on_gpu(networks, gpu) {
+                // The sums of all classes: the patches alone may fit.
+                Err(Error::Gpu(error)) if is_memory(&error) => run.on_host()?,
+                other => other?,
+            },
+        };
         Ok(Logits {
-            values: sums.mean(&starts, mirrorings.len()),
+            values,
             size: input.size,
-            patches: origins.len(),
+            patches: run.patches.len(),
         })
     }
 
-    fn check_memory(&self, classes: usize, voxels: usize) -> Result<(), Error> {
+    fn check_memory(&self, voxels: usize) -> Result<(), Error> {
+        let classes = self.manifest.network.classes;
         let bytes = voxels
             .saturating_mul(classes)
             .saturating_mul(size_of::<f32>());
@@ -102,6 +97,66 @@ impl Segmenter {
     }
 }
 
+impl Run<'_> {
+    /// Cut and added in host memory, wherever the networks run.
+    fn on_host(&self) -> Result<Vec<f32>, Error> {
+        let manifest = &self.model.manifest;
+        let patch = manifest.input.patch;
+        let runner = self.model.runner(patch)?;
+        let mut sums = Sums::new(manifest.network.classes, self.input.size, patch);
+        for (done, &patch) in self.patches.iter().enumerate() {
+            self.step(done)?;
+            let logits = runner.logits(&cut::reference(self.input, patch))?;
+            if !logits.par_iter().all(|logit| logit.is_finite()) {
+                return Err(self.model.non_finite(patch.origin));
+            }
+            sums.add(&logits, patch);
+        }
+        self.step(self.patches.len())?;
+        Ok(sums.mean(&self.patches, 1))
+    }
+
+    /// Nothing comes back before the last patch.
+    fn on_gpu(&self, networks: &[engine::gpu::Network], gpu: &Gpu) -> Result<Vec<f32>, Error> {
+        let manifest = &self.model.manifest;
+        let patch = manifest.input.patch;
+        let programs = networks.iter().map(|network| network.program(gpu, patch));
+        let programs = programs.collect::<Result<Vec<_>, _>>()?;
+        let slabs = Slabs::upload(gpu, self.input)?;
+        let sums = GpuSums::new(gpu, manifest.network.classes, self.input.size, patch)?;
+        let mut sent: VecDeque<Submission> = VecDeque::with_capacity(PATCHES_AHEAD);
+        for (number, &patch) in self.patches.iter().enumerate() {
+            if sent.len() == PATCHES_AHEAD
+                && let Some(oldest) = sent.pop_front()
+            {
+                gpu.wait_for(&oldest)?;
+            }
+            self.step(number - sent.len())?;
+            let mut pass = Pass::new(gpu)?;
+            for program in &programs {
+                slabs.record(&mut pass, patch, program.patch().binding())?;
+                pass = program.record(pass)?;
+                let logits = (program.logits(), program.storage());
+                sums.record(&mut pass, logits, patch, number + 1)?;
+            }
+            sent.push_back(pass.submit()?);
+        }
+        let not_finite = |number: usize| self.model.non_finite(self.patches[number - 1].origin);
+        let sums = sums.finish(gpu)?.map_err(not_finite)?;
+        self.step(self.patches.len())?;
+        Ok(sums.mean(&self.patches, programs.len()))
+    }
+
+    /// Tells how far it is; ends the run where that was asked for.
+    fn step(&self, done: usize) -> Result<(), Error> {
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        (self.progress)(done, self.patches.len());
+        Ok(())
+    }
+}
+
 /// Every combination of the axes, none first: whether each axis is mirrored.
 fn mirrorings(axes: &[usize]) -> Vec<[bool; 3]> {
     let combination = |bits: usize| {
@@ -113,132 +168,20 @@ fn mirrorings(axes: &[usize]) -> Vec<[bool; 3]> {
     (0..1 << axes.len()).map(combination).collect()
 }
 
-fn grid_of([z, y, x]: &[Vec<i64>; 3]) -> Vec<[i64; 3]> {
-    let mut origins = Vec::with_capacity(z.len() * y.len() * x.len());
+fn patches([z, y, x]: &[Vec<i64>; 3], size: [usize; 3], mirrorings: &[[bool; 3]]) -> Vec<Patch> {
+    let mut patches = Vec::new();
     for &z in z {
         for &y in y {
-            origins.extend(x.iter().map(|&x| [z, y, x]));
-        }
-    }
-    origins
-}
-
-/// Voxels of a patch that lie on the grid, along one axis.
-fn on_grid(origin: i64, patch: usize, size: usize) -> Range<usize> {
-    (-origin).max(0) as usize..(size as i64 - origin).clamp(0, patch as i64) as usize
-}
-
-/// A patch `[channel, z, y, x]`; zeros beyond the grid.
-fn cut(input: Channels<'_>, origin: [i64; 3], patch: [usize; 3]) -> Vec<f32> {
-    let (voxels, grid) = (patch.iter().product(), input.size.iter().product());
-    let [range_z, range_y, range_x] =
-        [0, 1, 2].map(|i| on_grid(origin[i], patch[i], input.size[i]));
-    let mut values = vec![0.0; input.values.len() / grid * voxels];
-    for (patch_values, channel) in values
-        .chunks_exact_mut(voxels)
-        .zip(input.values.chunks_exact(grid))
-    {
-        for z in range_z.clone() {
-            for y in range_y.clone() {
-                let to = (z * patch[1] + y) * patch[2] + range_x.start;
-                let [z, y, x] = [
-                    z as i64 + origin[0],
-                    y as i64 + origin[1],
-                    range_x.start as i64 + origin[2],
-                ];
-                let from = (z as usize * input.size[1] + y as usize) * input.size[2] + x as usize;
-                patch_values[to..to + range_x.len()]
-                    .copy_from_slice(&channel[from..from + range_x.len()]);
+            for &x in x {
+                patches.extend(mirrorings.iter().map(|&mirrored| Patch {
+                    origin: [z, y, x],
+                    size,
+                    mirrored,
+                }));
             }
         }
     }
-    values
-}
-
-/// Each channel of a patch with some axes reversed.
-fn mirror(values: &[f32], [nz, ny, nx]: [usize; 3], [z, y, x]: [bool; 3]) -> Vec<f32> {
-    let at = |reversed: bool, count: usize, i: usize| if reversed { count - 1 - i } else { i };
-    let mut mirrored = Vec::with_capacity(values.len());
-    for channel in values.chunks_exact(nz * ny * nx) {
-        for row in 0..nz * ny {
-            let (iz, iy) = (at(z, nz, row / ny), at(y, ny, row % ny));
-            let row = &channel[(iz * ny + iy) * nx..][..nx];
-            if x {
-                mirrored.extend(row.iter().rev());
-            } else {
-                mirrored.extend_from_slice(row);
-            }
-        }
-    }
-    mirrored
-}
-
-/// Weighted sums of logits.
-struct Sums {
-    values: Vec<f32>,
-    size: [usize; 3],
-    patch: [usize; 3],
-    importance: Importance,
-}
-
-impl Sums {
-    fn new(classes: usize, size: [usize; 3], patch: [usize; 3]) -> Self {
-        Self {
-            values: vec![0.0; classes * size.iter().product::<usize>()],
-            size,
-            patch,
-            importance: Importance::gaussian(patch),
-        }
-    }
-
-    /// Each voxel is added to by one row of the patch alone, so the threads change no bit.
-    fn add(&mut self, logits: &[f32], origin: [i64; 3]) {
-        let (size, patch) = (self.size, self.patch);
-        let [range_z, range_y, range_x] = [0, 1, 2].map(|i| on_grid(origin[i], patch[i], size[i]));
-        let [weights_z, weights_y, weights_x] = &self.importance.axes;
-        let plane = size[1] * size[2];
-        let planes = self.values.par_chunks_exact_mut(plane).enumerate();
-        planes.for_each(|(number, sums)| {
-            let (class, z) = (number / size[0], (number % size[0]) as i64 - origin[0]);
-            let Some(z) = usize::try_from(z).ok().filter(|z| range_z.contains(z)) else {
-                return;
-            };
-            for y in range_y.clone() {
-                let weight = weights_z[z] * weights_y[y];
-                let from = ((class * patch[0] + z) * patch[1] + y) * patch[2];
-                let row = (y as i64 + origin[1]) as usize * size[2];
-                let to = row + (range_x.start as i64 + origin[2]) as usize;
-                let sums = sums[to..to + range_x.len()].iter_mut();
-                let logits = &logits[from..from + patch[2]][range_x.clone()];
-                for ((sum, logit), weight_x) in sums.zip(logits).zip(&weights_x[range_x.clone()]) {
-                    *sum += weight * weight_x * logit;
-                }
-            }
-        });
-    }
-
-    /// Divides by the weights: patches lie on a grid, so they are the product of one sum for each axis.
-    fn mean(mut self, starts: &[Vec<i64>; 3], times: usize) -> Vec<f32> {
-        let size = self.size;
-        let [totals_z, totals_y, totals_x] = [0, 1, 2].map(|axis| {
-            let mut totals = vec![0.0f32; size[axis]];
-            for &start in &starts[axis] {
-                for i in on_grid(start, self.patch[axis], size[axis]) {
-                    totals[(i as i64 + start) as usize] += self.importance.axes[axis][i];
-                }
-            }
-            totals
-        });
-        let rows = self.values.par_chunks_exact_mut(size[2]).enumerate();
-        rows.for_each(|(row, sums)| {
-            let (z, y) = (row / size[1] % size[0], row % size[1]);
-            let weight = totals_z[z] * totals_y[y] * times as f32;
-            for (sum, total) in sums.iter_mut().zip(&totals_x) {
-                *sum /= weight * total;
-            }
-        });
-        self.values
-    }
+    patches
 }
 
 #[cfg(test)]
@@ -251,55 +194,5 @@ mod tests {
         let found = mirrorings(&[0, 2]);
         let expected = [[false, false], [true, false], [false, true], [true, true]];
         assert_eq!(found, expected.map(|[z, x]| [z, false, x]));
-    }
-
-    #[test]
-    fn a_patch_mirrored_twice_is_itself() {
-        let values: Vec<f32> = (0..2 * 24).map(|i| i as f32).collect();
-        for axes in mirrorings(&[0, 1, 2]) {
-            let once = mirror(&values, [2, 3, 4], axes);
-            assert_eq!(once == values, axes == [false; 3]);
-            assert_eq!(mirror(&once, [2, 3, 4], axes), values);
-        }
-        assert_eq!(
-            mirror(&[1.0, 2.0, 3.0, 4.0], [1, 2, 2], [false, true, false]),
-            [3.0, 4.0, 1.0, 2.0]
-        );
-    }
-
-    #[test]
-    fn patches_that_agree_give_their_own_values_back() {
-        let (size, patch) = ([5, 9, 4], [4, 4, 6]);
-        let values: Vec<f32> = (0..2 * 180).map(|i| (i * 7 % 31) as f32 - 9.0).collect();
-        let input = Channels {
-            values: &values,
-            size,
-        };
-        let starts = [0, 1, 2].map(|axis| starts(size[axis], patch[axis], 0.5));
-        let mut sums = Sums::new(2, size, patch);
-        for origin in grid_of(&starts) {
-            for _ in 0..3 {
-                sums.add(&cut(input, origin, patch), origin);
-            }
-        }
-        let found = sums.mean(&starts, 3);
-        let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
-        assert!(found.iter().zip(&values).all(close), "{found:?}");
-    }
-
-    #[test]
-    fn a_patch_larger_than_the_grid_sees_zeros_around_it() {
-        let input = Channels {
-            values: &[1.0, 2.0, 3.0],
-            size: [1, 1, 3],
-        };
-        let origin = [
-            starts(1, 2, 0.5)[0],
-            starts(1, 1, 0.5)[0],
-            starts(3, 6, 0.5)[0],
-        ];
-        let patch = cut(input, origin, [2, 1, 6]);
-        let expected = [0.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-        assert_eq!(patch, expected);
     }
 }

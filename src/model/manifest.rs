@@ -75,7 +75,7 @@ pub struct InputSpec {
 }
 
 /// On which grid a network works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ModelGrid {
     /// Along the patient's axes, over the whole volume.
@@ -88,6 +88,10 @@ pub enum ModelGrid {
         /// Which axis of the source (0 is z) lies along each axis of the network.
         #[serde(default = "in_order")]
         transpose: [usize; 3],
+        /// Where columns, rows and slices of the training data count up to, such as `RAS`; the source is turned to it before
+        /// anything else. Empty: as the source lies.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        orientation: String,
     },
 }
 
@@ -385,8 +389,12 @@ mod tests {
         let source = parsed("kind = \"source\"").expect("valid");
         let in_order = ModelGrid::Source {
             transpose: [0, 1, 2],
+            orientation: String::new(),
         };
         assert_eq!(source.input.grid, in_order);
+        let letters = parsed("kind = \"source\", orientation = \"RAX\"");
+        let key = "input.grid.orientation";
+        assert!(matches!(letters, Err(Error::OutOfRange { key: found, .. }) if found == key));
         let twice = parsed("kind = \"source\", transpose = [0, 1, 1]");
         let key = "input.grid.transpose";
         assert!(matches!(twice, Err(Error::OutOfRange { key: found, .. }) if found == key));

@@ -6,6 +6,7 @@
 mod blend;
 mod block;
 mod compile;
+mod cut;
 mod divide;
 mod error;
 pub mod import;
@@ -13,14 +14,16 @@ mod logits;
 mod manifest;
 mod registry;
 mod sliding;
+mod stitch;
 mod sums;
 mod unet;
 mod validate;
 mod weights;
 mod window;
 
+pub use cut::Channels;
 pub use error::Error;
-pub use logits::{Channels, Logits};
+pub use logits::Logits;
 pub use manifest::{
     Activation, ChannelNormalization, Confidence, InputChannel, InputSpec, IntendedUse, Label,
     Manifest, ModelGrid, OutputSpec, Unit, WeightsSpec,
@@ -45,7 +48,12 @@ use weights::Golden;
 use window::Region;
 
 /// Every kernel of this stage; `tests/shaders.rs` checks each against its WGSL.
-pub static KERNELS: &[&Kernel] = &[&blend::KERNEL, &divide::KERNEL];
+pub static KERNELS: &[&Kernel] = &[
+    &blend::KERNEL,
+    &cut::KERNEL,
+    &divide::KERNEL,
+    &stitch::KERNEL,
+];
 
 /// Largest error of a probability that activations of 16 bits may cost on the golden patch.
 const HALF_TOLERANCE_PROBABILITY: f32 = 1e-2;
@@ -397,7 +405,7 @@ fn nothing_searched(grid: &Geometry) -> Segmentation {
 }
 
 /// Infinite where any value is NaN, so that no comparison passes.
-fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
     differences.fold(0.0, |largest, d| {
         if d.is_nan() {

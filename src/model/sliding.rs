@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Patches that are sent before the first of them must be done: the GPU never waits for the next.
-const PATCHES_AHEAD: usize = 2;
+pub(super) const PATCHES_AHEAD: usize = 2;
 
 /// One pass of a model over a region with patches of one size.
 pub(super) struct Pass<'a> {

@@ -6,6 +6,7 @@ use super::manifest::{
 };
 use super::unet::Architecture;
 use super::{Error, UNetConfig};
+use crate::preprocess::nnunet::is_orientation;
 
 /// The only format of `model.toml` so far.
 const FORMAT: u32 = 1;
@@ -47,7 +48,7 @@ impl Manifest {
 
     fn validate_labels(&self) -> Result<(), Error> {
         let count = self.labels.len();
-        match self.input.grid {
+        match &self.input.grid {
             ModelGrid::Patient { .. } => check(
                 "labels",
                 count,
@@ -88,7 +89,11 @@ impl Manifest {
             channels == self.network.input_channels,
             "as many as network.input_channels",
         )?;
-        let ModelGrid::Source { transpose } = input.grid else {
+        let ModelGrid::Source {
+            transpose,
+            orientation,
+        } = &input.grid
+        else {
             check(
                 "weights.folds",
                 self.weights.folds,
@@ -130,6 +135,12 @@ impl Manifest {
             self.intended_use.requires_lungs,
             !self.intended_use.requires_lungs,
             "false on a grid of kind \"source\"",
+        )?;
+        check(
+            "input.grid.orientation",
+            orientation,
+            orientation.is_empty() || is_orientation(orientation),
+            "three letters: R or L, A or P, S or I, in any order",
         )?;
         let all = [0, 1, 2].iter().all(|axis| transpose.contains(axis));
         check(

@@ -220,6 +220,28 @@ mod tests {
     }
 
     #[test]
+    fn patches_start_where_nnunet_starts_them() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/testdata/nnunet/windows.safetensors"
+        );
+        let bytes = std::fs::read(path).expect("testdata");
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).expect("a header");
+        let text = &header.metadata().as_ref().expect("metadata")["hilum"];
+        let about: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        let steps = about["steps"].as_array().expect("steps");
+        assert!(steps.len() > 80);
+        for step in steps {
+            let count = |key: &str| step[key].as_u64().expect(key) as usize;
+            let fraction = step["fraction"].as_f64().expect("fraction");
+            let expected: Vec<i64> =
+                serde_json::from_value(step["starts"].clone()).expect("starts");
+            let found = starts(count("length"), count("patch"), fraction);
+            assert_eq!(found, expected, "{step}");
+        }
+    }
+
+    #[test]
     fn a_patch_is_halved_along_its_largest_axis_until_it_is_too_small() {
         let next = |patch| smaller(patch, [8, 16, 16]);
         assert_eq!(next([64, 64, 64]), Some([32, 64, 64]));

@@ -122,9 +122,7 @@ impl Pipeline {
             ModelGrid::Patient { interpolation } => {
                 self.on_patient_grid(model, interpolation, volumes[0], progress, cancel)
             }
-            ModelGrid::Source { transpose } => {
-                self.on_source_grid(model, transpose, volumes, progress, cancel)
-            }
+            ModelGrid::Source { .. } => self.on_source_grid(model, volumes, progress, cancel),
         }
     }
 
@@ -176,9 +174,7 @@ impl Pipeline {
             ModelGrid::Patient { interpolation } => self
                 .patient_grid(model, interpolation, volumes[0])
                 .map(drop),
-            ModelGrid::Source { transpose } => {
-                self.source_grid(model, transpose, volumes).map(drop)
-            }
+            ModelGrid::Source { .. } => self.source_grid(model, volumes).map(drop),
         }
     }
 

@@ -4,8 +4,10 @@ use super::{Laps, Outcome, Pipeline, lesion_params, lesions};
 use crate::Error;
 use crate::code::Kind;
 use crate::lesion::{LesionMask, Structure};
-use crate::model::{Activation, ChannelNormalization, Channels, Label, Logits, Manifest, Unit};
-use crate::preprocess::nnunet::{Axes, Decision, Exported, Plan, Prepared, Scheme};
+use crate::model::{
+    Activation, ChannelNormalization, Channels, InputSpec, Label, Logits, Manifest, ModelGrid, Unit,
+};
+use crate::preprocess::nnunet::{Axes, Decision, Exported, Orientation, Plan, Prepared, Scheme};
 use crate::preprocess::{self, nnunet};
 use crate::volume::{Geometry, ProbabilityMap, StoredVolume};
 use std::sync::atomic::AtomicBool;
@@ -14,7 +16,6 @@ impl Pipeline {
     pub(super) fn on_source_grid(
         &self,
         model: usize,
-        transpose: [usize; 3],
         volumes: &[&StoredVolume],
         progress: &dyn Fn(usize, usize),
         cancel: &AtomicBool,
@@ -22,7 +23,7 @@ impl Pipeline {
         let segmenter = &self.segmenters[model];
         let manifest = segmenter.manifest();
         let mut laps = Laps::start();
-        let prepared = self.source_grid(model, transpose, volumes)?;
+        let prepared = self.source_grid(model, volumes)?;
         laps.lap("preprocess");
         let channels = Channels {
             values: &prepared.values,
@@ -47,7 +48,6 @@ impl Pipeline {
     pub(super) fn source_grid(
         &self,
         model: usize,
-        transpose: [usize; 3],
         volumes: &[&StoredVolume],
     ) -> Result<Prepared, Error> {
         let input = &self.segmenters[model].manifest().input;
@@ -63,16 +63,7 @@ impl Pipeline {
                 }
                 Ok::<_, preprocess::Error>(values)
             });
-        let plan = Plan {
-            axes: Axes::new(transpose).unwrap_or(Axes::UNCHANGED),
-            source_spacing_mm: source.spacing_mm(),
-            spacing_mm: input.spacing_mm,
-            schemes: input
-                .channels
-                .iter()
-                .map(|c| scheme(c.normalization))
-                .collect(),
-        };
+        let plan = plan(input, source);
         Ok(nnunet::prepare(
             values.collect::<Result<_, _>>()?,
             source.size,
@@ -121,6 +112,28 @@ const LEAST_PROBABILITY: f32 = 0.01;
 /// Labels with their value in the exported map, from 1.
 fn numbered(manifest: &Manifest) -> impl Iterator<Item = (u16, &Label)> {
     (1u16..).zip(&manifest.labels)
+}
+
+/// What a network on the source's own grid wants of it; of another grid, nothing is turned.
+fn plan(input: &InputSpec, source: &Geometry) -> Plan {
+    let (order, letters) = match &input.grid {
+        ModelGrid::Source {
+            transpose,
+            orientation,
+        } => (*transpose, orientation.as_str()),
+        ModelGrid::Patient { .. } => ([0, 1, 2], ""),
+    };
+    let channels = input.channels.iter();
+    Plan {
+        // The manifest was checked: without letters, the source stays as it lies.
+        orientation: Orientation::of(source, letters).unwrap_or(Orientation::UNCHANGED),
+        axes: Axes::new(order).unwrap_or(Axes::UNCHANGED),
+        source_spacing_mm: source.spacing_mm(),
+        spacing_mm: input.spacing_mm,
+        schemes: channels
+            .map(|channel| scheme(channel.normalization))
+            .collect(),
+    }
 }
 
 fn scheme(normalization: ChannelNormalization) -> (Scheme, bool) {
@@ -238,3 +251,6 @@ fn mask_of(labels: &[u16], grid: &Geometry, number: u16) -> Option<LesionMask> {
         inside: inside.map(|label| *label == number).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,6 +226,7 @@ fn input(
         spacing_mm: plan.spacing_mm,
         grid: ModelGrid::Source {
             transpose: plan.transpose,
+            orientation: String::new(),
         },
         patch: plan.patch,
         step_fraction: 0.5,

@@ -1,12 +1,16 @@
 //! The ordered steps before and after the network.
 
-use super::{Axes, Crop, Decision, Export, Exported, Resize, Scheme, Spacings, filled_mask};
+use super::{
+    Axes, Crop, Decision, Export, Exported, Orientation, Resize, Scheme, Spacings, filled_mask,
+};
 use crate::preprocess::Error;
 
 /// What a network wants of a volume.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// From the source's axes to the network's.
+    /// How the source is turned before anything else.
+    pub orientation: Orientation,
+    /// From the turned source's axes to the network's.
     pub axes: Axes,
     /// Spacing of the source along its own z, y, x, mm.
     pub source_spacing_mm: [f64; 3],
@@ -25,6 +29,7 @@ pub struct Prepared {
     back: Resize,
     crop: Crop,
     axes: Axes,
+    orientation: Orientation,
 }
 
 /// Brings channels of a source grid of `size` voxels onto a network's grid.
@@ -35,21 +40,22 @@ pub struct Prepared {
 /// # Panics
 /// Where there are not as many channels as schemes, or they are not of that size.
 pub fn prepare(channels: Vec<Vec<f32>>, size: [usize; 3], plan: &Plan) -> Result<Prepared, Error> {
-    let axes = plan.axes;
+    let (orientation, axes) = (plan.orientation, plan.axes);
+    let turned = orientation.permute(size);
     assert_eq!(channels.len(), plan.schemes.len());
     let channels: Vec<Vec<f32>> = channels
         .into_iter()
-        .map(|c| axes.forward(c, size))
+        .map(|c| axes.forward(orientation.forward(c, size), turned))
         .collect();
     let all: Vec<&[f32]> = channels.iter().map(Vec::as_slice).collect();
-    let crop = Crop::to_nonzero(&all, axes.permute(size));
+    let crop = Crop::to_nonzero(&all, axes.permute(turned));
     let cut = channels.into_iter().map(|channel| crop.cut(channel));
     let cut: Vec<Vec<f32>> = cut.collect();
     let all: Vec<&[f32]> = cut.iter().map(Vec::as_slice).collect();
     let masked = plan.schemes.iter().any(|(_, masked)| *masked);
     let mask = masked.then(|| filled_mask(&all, crop.size()));
     let spacings = Spacings {
-        from_mm: axes.permute(plan.source_spacing_mm),
+        from_mm: axes.permute(orientation.permute(plan.source_spacing_mm)),
         to_mm: plan.spacing_mm,
         force_separate: None,
     };
@@ -66,6 +72,7 @@ pub fn prepare(channels: Vec<Vec<f32>>, size: [usize; 3], plan: &Plan) -> Result
         back,
         crop,
         axes,
+        orientation,
     })
 }
 
@@ -98,15 +105,20 @@ impl Prepared {
             let rows = which.rows.start * columns..which.rows.end * columns;
             into.copy_from_slice(&slice[rows]);
         });
-        let whole = self.crop.whole();
-        let labels = self.crop.paste(found.labels, 0);
-        let probabilities = found.probabilities.into_iter().map(|probability| {
-            let pasted = self.crop.paste(probability, 0.0);
-            self.axes.backward(pasted, whole)
-        });
+        let probabilities = found.probabilities.into_iter();
         Exported {
-            labels: self.axes.backward(labels, whole),
-            probabilities: probabilities.collect(),
+            labels: self.to_source(found.labels, 0),
+            probabilities: probabilities
+                .map(|probability| self.to_source(probability, 0.0))
+                .collect(),
         }
+    }
+
+    /// From what was not cropped away to the whole source, as it lies.
+    fn to_source<T: Copy + Send + Sync>(&self, voxels: Vec<T>, outside: T) -> Vec<T> {
+        let whole = self.crop.whole();
+        let turned = self.axes.backward(self.crop.paste(voxels, outside), whole);
+        self.orientation
+            .backward(turned, self.axes.inverse().permute(whole))
     }
 }

@@ -123,7 +123,8 @@ fn an_anisotropic_network_that_transposes_and_mirrors() {
     assert!(matches!(
         manifest.input.grid,
         ModelGrid::Source {
-            transpose: [2, 0, 1]
+            transpose: [2, 0, 1],
+            ..
         }
     ));
     assert_eq!(manifest.input.mirror_axes, [0, 1]);
