@@ -37,6 +37,8 @@ pub fn run(target: &str, data: &[u8]) {
         "config" => bodies::config,
         "manifest" => bodies::manifest,
         "model" => bodies::model,
+        "checkpoint" => bodies::checkpoint,
+        "nnunet-folder" => bodies::nnunet_folder,
         "findings" => bodies::findings,
         "phantom" => bodies::phantom,
         other => panic!("no target {other}"),

@@ -5,9 +5,10 @@
 use super::slices;
 use hilum::config::Config;
 use hilum::deidentify;
-use hilum::dicom::{self, Inventory, KernelPreference, Request, Series, Study, select};
+use hilum::dicom::{self, Inventory, KernelPreference, Series, Study, select};
 use hilum::engine::cpu::InstructionSet;
 use hilum::gpu::Compute;
+use hilum::model::import::{self, Checkpoint, Request};
 use hilum::model::{Manifest, ModelSource, Segmenter};
 use hilum::phantom::{Params, Phantom};
 use hilum::preprocess::{self, Interpolation, Plan};
@@ -17,6 +18,7 @@ use hilum::volume_file::{self, VolumeFile};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// What came of an input.
 #[derive(Debug, Default)]
@@ -109,8 +111,8 @@ fn written(scratch: &Path, name: &str, data: &[u8]) -> PathBuf {
     path
 }
 
-fn request() -> Request {
-    Request {
+fn request() -> dicom::Request {
+    dicom::Request {
         modality: "CT".into(),
         body_parts: vec!["CHEST".into()],
         kernel: KernelPreference::Soft,
@@ -368,6 +370,65 @@ pub(crate) fn model(scratch: &Path, data: &[u8]) -> Verdict {
         if verdict.result(loaded, model_code).is_some() {
             verdict.note("loaded");
         }
+    }
+    verdict
+}
+
+const PLANS: &[u8] = include_bytes!("../../testdata/nnunet/plain/plans.json");
+const DATASET: &[u8] = include_bytes!("../../testdata/nnunet/plain/dataset.json");
+const CHECKPOINT: &[u8] = include_bytes!("../../testdata/nnunet/plain/fold_0/checkpoint_final.pth");
+const LABELS: &[u8] = br#"[[labels]]
+name = "lesion"
+kind = "organ"
+category = { value = "91723000", scheme = "SCT", meaning = "Anatomical Structure" }
+type = { value = "10200004", scheme = "SCT", meaning = "Liver" }
+"#;
+
+/// A checkpoint beside the plans of the small plain network.
+pub(crate) fn checkpoint(scratch: &Path, data: &[u8]) -> Verdict {
+    import(scratch, [PLANS, DATASET, data], Verdict::of(data))
+}
+
+/// `plans.json` and `dataset.json` beside the checkpoint of the small plain network.
+pub(crate) fn nnunet_folder(scratch: &Path, data: &[u8]) -> Verdict {
+    let mut verdict = Verdict::of(data);
+    verdict.honest_bytes += CHECKPOINT.len() as u64;
+    match split(data)[..] {
+        [plans, dataset, ..] => import(scratch, [plans, dataset, CHECKPOINT], verdict),
+        _ => verdict,
+    }
+}
+
+fn import(
+    scratch: &Path,
+    [plans, dataset, checkpoint]: [&[u8]; 3],
+    mut verdict: Verdict,
+) -> Verdict {
+    let folder = scratch.join("results");
+    fs::create_dir_all(folder.join("fold_0")).expect("the scratch folder is writable");
+    written(&folder, "plans.json", plans);
+    written(&folder, "dataset.json", dataset);
+    written(&folder.join("fold_0"), "checkpoint_final.pth", checkpoint);
+    let request = Request {
+        source: folder,
+        configuration: Some("3d_fullres".into()),
+        folds: Vec::new(),
+        checkpoint: Checkpoint::Final,
+        modalities: vec!["CT".into(), "PT".into()],
+        pet_in_bqml: true,
+        labels: Some(written(scratch, "labels.toml", LABELS)),
+        manifest: None,
+        licence: None,
+        attribution: None,
+    };
+    let imported = import::import(
+        &request,
+        &scratch.join("out"),
+        true,
+        &AtomicBool::new(false),
+    );
+    if verdict.result(imported, model_code).is_some() {
+        verdict.note("imported");
     }
     verdict
 }

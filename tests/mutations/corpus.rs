@@ -92,6 +92,8 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
         "config" => vec![read(&root().join("config.example.toml"))],
         "manifest" => manifests(),
         "model" => models(),
+        "checkpoint" => checkpoints(),
+        "nnunet-folder" => nnunet_folders(),
         "findings" => vec![FINDINGS.into()],
         "phantom" => vec![PHANTOM.into(), LESIONS.into()],
         other => panic!("no seeds for {other}"),
@@ -106,8 +108,37 @@ pub(crate) fn kind(target: &str) -> Kind {
         "volume-file" => Kind::Volume,
         "geometry" => Kind::Bytes,
         "model" => Kind::Model,
+        "checkpoint" => Kind::Checkpoint,
+        "nnunet-folder" => Kind::TextParts,
         _ => Kind::Text,
     }
+}
+
+/// What nnU-Net saved, of which the network of the first fits the plans that the body has.
+fn checkpoints() -> Vec<Vec<u8>> {
+    let folds = ["plain/fold_0", "residual/fold_0", "batch/fold_all"];
+    let path = |fold: &str| root().join("testdata/nnunet").join(fold);
+    folds
+        .map(|fold| read(&path(fold).join("checkpoint_final.pth")))
+        .into()
+}
+
+/// Plans and labels of nnU-Net, of which the first fit the checkpoint that the body has.
+fn nnunet_folders() -> Vec<Vec<u8>> {
+    let cases = [
+        ("plain", "plans.json"),
+        ("plain", "plans-2.4.json"),
+        ("two-channel", "plans.json"),
+        ("residual", "plans.json"),
+    ];
+    let of = |(case, plans): (&str, &str)| {
+        let folder = root().join("testdata/nnunet").join(case);
+        join(&[
+            read(&folder.join(plans)),
+            read(&folder.join("dataset.json")),
+        ])
+    };
+    cases.map(of).into()
 }
 
 fn manifests() -> Vec<Vec<u8>> {

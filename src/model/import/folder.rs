@@ -55,6 +55,7 @@ pub(super) fn write(model: Model, out: &Path, cancel: &AtomicBool) -> Result<Man
         folds,
         origin,
     } = model;
+    golden::patch(&manifest)?;
     let parent = match out.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -94,7 +95,7 @@ fn computed(manifest: &mut Manifest, weights: &Path) -> Result<Golden, ModelErro
     let (spec, network) = (&manifest.weights, &manifest.network);
     let networks = weights::load(&bytes, spec, network, &Device::flex())?;
     drop(bytes);
-    let golden = golden::golden(manifest, &networks);
+    let golden = golden::golden(manifest, &networks)?;
     if !golden.logits.iter().all(|logit| logit.is_finite()) {
         return Err(ModelError::NonFinite {
             model: manifest.name.clone(),

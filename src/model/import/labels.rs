@@ -4,7 +4,7 @@
 //! guessed. Source of the table: PS3.16 CID 7150 (category), CID 7192, 7159 and 7151 (type).
 
 use super::Error;
-use crate::code::{Code, Kind};
+use crate::code::{Code, Kind, Terms};
 use crate::model::Label;
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +116,7 @@ impl Mapping {
             self.find(name).unwrap_or_else(|| Mapped {
                 name: name.clone(),
                 kind: Kind::Organ,
-                category: anatomical_structure(),
+                category: Terms::from(Kind::Organ).category,
                 property_type: Code::new("", "SCT", ""),
             })
         };
@@ -153,35 +153,27 @@ fn is_complete(mapped: &Mapped) -> bool {
 /// The terms of an unmistakable name; upper case, blanks and dashes make no difference.
 fn known(name: &str) -> Option<Mapped> {
     let plain = name.to_lowercase().replace([' ', '-'], "_");
-    let mapped = |kind, category, property_type| Mapped {
+    let mapped = |kind, terms: Terms| Mapped {
         name: name.to_owned(),
         kind,
-        category,
-        property_type,
+        category: terms.category,
+        property_type: terms.property_type,
     };
     match plain.as_str() {
-        "lung_nodule" | "lung_nodules" | "pulmonary_nodule" | "pulmonary_nodules" => Some(mapped(
-            Kind::LungNodule,
-            Code::new("49755003", "SCT", "Morphologically Abnormal Structure"),
-            Code::new("27925004", "SCT", "Nodule"),
-        )),
-        "lymph_node" | "lymph_nodes" => Some(mapped(
-            Kind::LymphNode,
-            anatomical_structure(),
-            Code::new("59441001", "SCT", "Lymph node"),
-        )),
+        "lung_nodule" | "lung_nodules" | "pulmonary_nodule" | "pulmonary_nodules" => {
+            Some(mapped(Kind::LungNodule, Kind::LungNodule.into()))
+        }
+        "lymph_node" | "lymph_nodes" => Some(mapped(Kind::LymphNode, Kind::LymphNode.into())),
         _ => {
-            let organ = ORGANS.iter().find(|(name, ..)| *name == plain);
-            organ.map(|(_, value, meaning)| {
-                let term = Code::new(value, "SCT", meaning);
-                mapped(Kind::Organ, anatomical_structure(), term)
-            })
+            let (_, value, meaning) = ORGANS.iter().find(|(name, ..)| *name == plain)?;
+            let property_type = Code::new(value, "SCT", meaning);
+            let terms = Terms {
+                property_type,
+                ..Kind::Organ.into()
+            };
+            Some(mapped(Kind::Organ, terms))
         }
     }
-}
-
-fn anatomical_structure() -> Code {
-    Code::new("91723000", "SCT", "Anatomical Structure")
 }
 
 fn invalid(message: String) -> Error {

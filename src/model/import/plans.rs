@@ -120,7 +120,11 @@ fn check_kind(file: &Json, configuration: &Json) -> Result<(), Error> {
             return Err(class.unsupported(Feature::Preprocessing));
         }
     }
-    Ok(())
+    let reader = file.get("image_reader_writer")?;
+    match reader.text()? {
+        "SimpleITKIO" | "NibabelIO" => Ok(()),
+        _ => Err(reader.unsupported(Feature::Reader)),
+    }
 }
 
 /// Only nnU-Net's default resampling is known to the voxel.

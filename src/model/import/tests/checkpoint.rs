@@ -25,6 +25,7 @@ fn by_hand(source: PathBuf, manifest: PathBuf) -> Request {
         folds: Vec::new(),
         checkpoint: Checkpoint::Final,
         modalities: Vec::new(),
+        pet_in_bqml: false,
         labels: None,
         manifest: Some(manifest),
         licence: None,

@@ -196,6 +196,28 @@ fn a_channel_whose_modality_nobody_says_and_one_that_is_no_ct_are_refused() {
 }
 
 #[test]
+fn a_reader_that_turns_images_is_refused() {
+    let (code, text) = import_error(Plan::read(&plans("reoriented"), "3d_fullres"));
+    assert!(
+        code == "import-reader" && text.contains("NibabelIOWithReorient"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_pet_channel_whose_unit_matters_must_be_said_to_be_in_bq_per_ml() {
+    let dir = tempfile::tempdir().expect("folder");
+    let mut asked = request(&nnunet("batch"), &["lesion"], dir.path());
+    asked.configuration = Some("3d_lowres".into());
+    asked.pet_in_bqml = false;
+    let (code, text) = refusal(reader::read(&asked, "mine", &AtomicBool::new(false)).map(drop));
+    assert!(
+        code == "import-unit" && text.contains("channel_names.1"),
+        "{text}"
+    );
+}
+
+#[test]
 fn labels_without_terms_are_refused_and_the_template_names_them() {
     let dir = tempfile::tempdir().expect("folder");
     let mut asked = request(&nnunet("anisotropic"), &[], dir.path());
