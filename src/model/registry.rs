@@ -9,8 +9,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The parser takes a hundred times the text's size.
-const MAX_MANIFEST_BYTES: u64 = 64 << 10;
-const MAX_TENSORS_BYTES: u64 = 2 << 30;
+pub(super) const MAX_MANIFEST_BYTES: u64 = 64 << 10;
+/// Largest tensor file.
+pub(super) const MAX_TENSORS_BYTES: u64 = 2 << 30;
 
 /// A model that the executable brings.
 #[derive(Debug, PartialEq, Eq)]

@@ -8,7 +8,6 @@ use hilum::deidentify;
 use hilum::dicom::{self, Inventory, KernelPreference, Series, Study, select};
 use hilum::engine::cpu::InstructionSet;
 use hilum::gpu::Compute;
-use hilum::model::import::{self, Checkpoint, Request};
 use hilum::model::{Manifest, ModelSource, Segmenter};
 use hilum::phantom::{Params, Phantom};
 use hilum::preprocess::{self, Interpolation, Plan};
@@ -18,7 +17,6 @@ use hilum::volume_file::{self, VolumeFile};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 /// What came of an input.
 #[derive(Debug, Default)]
@@ -32,7 +30,7 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    fn of(data: &[u8]) -> Self {
+    pub(crate) fn of(data: &[u8]) -> Self {
         let texts = data.iter().filter(|b| **b == b'\\').count();
         let item = |bytes: &&[u8]| {
             [*b"\xfe\xff\0\xe0", *b"\xff\xfe\xe0\0"]
@@ -46,7 +44,7 @@ impl Verdict {
         }
     }
 
-    fn note(&mut self, code: &str) {
+    pub(crate) fn note(&mut self, code: &str) {
         self.codes.push_str(code);
         self.codes.push(' ');
     }
@@ -58,7 +56,11 @@ impl Verdict {
         self.note(message.split(' ').next().unwrap_or_default());
     }
 
-    fn result<T, E>(&mut self, result: Result<T, E>, code: impl Fn(&E) -> String) -> Option<T> {
+    pub(crate) fn result<T, E>(
+        &mut self,
+        result: Result<T, E>,
+        code: impl Fn(&E) -> String,
+    ) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
@@ -105,7 +107,7 @@ pub(crate) fn split(mut data: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
-fn written(scratch: &Path, name: &str, data: &[u8]) -> PathBuf {
+pub(crate) fn written(scratch: &Path, name: &str, data: &[u8]) -> PathBuf {
     let path = scratch.join(name);
     fs::write(&path, data).expect("the scratch folder is writable");
     path
@@ -374,65 +376,6 @@ pub(crate) fn model(scratch: &Path, data: &[u8]) -> Verdict {
     verdict
 }
 
-const PLANS: &[u8] = include_bytes!("../../testdata/nnunet/plain/plans.json");
-const DATASET: &[u8] = include_bytes!("../../testdata/nnunet/plain/dataset.json");
-const CHECKPOINT: &[u8] = include_bytes!("../../testdata/nnunet/plain/fold_0/checkpoint_final.pth");
-const LABELS: &[u8] = br#"[[labels]]
-name = "lesion"
-kind = "organ"
-category = { value = "91723000", scheme = "SCT", meaning = "Anatomical Structure" }
-type = { value = "10200004", scheme = "SCT", meaning = "Liver" }
-"#;
-
-/// A checkpoint beside the plans of the small plain network.
-pub(crate) fn checkpoint(scratch: &Path, data: &[u8]) -> Verdict {
-    import(scratch, [PLANS, DATASET, data], Verdict::of(data))
-}
-
-/// `plans.json` and `dataset.json` beside the checkpoint of the small plain network.
-pub(crate) fn nnunet_folder(scratch: &Path, data: &[u8]) -> Verdict {
-    let mut verdict = Verdict::of(data);
-    verdict.honest_bytes += CHECKPOINT.len() as u64;
-    match split(data)[..] {
-        [plans, dataset, ..] => import(scratch, [plans, dataset, CHECKPOINT], verdict),
-        _ => verdict,
-    }
-}
-
-fn import(
-    scratch: &Path,
-    [plans, dataset, checkpoint]: [&[u8]; 3],
-    mut verdict: Verdict,
-) -> Verdict {
-    let folder = scratch.join("results");
-    fs::create_dir_all(folder.join("fold_0")).expect("the scratch folder is writable");
-    written(&folder, "plans.json", plans);
-    written(&folder, "dataset.json", dataset);
-    written(&folder.join("fold_0"), "checkpoint_final.pth", checkpoint);
-    let request = Request {
-        source: folder,
-        configuration: Some("3d_fullres".into()),
-        folds: Vec::new(),
-        checkpoint: Checkpoint::Final,
-        modalities: vec!["CT".into(), "PT".into()],
-        pet_in_bqml: true,
-        labels: Some(written(scratch, "labels.toml", LABELS)),
-        manifest: None,
-        licence: None,
-        attribution: None,
-    };
-    let imported = import::import(
-        &request,
-        &scratch.join("out"),
-        true,
-        &AtomicBool::new(false),
-    );
-    if verdict.result(imported, model_code).is_some() {
-        verdict.note("imported");
-    }
-    verdict
-}
-
 fn with_hash(manifest: &str, weights: &[u8]) -> String {
     const KEY: &str = "sha256 = \"";
     const HEX_DIGITS: usize = 64;
@@ -449,7 +392,7 @@ fn with_hash(manifest: &str, weights: &[u8]) -> String {
     format!("{}{digest}{rest}", &manifest[..start])
 }
 
-fn model_code(error: &hilum::model::Error) -> String {
+pub(crate) fn model_code(error: &hilum::model::Error) -> String {
     match error {
         hilum::model::Error::OutOfRange { key, .. } => (*key).into(),
         other => format!("{} {}", other.code(), kind(&other.to_string())),

@@ -1,6 +1,7 @@
 //! The seeds: small files of the project, and real ones beside it where there are any.
 
 use super::bodies::join;
+use super::imports::plans;
 use super::mutate::Kind;
 use super::{frames, volumes};
 use std::fs;
@@ -116,7 +117,7 @@ pub(crate) fn kind(target: &str) -> Kind {
 
 /// What nnU-Net saved, of which the network of the first fits the plans that the body has.
 fn checkpoints() -> Vec<Vec<u8>> {
-    let folds = ["plain/fold_0", "residual/fold_0", "batch/fold_all"];
+    let folds = ["reoriented/fold_0", "residual/fold_0", "batch/fold_all"];
     let path = |fold: &str| root().join("testdata/nnunet").join(fold);
     folds
         .map(|fold| read(&path(fold).join("checkpoint_final.pth")))
@@ -125,20 +126,23 @@ fn checkpoints() -> Vec<Vec<u8>> {
 
 /// Plans and labels of nnU-Net, of which the first fit the checkpoint that the body has.
 fn nnunet_folders() -> Vec<Vec<u8>> {
-    let cases = [
-        ("plain", "plans.json"),
+    let folder = |case: &str| root().join("testdata/nnunet").join(case);
+    let of = |(case, plans): (&str, &str)| {
+        let [plans, dataset] = [plans, "dataset.json"].map(|name| read(&folder(case).join(name)));
+        join(&[plans, dataset])
+    };
+    let fitting = [
+        plans().into(),
+        read(&folder("reoriented").join("dataset.json")),
+    ];
+    let others = [
         ("plain", "plans-2.4.json"),
         ("two-channel", "plans.json"),
         ("residual", "plans.json"),
     ];
-    let of = |(case, plans): (&str, &str)| {
-        let folder = root().join("testdata/nnunet").join(case);
-        join(&[
-            read(&folder.join(plans)),
-            read(&folder.join("dataset.json")),
-        ])
-    };
-    cases.map(of).into()
+    std::iter::once(join(&fitting))
+        .chain(others.map(of))
+        .collect()
 }
 
 fn manifests() -> Vec<Vec<u8>> {

@@ -14,6 +14,7 @@ mod bodies;
 mod corpus;
 mod elements;
 mod frames;
+mod imports;
 mod mutate;
 mod slices;
 mod volumes;
@@ -88,8 +89,8 @@ static TARGETS: [Target; 13] = [
     target("config", bodies::config, 8 * MIB, 52),
     target("manifest", bodies::manifest, 8 * MIB, 50),
     target("model", bodies::model, 8 * MIB, 4),
-    target("checkpoint", bodies::checkpoint, 16 * MIB, 20),
-    target("nnunet-folder", bodies::nnunet_folder, 16 * MIB, 4),
+    target("checkpoint", imports::checkpoint, 16 * MIB, 20),
+    target("nnunet-folder", imports::nnunet_folder, 16 * MIB, 4),
     target("findings", bodies::findings, MIB, 60),
     target("phantom", bodies::phantom, 64 * MIB, 4),
 ];

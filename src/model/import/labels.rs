@@ -82,12 +82,13 @@ impl Mapping {
     pub(super) fn labels(&self, names: &[(usize, String)]) -> Result<Vec<Label>, Error> {
         let has = |name: &str| names.iter().any(|(_, known)| known == name);
         if let Some(other) = self.labels.iter().find(|mapped| !has(&mapped.name)) {
-            return Err(invalid(format!("the model has no label {}", other.name)));
+            return Err(invalid(format!("the model has no label {:?}", other.name)));
         }
         let found = names.iter().map(|(_, name)| self.find(name));
-        let missing: Vec<&str> = found
+        let missing: Vec<String> = found
             .zip(names)
-            .filter_map(|(found, (_, name))| found.is_none().then_some(name.as_str()))
+            .filter(|(found, _)| found.is_none())
+            .map(|(_, (_, name))| name.escape_debug().to_string())
             .collect();
         if !missing.is_empty() {
             return Err(Error::UnmappedLabels {

@@ -130,7 +130,7 @@ fn configuration(request: &Request, plans: &Value) -> Result<String, Error> {
         (None, [only]) => Ok((*only).to_owned()),
         (None, _) => Err(Error::Configuration {
             asked: "that of no name".into(),
-            known: known.join(", "),
+            known: known.join(", ").escape_debug().to_string(),
         }),
     }
 }
@@ -159,7 +159,7 @@ fn checkpoints(request: &Request) -> Result<Vec<(String, PathBuf)>, Error> {
         None => Ok(found),
         Some((_, path)) => Err(Error::Fold {
             path: path.clone(),
-            known: format!("the folds {}", known.join(", ")),
+            known: format!("the folds {}", known.join(", ").escape_debug()),
         }),
     }
 }

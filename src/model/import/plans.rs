@@ -80,9 +80,10 @@ fn resolve(configurations: &Json, name: &str) -> Result<Value, Error> {
     let mut next = Some(name);
     while let Some(name) = next {
         let Some((key, value)) = known.iter().find(|(key, _)| *key == name) else {
-            let known: Vec<_> = known.iter().map(|(key, _)| *key).collect();
+            let known = known.iter().map(|(key, _)| key.escape_debug().to_string());
+            let known: Vec<String> = known.collect();
             return Err(Error::Configuration {
-                asked: name.to_owned(),
+                asked: name.escape_debug().to_string(),
                 known: known.join(", "),
             });
         };

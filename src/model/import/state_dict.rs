@@ -309,7 +309,7 @@ fn named<'a>(
         {
             return Err(malformed(
                 path,
-                &format!("it holds tensor {} twice", bare(name)),
+                &format!("it holds tensor {:?} twice", bare(name)),
             ));
         }
     }
