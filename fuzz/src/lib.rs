@@ -4,6 +4,8 @@
 
 #[path = "../../tests/mutations/bodies.rs"]
 mod bodies;
+#[path = "../../tests/mutations/imports.rs"]
+mod imports;
 #[path = "../../tests/mutations/slices.rs"]
 mod slices;
 
@@ -37,6 +39,8 @@ pub fn run(target: &str, data: &[u8]) {
         "config" => bodies::config,
         "manifest" => bodies::manifest,
         "model" => bodies::model,
+        "checkpoint" => imports::checkpoint,
+        "nnunet-folder" => imports::nnunet_folder,
         "findings" => bodies::findings,
         "phantom" => bodies::phantom,
         other => panic!("no target {other}"),

@@ -5,6 +5,7 @@ mod bench;
 mod deidentify;
 mod devices;
 mod interrupt;
+mod model;
 pub mod phantom;
 mod process;
 mod result;
@@ -51,6 +52,7 @@ enum Command {
     Phantom(phantom::PhantomArgs),
     Bench(bench::BenchArgs),
     Deidentify(deidentify::DeidentifyArgs),
+    Model(model::ModelArgs),
 }
 
 impl Cli {
@@ -66,6 +68,7 @@ impl Cli {
             Command::Phantom(args) => phantom::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Deidentify(args) => deidentify::run(args),
+            Command::Model(args) => model::run(args),
         }
     }
 }

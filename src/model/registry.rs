@@ -2,14 +2,16 @@
 //!
 //! In: a name or a path. Out: the four files' text and bytes. Refused: unknown names, unreadable or oversized files.
 
-use super::Error;
+use super::{Error, Manifest};
+use safetensors::SafeTensors;
 use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The parser takes a hundred times the text's size.
-const MAX_MANIFEST_BYTES: u64 = 64 << 10;
-const MAX_TENSORS_BYTES: u64 = 2 << 30;
+pub(super) const MAX_MANIFEST_BYTES: u64 = 64 << 10;
+/// Largest tensor file.
+pub(super) const MAX_TENSORS_BYTES: u64 = 2 << 30;
 
 /// A model that the executable brings.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,6 +77,74 @@ impl ModelSource {
             })
     }
 
+    /// Every model that the executable brings, then every folder below `models_dir` that holds `model.toml`, by name.
+    pub fn all(models_dir: &Path) -> Vec<Self> {
+        let entries = std::fs::read_dir(models_dir).into_iter().flatten();
+        let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let mut folders: Vec<PathBuf> = folders
+            .filter(|folder| folder.join("model.toml").is_file())
+            .filter(|folder| BUILTINS.iter().all(|b| !folder.ends_with(b.name)))
+            .collect();
+        folders.sort();
+        let builtins = BUILTINS.iter().map(Self::Builtin);
+        builtins
+            .chain(folders.into_iter().map(Self::Folder))
+            .collect()
+    }
+
+    /// What the model expects, gives and is for; its weights are not read.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::FileTooLarge`], [`Error::Manifest`], [`Error::OutOfRange`].
+    pub fn manifest(&self) -> Result<Manifest, Error> {
+        Manifest::parse(&self.manifest_text()?)
+    }
+
+    /// Bytes of `weights.safetensors`.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub fn weights_bytes(&self) -> Result<u64, Error> {
+        match self {
+            Self::Builtin(builtin) => Ok(builtin.weights.len() as u64),
+            Self::Folder(folder) => {
+                let path = folder.join("weights.safetensors");
+                let metadata = std::fs::metadata(&path);
+                let metadata = metadata.map_err(|source| Error::Read { path, source })?;
+                Ok(metadata.len())
+            }
+        }
+    }
+
+    /// Numbers in `weights.safetensors`.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::FileTooLarge`], [`Error::Safetensors`].
+    pub fn parameters(&self) -> Result<u64, Error> {
+        let files = self.read()?;
+        let metadata = SafeTensors::read_metadata(&files.weights);
+        let (_, metadata) = metadata.map_err(|e| Error::Safetensors {
+            file: "weights.safetensors",
+            message: e.to_string(),
+        })?;
+        let tensors = metadata.tensors().into_values();
+        Ok(tensors
+            .map(|t| t.shape.iter().product::<usize>() as u64)
+            .sum())
+    }
+
+    fn manifest_text(&self) -> Result<Cow<'static, str>, Error> {
+        let folder = match self {
+            Self::Builtin(builtin) => return Ok(builtin.manifest.into()),
+            Self::Folder(folder) => folder,
+        };
+        let bytes = read_at_most(&folder.join("model.toml"), MAX_MANIFEST_BYTES)?;
+        let text = String::from_utf8(bytes).map_err(|e| Error::Manifest {
+            message: e.to_string(),
+        })?;
+        Ok(text.into())
+    }
+
     pub(crate) fn read(&self) -> Result<ModelFiles, Error> {
         match self {
             Self::Builtin(builtin) => Ok(ModelFiles {
@@ -82,21 +152,12 @@ impl ModelSource {
                 weights: builtin.weights.into(),
                 golden: builtin.golden.into(),
             }),
-            Self::Folder(folder) => {
-                let path = folder.join("model.toml");
-                let text = String::from_utf8(read_at_most(&path, MAX_MANIFEST_BYTES)?);
-                Ok(ModelFiles {
-                    manifest: text
-                        .map_err(|e| Error::Manifest {
-                            message: e.to_string(),
-                        })?
-                        .into(),
-                    weights: read_at_most(&folder.join("weights.safetensors"), MAX_TENSORS_BYTES)?
-                        .into(),
-                    golden: read_at_most(&folder.join("golden.safetensors"), MAX_TENSORS_BYTES)?
-                        .into(),
-                })
-            }
+            Self::Folder(folder) => Ok(ModelFiles {
+                manifest: self.manifest_text()?,
+                weights: read_at_most(&folder.join("weights.safetensors"), MAX_TENSORS_BYTES)?
+                    .into(),
+                golden: read_at_most(&folder.join("golden.safetensors"), MAX_TENSORS_BYTES)?.into(),
+            }),
         }
     }
 }
@@ -124,7 +185,6 @@ fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Manifest;
 
     #[test]
     fn every_builtin_carries_its_own_name_and_hash() {

@@ -5,6 +5,7 @@ mod benchmark;
 mod help;
 mod inference;
 mod interrupt;
+mod models;
 mod odd;
 mod output;
 mod privacy;

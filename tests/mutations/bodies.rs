@@ -5,7 +5,7 @@
 use super::slices;
 use hilum::config::Config;
 use hilum::deidentify;
-use hilum::dicom::{self, Inventory, KernelPreference, Request, Series, Study, select};
+use hilum::dicom::{self, Inventory, KernelPreference, Series, Study, select};
 use hilum::engine::cpu::InstructionSet;
 use hilum::gpu::Compute;
 use hilum::model::{Manifest, ModelSource, Segmenter};
@@ -30,7 +30,7 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    fn of(data: &[u8]) -> Self {
+    pub(crate) fn of(data: &[u8]) -> Self {
         let texts = data.iter().filter(|b| **b == b'\\').count();
         let item = |bytes: &&[u8]| {
             [*b"\xfe\xff\0\xe0", *b"\xff\xfe\xe0\0"]
@@ -44,7 +44,7 @@ impl Verdict {
         }
     }
 
-    fn note(&mut self, code: &str) {
+    pub(crate) fn note(&mut self, code: &str) {
         self.codes.push_str(code);
         self.codes.push(' ');
     }
@@ -56,7 +56,11 @@ impl Verdict {
         self.note(message.split(' ').next().unwrap_or_default());
     }
 
-    fn result<T, E>(&mut self, result: Result<T, E>, code: impl Fn(&E) -> String) -> Option<T> {
+    pub(crate) fn result<T, E>(
+        &mut self,
+        result: Result<T, E>,
+        code: impl Fn(&E) -> String,
+    ) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
@@ -103,14 +107,14 @@ pub(crate) fn split(mut data: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
-fn written(scratch: &Path, name: &str, data: &[u8]) -> PathBuf {
+pub(crate) fn written(scratch: &Path, name: &str, data: &[u8]) -> PathBuf {
     let path = scratch.join(name);
     fs::write(&path, data).expect("the scratch folder is writable");
     path
 }
 
-fn request() -> Request {
-    Request {
+fn request() -> dicom::Request {
+    dicom::Request {
         modality: "CT".into(),
         body_parts: vec!["CHEST".into()],
         kernel: KernelPreference::Soft,
@@ -388,7 +392,7 @@ fn with_hash(manifest: &str, weights: &[u8]) -> String {
     format!("{}{digest}{rest}", &manifest[..start])
 }
 
-fn model_code(error: &hilum::model::Error) -> String {
+pub(crate) fn model_code(error: &hilum::model::Error) -> String {
     match error {
         hilum::model::Error::OutOfRange { key, .. } => (*key).into(),
         other => format!("{} {}", other.code(), kind(&other.to_string())),

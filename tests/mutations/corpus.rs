@@ -1,6 +1,7 @@
 //! The seeds: small files of the project, and real ones beside it where there are any.
 
 use super::bodies::join;
+use super::imports::plans;
 use super::mutate::Kind;
 use super::{frames, volumes};
 use std::fs;
@@ -92,6 +93,8 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
         "config" => vec![read(&root().join("config.example.toml"))],
         "manifest" => manifests(),
         "model" => models(),
+        "checkpoint" => checkpoints(),
+        "nnunet-folder" => nnunet_folders(),
         "findings" => vec![FINDINGS.into()],
         "phantom" => vec![PHANTOM.into(), LESIONS.into()],
         other => panic!("no seeds for {other}"),
@@ -106,8 +109,40 @@ pub(crate) fn kind(target: &str) -> Kind {
         "volume-file" => Kind::Volume,
         "geometry" => Kind::Bytes,
         "model" => Kind::Model,
+        "checkpoint" => Kind::Checkpoint,
+        "nnunet-folder" => Kind::TextParts,
         _ => Kind::Text,
     }
+}
+
+/// What nnU-Net saved, of which the network of the first fits the plans that the body has.
+fn checkpoints() -> Vec<Vec<u8>> {
+    let folds = ["reoriented/fold_0", "residual/fold_0", "batch/fold_all"];
+    let path = |fold: &str| root().join("testdata/nnunet").join(fold);
+    folds
+        .map(|fold| read(&path(fold).join("checkpoint_final.pth")))
+        .into()
+}
+
+/// Plans and labels of nnU-Net, of which the first fit the checkpoint that the body has.
+fn nnunet_folders() -> Vec<Vec<u8>> {
+    let folder = |case: &str| root().join("testdata/nnunet").join(case);
+    let of = |(case, plans): (&str, &str)| {
+        let [plans, dataset] = [plans, "dataset.json"].map(|name| read(&folder(case).join(name)));
+        join(&[plans, dataset])
+    };
+    let fitting = [
+        plans().into(),
+        read(&folder("reoriented").join("dataset.json")),
+    ];
+    let others = [
+        ("plain", "plans-2.4.json"),
+        ("two-channel", "plans.json"),
+        ("residual", "plans.json"),
+    ];
+    std::iter::once(join(&fitting))
+        .chain(others.map(of))
+        .collect()
 }
 
 fn manifests() -> Vec<Vec<u8>> {

@@ -14,6 +14,7 @@ mod bodies;
 mod corpus;
 mod elements;
 mod frames;
+mod imports;
 mod mutate;
 mod slices;
 mod volumes;
@@ -78,16 +79,18 @@ const fn target(
 const MIB: u64 = 1 << 20;
 
 // Shares of a thousand; none is below what finds defects, and costly targets get no more.
-static TARGETS: [Target; 11] = [
+static TARGETS: [Target; 13] = [
     target("dicom-file", bodies::dicom_file, MIB, 400),
     target("series-grouping", bodies::series_grouping, MIB, 100),
     target("pixel-decode", bodies::pixel_decode, 2 * MIB, 100),
     target("volume-file", bodies::volume_file, 2 * MIB, 60),
     target("deidentify", bodies::deidentify, 2 * MIB, 20),
-    target("geometry", bodies::geometry, MIB, 150),
+    target("geometry", bodies::geometry, MIB, 126),
     target("config", bodies::config, 8 * MIB, 52),
     target("manifest", bodies::manifest, 8 * MIB, 50),
     target("model", bodies::model, 8 * MIB, 4),
+    target("checkpoint", imports::checkpoint, 16 * MIB, 20),
+    target("nnunet-folder", imports::nnunet_folder, 16 * MIB, 4),
     target("findings", bodies::findings, MIB, 60),
     target("phantom", bodies::phantom, 64 * MIB, 4),
 ];
@@ -279,6 +282,8 @@ tests! {
     damaged_configurations_are_refused_within_bounds: "config", 10_000;
     damaged_manifests_are_refused_within_bounds: "manifest", 6000;
     damaged_models_are_refused_within_bounds: "model", 300;
+    damaged_checkpoints_are_refused_within_bounds: "checkpoint", 2000;
+    damaged_nnunet_folders_are_refused_within_bounds: "nnunet-folder", 400;
     damaged_findings_are_foreign_within_bounds: "findings", 10_000;
     odd_phantoms_are_made_or_refused_within_bounds: "phantom", 1000;
 }

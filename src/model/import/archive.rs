@@ -115,7 +115,7 @@ impl Archive {
         let record = self.record(name)?;
         let end = start.checked_add(bytes);
         if end.is_none_or(|end| end > record.bytes) {
-            return Err(self.malformed(format!("record {name} ends early")));
+            return Err(self.malformed(format!("record {name:?} ends early")));
         }
         let at = self.data_at(name, record)?;
         if !self.checked.borrow().contains(name) {
@@ -127,7 +127,7 @@ impl Archive {
 
     fn record(&self, name: &str) -> Result<Record, Error> {
         let record = self.records.get(name).copied();
-        record.ok_or_else(|| self.malformed(format!("record {name} is missing")))
+        record.ok_or_else(|| self.malformed(format!("record {name:?} is missing")))
     }
 
     /// The data follow the local header, which repeats the name and may be padded by an extra field.
@@ -136,7 +136,7 @@ impl Archive {
         let after = u64::from(u16_at(&header, 26)) + u64::from(u16_at(&header, 28));
         let at = record.header_at + LOCAL_BYTES as u64 + after;
         if header[..4] != LOCAL || at.saturating_add(record.bytes) > self.length {
-            return Err(self.malformed(format!("record {name} lies outside of the file")));
+            return Err(self.malformed(format!("record {name:?} lies outside of the file")));
         }
         Ok(at)
     }
@@ -151,7 +151,7 @@ impl Archive {
         if crc.sum() == record.crc {
             return Ok(());
         }
-        Err(self.malformed(format!("the CRC of record {name} does not fit its bytes")))
+        Err(self.malformed(format!("the CRC of record {name:?} does not fit its bytes")))
     }
 
     fn directory(&self) -> Result<Directory, Error> {

@@ -143,11 +143,13 @@ fn check_arguments(value: &Json, feature: Feature) -> Result<(), Error> {
     Ok(())
 }
 
-/// MONAI pads by (kernel - stride + 1) / 2, which is half the kernel up to a stride of 2; its blocks have two convolutions.
+/// MONAI pads by (kernel - stride + 1) / 2, which is half the kernel up to a stride of 2; its blocks have two
+/// convolutions, and those of the decoder the kernel of the stage below.
 fn check_dynunet(network: &UNetConfig) -> Result<(), Error> {
     let convs = network.encoder_convs.iter().chain(&network.decoder_convs);
     let fits = network.architecture == Architecture::Plain
         && network.strides.iter().flatten().all(|stride| *stride <= 2)
+        && network.kernels.windows(2).all(|pair| pair[0] == pair[1])
         && convs.clone().all(|convs| *convs == 2);
     if fits {
         return Ok(());
@@ -156,6 +158,6 @@ fn check_dynunet(network: &UNetConfig) -> Result<(), Error> {
         feature: Feature::Convolution,
         file: "model.toml".into(),
         key: "network".into(),
-        found: "not a DynUNet's: plain, two convolutions a stage, strides of at most 2".into(),
+        found: "not a DynUNet's: plain, one kernel for all stages, two convolutions a stage, strides of at most 2".into(),
     }))
 }

@@ -144,7 +144,8 @@ fn classes_of(labels: &[&(String, Values)]) -> Result<Labels, Error> {
     let mut found: Vec<(usize, String)> = Vec::new();
     for (name, values) in labels {
         let channel = value(values).and_then(|value| usize::try_from(value).ok());
-        let channel = channel.ok_or_else(|| invalid(&format!("labels.{name} "), "is no label"))?;
+        let channel = channel
+            .ok_or_else(|| invalid(&format!("labels.{} ", name.escape_debug()), "is no label"))?;
         found.push((channel, name.clone()));
     }
     found.sort();
@@ -178,11 +179,15 @@ fn channels(names: &[(String, String)]) -> Result<Vec<String>, Error> {
     Ok(names.into_iter().map(|(_, name)| name).collect())
 }
 
+/// A text on one line, of a length that people read.
 fn text_of(text: Option<Text>) -> Option<String> {
-    match text {
-        Some(Text::Text(text)) if !text.trim().is_empty() => Some(text),
-        Some(Text::Text(_) | Text::Other(_)) | None => None,
-    }
+    const MAX_CHARS: usize = 300;
+    let Some(Text::Text(text)) = text else {
+        return None;
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text: String = words.join(" ").chars().take(MAX_CHARS).collect();
+    (!text.is_empty()).then_some(text)
 }
 
 fn invalid(key: &str, message: &str) -> Error {

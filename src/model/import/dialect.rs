@@ -65,6 +65,14 @@ impl Dialect {
         }
     }
 
+    /// Scale and shift of a norm.
+    pub(super) fn affine(self) -> [&'static str; 2] {
+        match self {
+            Self::Own => ["gamma", "beta"],
+            Self::NnUNet | Self::DynUNet => ["weight", "bias"],
+        }
+    }
+
     /// What a tensor is that no layer has.
     pub(super) fn other(self, name: &str) -> Other {
         if name.ends_with(".num_batches_tracked") {

@@ -107,7 +107,7 @@ pub enum Error {
     },
     /// The network needs a tensor that the checkpoint lacks.
     #[error(
-        "{path}: tensor {name} is missing: these are weights of another network than the plans describe"
+        "{path}: tensor {name:?} is missing: these are weights of another network than the plans describe"
     )]
     MissingTensor {
         /// The file.
@@ -116,7 +116,7 @@ pub enum Error {
         name: String,
     },
     /// The checkpoint has a tensor that the network lacks.
-    #[error("{path}: tensor {name} is no part of the network that the plans describe")]
+    #[error("{path}: tensor {name:?} is no part of the network that the plans describe")]
     SurplusTensor {
         /// The file.
         path: PathBuf,
@@ -124,7 +124,7 @@ pub enum Error {
         name: String,
     },
     /// A tensor of another type or shape, or that cannot be a weight.
-    #[error("{path}: tensor {name} is {found}; {wanted} is needed")]
+    #[error("{path}: tensor {name:?} is {found}; {wanted} is needed")]
     Tensor {
         /// The file.
         path: PathBuf,
@@ -144,6 +144,16 @@ pub enum Error {
         /// Their names.
         names: String,
     },
+    /// Files that could not be loaded again.
+    #[error(
+        "{dir}: a file of the model would have more than {limit} bytes; import fewer folds, or fewer labels"
+    )]
+    TooLarge {
+        /// The folder to write.
+        dir: PathBuf,
+        /// The limit, bytes.
+        limit: u64,
+    },
     /// The folder to write is there already.
     #[error("{dir} is there already; pass --overwrite to replace a model, or choose another --out")]
     Exists {
@@ -158,7 +168,7 @@ impl Error {
         match self {
             Self::Unsupported(e) => e.feature.class(),
             Self::Read { .. } | Self::Write { .. } => Class::Environment,
-            Self::Limit { .. } => Class::Limits,
+            Self::Limit { .. } | Self::TooLarge { .. } => Class::Limits,
             Self::Container { .. } => Class::Unsupported,
             Self::NotAModel { .. }
             | Self::Invalid { .. }
@@ -181,6 +191,7 @@ impl Error {
             Self::Read { .. } => "import-unreadable",
             Self::Write { .. } => "import-unwritable",
             Self::Limit { .. } => "import-limit",
+            Self::TooLarge { .. } => "import-too-large",
             Self::NotAModel { .. } => "import-not-a-model",
             Self::Invalid { .. } => "import-invalid",
             Self::Configuration { .. } => "import-configuration",

@@ -2,6 +2,7 @@
 
 use super::tensors::Named;
 use super::{Error, Model, card, check_cancel, golden, text};
+use crate::model::registry::{MAX_MANIFEST_BYTES, MAX_TENSORS_BYTES};
 use crate::model::weights::{self, Golden};
 use crate::model::{Error as ModelError, Manifest, WeightsSpec};
 use burn::tensor::Device;
@@ -55,6 +56,7 @@ pub(super) fn write(model: Model, out: &Path, cancel: &AtomicBool) -> Result<Man
         folds,
         origin,
     } = model;
+    golden::patch(&manifest)?;
     let parent = match out.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -64,6 +66,9 @@ pub(super) fn write(model: Model, out: &Path, cancel: &AtomicBool) -> Result<Man
         .prefix(".hilum-import-")
         .tempdir_in(parent)
         .map_err(at(parent))?;
+    let values = folds.iter().flatten().map(|tensor| tensor.values.len());
+    let bytes = values.sum::<usize>() * size_of::<f32>();
+    check_size(out, bytes as u64, MAX_TENSORS_BYTES - MAX_MANIFEST_BYTES)?;
     let weights = staging.path().join(WEIGHTS);
     write_weights(folds, &weights)?;
     manifest.weights.sha256 = text::sha256(&weights)?;
@@ -78,11 +83,23 @@ pub(super) fn write(model: Model, out: &Path, cancel: &AtomicBool) -> Result<Man
         message: e.to_string(),
     })?;
     Manifest::parse(&toml)?;
+    check_size(out, toml.len() as u64, MAX_MANIFEST_BYTES)?;
     write_synced(&staging.path().join(MANIFEST), toml.as_bytes())?;
     let card = card::text(&manifest, &origin);
     write_synced(&staging.path().join(CARD), card.as_bytes())?;
     put(staging, out).map_err(at(out))?;
     Ok(manifest)
+}
+
+/// What is larger could not be loaded.
+fn check_size(out: &Path, bytes: u64, limit: u64) -> Result<(), Error> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(Error::TooLarge {
+        dir: out.into(),
+        limit,
+    })
 }
 
 /// Loads the written weights again, runs the golden patch and sets its tolerance.
@@ -94,7 +111,7 @@ fn computed(manifest: &mut Manifest, weights: &Path) -> Result<Golden, ModelErro
     let (spec, network) = (&manifest.weights, &manifest.network);
     let networks = weights::load(&bytes, spec, network, &Device::flex())?;
     drop(bytes);
-    let golden = golden::golden(manifest, &networks);
+    let golden = golden::golden(manifest, &networks)?;
     if !golden.logits.iter().all(|logit| logit.is_finite()) {
         return Err(ModelError::NonFinite {
             model: manifest.name.clone(),
@@ -155,6 +172,7 @@ fn view<'a>(
 
 /// Puts the folder in place of what is there; whatever goes wrong, the old or the new one has the name.
 fn put(staging: tempfile::TempDir, out: &Path) -> io::Result<()> {
+    share(staging.path())?;
     sync_dir(staging.path())?;
     let parent = staging.path().parent().unwrap_or(Path::new(".")).to_owned();
     if out.is_dir() {
@@ -172,14 +190,15 @@ fn put(staging: tempfile::TempDir, out: &Path) -> io::Result<()> {
     }
     // It has moved: there is nothing left to remove.
     let _moved = staging.keep();
-    share(out)?;
     sync_dir(&parent)
 }
 
-/// A temporary folder is its owner's alone; a model may be read as any other folder.
+/// What was made under a temporary name is its owner's alone; a model may be read as any other folder.
 #[cfg(unix)]
 fn share(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
+    let weights = folder.join(WEIGHTS);
+    fs::set_permissions(weights, fs::Permissions::from_mode(0o644))?;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
 }
 

@@ -204,7 +204,7 @@ impl<'a> Json<'a> {
         let dot = if self.key.is_empty() { "" } else { "." };
         Json {
             file: self.file,
-            key: format!("{}{dot}{key}", self.key),
+            key: format!("{}{dot}{}", self.key, key.escape_debug()),
             value,
         }
     }

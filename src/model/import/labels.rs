@@ -4,7 +4,7 @@
 //! guessed. Source of the table: PS3.16 CID 7150 (category), CID 7192, 7159 and 7151 (type).
 
 use super::Error;
-use crate::code::{Code, Kind};
+use crate::code::{Code, Kind, Terms};
 use crate::model::Label;
 use serde::{Deserialize, Serialize};
 
@@ -82,12 +82,13 @@ impl Mapping {
     pub(super) fn labels(&self, names: &[(usize, String)]) -> Result<Vec<Label>, Error> {
         let has = |name: &str| names.iter().any(|(_, known)| known == name);
         if let Some(other) = self.labels.iter().find(|mapped| !has(&mapped.name)) {
-            return Err(invalid(format!("the model has no label {}", other.name)));
+            return Err(invalid(format!("the model has no label {:?}", other.name)));
         }
         let found = names.iter().map(|(_, name)| self.find(name));
-        let missing: Vec<&str> = found
+        let missing: Vec<String> = found
             .zip(names)
-            .filter_map(|(found, (_, name))| found.is_none().then_some(name.as_str()))
+            .filter(|(found, _)| found.is_none())
+            .map(|(_, (_, name))| name.escape_debug().to_string())
             .collect();
         if !missing.is_empty() {
             return Err(Error::UnmappedLabels {
@@ -116,7 +117,7 @@ impl Mapping {
             self.find(name).unwrap_or_else(|| Mapped {
                 name: name.clone(),
                 kind: Kind::Organ,
-                category: anatomical_structure(),
+                category: Terms::from(Kind::Organ).category,
                 property_type: Code::new("", "SCT", ""),
             })
         };
@@ -153,35 +154,27 @@ fn is_complete(mapped: &Mapped) -> bool {
 /// The terms of an unmistakable name; upper case, blanks and dashes make no difference.
 fn known(name: &str) -> Option<Mapped> {
     let plain = name.to_lowercase().replace([' ', '-'], "_");
-    let mapped = |kind, category, property_type| Mapped {
+    let mapped = |kind, terms: Terms| Mapped {
         name: name.to_owned(),
         kind,
-        category,
-        property_type,
+        category: terms.category,
+        property_type: terms.property_type,
     };
     match plain.as_str() {
-        "lung_nodule" | "lung_nodules" | "pulmonary_nodule" | "pulmonary_nodules" => Some(mapped(
-            Kind::LungNodule,
-            Code::new("49755003", "SCT", "Morphologically Abnormal Structure"),
-            Code::new("27925004", "SCT", "Nodule"),
-        )),
-        "lymph_node" | "lymph_nodes" => Some(mapped(
-            Kind::LymphNode,
-            anatomical_structure(),
-            Code::new("59441001", "SCT", "Lymph node"),
-        )),
+        "lung_nodule" | "lung_nodules" | "pulmonary_nodule" | "pulmonary_nodules" => {
+            Some(mapped(Kind::LungNodule, Kind::LungNodule.into()))
+        }
+        "lymph_node" | "lymph_nodes" => Some(mapped(Kind::LymphNode, Kind::LymphNode.into())),
         _ => {
-            let organ = ORGANS.iter().find(|(name, ..)| *name == plain);
-            organ.map(|(_, value, meaning)| {
-                let term = Code::new(value, "SCT", meaning);
-                mapped(Kind::Organ, anatomical_structure(), term)
-            })
+            let (_, value, meaning) = ORGANS.iter().find(|(name, ..)| *name == plain)?;
+            let property_type = Code::new(value, "SCT", meaning);
+            let terms = Terms {
+                property_type,
+                ..Kind::Organ.into()
+            };
+            Some(mapped(Kind::Organ, terms))
         }
     }
-}
-
-fn anatomical_structure() -> Code {
-    Code::new("91723000", "SCT", "Anatomical Structure")
 }
 
 fn invalid(message: String) -> Error {

@@ -51,6 +51,8 @@ pub struct Request {
     pub checkpoint: Checkpoint,
     /// Modality (0008,0060) of each input channel; empty takes it from the channels' names.
     pub modalities: Vec<String>,
+    /// A PET channel was trained on Bq/ml.
+    pub pet_in_bqml: bool,
     /// A file with the coded terms of the labels.
     pub labels: Option<PathBuf>,
     /// A `model.toml` made by hand, for what is no nnU-Net folder.

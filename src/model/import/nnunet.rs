@@ -130,7 +130,7 @@ fn configuration(request: &Request, plans: &Value) -> Result<String, Error> {
         (None, [only]) => Ok((*only).to_owned()),
         (None, _) => Err(Error::Configuration {
             asked: "that of no name".into(),
-            known: known.join(", "),
+            known: known.join(", ").escape_debug().to_string(),
         }),
     }
 }
@@ -159,7 +159,7 @@ fn checkpoints(request: &Request) -> Result<Vec<(String, PathBuf)>, Error> {
         None => Ok(found),
         Some((_, path)) => Err(Error::Fold {
             path: path.clone(),
-            known: format!("the folds {}", known.join(", ")),
+            known: format!("the folds {}", known.join(", ").escape_debug()),
         }),
     }
 }
@@ -210,7 +210,7 @@ fn input(
     let axes = mirrored.unwrap_or_default();
     let channels = dataset.channels.iter().zip(&plan.normalization).enumerate();
     let channel = |(i, (name, scheme)): (usize, (&String, &Scheme))| {
-        let modality = modality(request, i, name)?;
+        let modality = modality(request, i, name, *scheme)?;
         Ok(InputChannel {
             name: name.clone(),
             unit: match modality.as_str() {
@@ -239,22 +239,31 @@ fn input(
 }
 
 /// What a channel is must be known: its name says only how it was normalised.
-fn modality(request: &Request, channel: usize, name: &str) -> Result<String, Error> {
+fn modality(request: &Request, number: usize, name: &str, scheme: Scheme) -> Result<String, Error> {
     let of_name = match name.to_lowercase().as_str() {
         "ct" => Some("CT"),
         "pet" | "pt" => Some("PT"),
         _ => None,
     };
-    let asked = request.modalities.get(channel).map(String::as_str);
+    let asked = request.modalities.get(number).map(String::as_str);
     let modality = asked.or(of_name);
-    match modality {
-        Some(modality) if channel > 0 || modality == "CT" => Ok(modality.to_owned()),
-        _ => Err(Error::Unsupported(Unsupported {
-            feature: Feature::Modality,
+    let refuse = |feature, found: &str| {
+        Err(Error::Unsupported(Unsupported {
+            feature,
             file: DATASET.into(),
-            key: format!("channel_names.{channel}"),
-            found: modality.unwrap_or(name).to_owned(),
-        })),
+            key: format!("channel_names.{number}"),
+            found: found.to_owned(),
+        }))
+    };
+    match (modality, scheme) {
+        (Some("CT"), _) if number == 0 => Ok("CT".into()),
+        (Some("PT"), Scheme::Window { .. } | Scheme::None)
+            if number > 0 && !request.pet_in_bqml =>
+        {
+            refuse(Feature::Unit, "PET in its own unit")
+        }
+        (Some("PT"), _) if number > 0 => Ok("PT".into()),
+        (modality, _) => refuse(Feature::Modality, modality.unwrap_or(name)),
     }
 }
 

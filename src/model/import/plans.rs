@@ -80,9 +80,10 @@ fn resolve(configurations: &Json, name: &str) -> Result<Value, Error> {
     let mut next = Some(name);
     while let Some(name) = next {
         let Some((key, value)) = known.iter().find(|(key, _)| *key == name) else {
-            let known: Vec<_> = known.iter().map(|(key, _)| *key).collect();
+            let known = known.iter().map(|(key, _)| key.escape_debug().to_string());
+            let known: Vec<String> = known.collect();
             return Err(Error::Configuration {
-                asked: name.to_owned(),
+                asked: name.escape_debug().to_string(),
                 known: known.join(", "),
             });
         };
@@ -120,7 +121,11 @@ fn check_kind(file: &Json, configuration: &Json) -> Result<(), Error> {
             return Err(class.unsupported(Feature::Preprocessing));
         }
     }
-    Ok(())
+    let reader = file.get("image_reader_writer")?;
+    match reader.text()? {
+        "SimpleITKIO" | "NibabelIO" => Ok(()),
+        _ => Err(reader.unsupported(Feature::Reader)),
+    }
 }
 
 /// Only nnU-Net's default resampling is known to the voxel.

@@ -119,6 +119,13 @@ impl StateDict {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// Size of a tensor.
+    #[cfg(test)]
+    pub(super) fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        let shape = &self.tensors.get(name)?.shape;
+        shape.iter().map(|n| usize::try_from(*n).ok()).collect()
+    }
+
     pub(super) fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
@@ -302,7 +309,7 @@ fn named<'a>(
         {
             return Err(malformed(
                 path,
-                &format!("it holds tensor {} twice", bare(name)),
+                &format!("it holds tensor {:?} twice", bare(name)),
             ));
         }
     }

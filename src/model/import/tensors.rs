@@ -77,8 +77,9 @@ impl Reader<'_> {
         };
         let folded = self.config.norm == Norm::None && has_batch_norms(self.file);
         if folded || self.config.norm == Norm::Instance {
-            let gamma = self.all_or(&format!("{norm}.weight"), 2, channels, 1.0)?;
-            let beta = self.all_or(&format!("{norm}.bias"), 2, channels, 0.0)?;
+            let [scale, shift] = self.dialect.affine().map(|part| format!("{norm}.{part}"));
+            let gamma = self.all_or(&scale, 2, channels, 1.0)?;
+            let beta = self.all_or(&shift, 2, channels, 0.0)?;
             if folded {
                 let mean = self.read(&format!("{norm}.running_mean"), &[channels])?;
                 let variance = self.read(&format!("{norm}.running_var"), &[channels])?;

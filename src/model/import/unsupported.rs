@@ -39,8 +39,12 @@ pub enum Feature {
     Resampling,
     /// Another preprocessing or other labels' rules.
     Preprocessing,
-    /// A first channel that is no CT.
+    /// A channel whose modality nobody says, or a first one that is no CT.
     Modality,
+    /// A PET channel whose unit matters and is not known to be Bq/ml.
+    Unit,
+    /// A reader that turns images before the network sees them.
+    Reader,
 }
 
 impl Feature {
@@ -73,7 +77,17 @@ impl Feature {
                  with order 1, order_z 0 and force_separate_z null"
             }
             Self::Preprocessing => "nnU-Net's DefaultPreprocessor and LabelManager run alone",
-            Self::Modality => "models whose first channel is CT run alone so far",
+            Self::Modality => {
+                "say what every channel is by --modality, such as CT,PT; the first must be CT so far, and each modality \
+                 may be there once"
+            }
+            Self::Unit => {
+                "PET is read in Bq/ml: where a network saw that, say --pet-bqml; SUV runs only where a scheme makes units \
+                 equal (ZScoreNormalization, RescaleTo01Normalization)"
+            }
+            Self::Reader => {
+                "SimpleITKIO and NibabelIO, which leave the axes as they are, run alone"
+            }
         }
     }
 
@@ -90,7 +104,9 @@ impl Feature {
             | Self::Normalization
             | Self::Resampling
             | Self::Preprocessing
-            | Self::Modality => Class::Unsupported,
+            | Self::Modality
+            | Self::Unit
+            | Self::Reader => Class::Unsupported,
         }
     }
 
@@ -108,6 +124,8 @@ impl Feature {
             Self::Resampling => "import-resampling",
             Self::Preprocessing => "import-preprocessing",
             Self::Modality => "import-modality",
+            Self::Unit => "import-unit",
+            Self::Reader => "import-reader",
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Seeds damaged with knowledge of their structure: DICOM elements, lines and numbers of text, files packed together.
 
+mod checkpoint;
 mod dicom;
 mod text;
 
 use super::bodies::{join, split};
+use checkpoint::checkpoint;
 use dicom::dicom;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
@@ -22,6 +24,10 @@ pub(crate) enum Kind {
     DicomParts,
     /// `model.toml`, weights and golden patch.
     Model,
+    /// Several texts.
+    TextParts,
+    /// What `torch.save` wrote.
+    Checkpoint,
     /// A NIfTI or MetaImage file, and its data file.
     Volume,
 }
@@ -41,6 +47,10 @@ pub(crate) fn mutated(kind: Kind, seed: &[u8], donor: &[u8], rng: &mut impl Rng)
                 dicom(part, donor, rng)
             }),
             Kind::Model => one_part(&data, donor, rng, model_part),
+            Kind::TextParts => one_part(&data, donor, rng, |_, part, donor, rng| {
+                text(part, donor, rng)
+            }),
+            Kind::Checkpoint => checkpoint(data, donor, rng),
             Kind::Volume => one_part(&data, donor, rng, volume_part),
         };
         data.truncate(MAX_BYTES);

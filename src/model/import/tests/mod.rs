@@ -39,6 +39,7 @@ fn request(source: &Path, labels: &[&str], dir: &Path) -> Request {
         folds: Vec::new(),
         checkpoint: Checkpoint::Final,
         modalities: vec!["CT".into(), "PT".into()],
+        pet_in_bqml: true,
         labels: Some(path),
         manifest: None,
         licence: None,
