@@ -6,6 +6,7 @@ mod help;
 mod inference;
 mod interrupt;
 mod models;
+mod nnunet;
 mod odd;
 mod output;
 mod privacy;

@@ -61,6 +61,7 @@ fn import(
         configuration: Some("3d_fullres".into()),
         folds: Vec::new(),
         checkpoint: Checkpoint::Final,
+        orientation: None,
         modalities: vec!["CT".into(), "PT".into()],
         pet_in_bqml: true,
         labels: Some(written(scratch, "labels.toml", LABELS)),

@@ -39,6 +39,10 @@ pub(super) struct ImportArgs {
     /// Take this checkpoint of each fold.
     #[arg(long, value_parser = checkpoint(), default_value = "final")]
     checkpoint: Checkpoint,
+    /// Say where columns, rows and slices of the training images count up to, such as RAS for TotalSegmentator; what nnU-Net's
+    /// reader turns images to where it is not given, or else as each series lies.
+    #[arg(long, value_name = "LETTERS")]
+    orientation: Option<String>,
     /// Say what each input channel is, such as CT,PT, where its name does not.
     #[arg(long, value_name = "MODALITIES", value_delimiter = ',')]
     modality: Vec<String>,
@@ -52,7 +56,7 @@ pub(super) struct ImportArgs {
     #[arg(long, conflicts_with = "out")]
     template: bool,
     /// Read what the model expects and gives from this model.toml, for a MONAI bundle or a file of weights.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["labels", "configuration", "folds", "modality"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["labels", "configuration", "folds", "modality", "orientation"])]
     manifest: Option<PathBuf>,
     /// State the licence of the weights.
     #[arg(long, value_name = "TEXT")]
@@ -138,6 +142,7 @@ impl ImportArgs {
             configuration: self.configuration.clone(),
             folds: self.folds.clone(),
             checkpoint: self.checkpoint,
+            orientation: self.orientation.clone(),
             modalities: self.modality.clone(),
             pet_in_bqml: self.pet_bqml,
             labels: self.labels.clone(),

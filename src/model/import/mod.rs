@@ -49,6 +49,9 @@ pub struct Request {
     pub folds: Vec<String>,
     /// Which checkpoint of each fold.
     pub checkpoint: Checkpoint,
+    /// Where columns, rows and slices of the training images count up to, such as `RAS`; none takes what nnU-Net's reader
+    /// turns images to, or leaves them as they lie.
+    pub orientation: Option<String>,
     /// Modality (0008,0060) of each input channel; empty takes it from the channels' names.
     pub modalities: Vec<String>,
     /// A PET channel was trained on Bq/ml.

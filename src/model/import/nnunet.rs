@@ -226,7 +226,10 @@ fn input(
         spacing_mm: plan.spacing_mm,
         grid: ModelGrid::Source {
             transpose: plan.transpose,
-            orientation: String::new(),
+            orientation: request
+                .orientation
+                .clone()
+                .unwrap_or_else(|| plan.orientation.into()),
         },
         patch: plan.patch,
         step_fraction: 0.5,

@@ -17,6 +17,8 @@ pub(super) struct Plan {
     pub(super) patch: [usize; 3],
     /// Which source axis (z, y, x) becomes the first, the second and the third.
     pub(super) transpose: [usize; 3],
+    /// What the reader turns images to; empty where it leaves them as they lie.
+    pub(super) orientation: &'static str,
     /// One for each input channel.
     pub(super) normalization: Vec<Scheme>,
 }
@@ -59,6 +61,7 @@ impl Plan {
             spacing_mm: configuration.get("spacing")?.three(Json::number)?,
             patch: patch.three(Json::count)?,
             transpose: transpose(&file)?,
+            orientation: orientation(&file)?,
             normalization: schemes(&file, &configuration)?,
         })
     }
@@ -121,9 +124,15 @@ fn check_kind(file: &Json, configuration: &Json) -> Result<(), Error> {
             return Err(class.unsupported(Feature::Preprocessing));
         }
     }
+    Ok(())
+}
+
+/// Where the axes of what a reader gives count up to.
+fn orientation(file: &Json) -> Result<&'static str, Error> {
     let reader = file.get("image_reader_writer")?;
     match reader.text()? {
-        "SimpleITKIO" | "NibabelIO" => Ok(()),
+        "SimpleITKIO" | "NibabelIO" => Ok(""),
+        "SimpleITKIOWithReorient" | "NibabelIOWithReorient" => Ok("RAS"),
         _ => Err(reader.unsupported(Feature::Reader)),
     }
 }

@@ -85,9 +85,7 @@ impl Feature {
                 "PET is read in Bq/ml: where a network saw that, say --pet-bqml; SUV runs only where a scheme makes units \
                  equal (ZScoreNormalization, RescaleTo01Normalization)"
             }
-            Self::Reader => {
-                "SimpleITKIO and NibabelIO, which leave the axes as they are, run alone"
-            }
+            Self::Reader => "SimpleITKIO and NibabelIO, with or without WithReorient, run alone",
         }
     }
 

@@ -24,6 +24,7 @@ fn by_hand(source: PathBuf, manifest: PathBuf) -> Request {
         configuration: None,
         folds: Vec::new(),
         checkpoint: Checkpoint::Final,
+        orientation: None,
         modalities: Vec::new(),
         pet_in_bqml: false,
         labels: None,

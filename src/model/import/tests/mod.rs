@@ -38,6 +38,7 @@ fn request(source: &Path, labels: &[&str], dir: &Path) -> Request {
         configuration: Some("3d_fullres".into()),
         folds: Vec::new(),
         checkpoint: Checkpoint::Final,
+        orientation: None,
         modalities: vec!["CT".into(), "PT".into()],
         pet_in_bqml: true,
         labels: Some(path),

@@ -196,10 +196,14 @@ fn a_channel_whose_modality_nobody_says_and_one_that_is_no_ct_are_refused() {
 }
 
 #[test]
-fn a_reader_that_turns_images_is_refused() {
-    let (code, text) = import_error(Plan::read(&plans("reoriented"), "3d_fullres"));
+fn a_reader_that_turns_images_says_what_it_turns_them_to_and_an_unknown_one_is_refused() {
+    let mut plans = plans("reoriented");
+    let plan = Plan::read(&plans, "3d_fullres").expect("valid");
+    assert_eq!(plan.orientation, "RAS");
+    plans["image_reader_writer"] = json!("Tiff3DIO");
+    let (code, text) = import_error(Plan::read(&plans, "3d_fullres"));
     assert!(
-        code == "import-reader" && text.contains("NibabelIOWithReorient"),
+        code == "import-reader" && text.contains("Tiff3DIO"),
         "{text}"
     );
 }
