@@ -3,6 +3,7 @@
 mod common;
 
 use common::gpu;
+use hilum::gpu::Compute;
 use hilum::preprocess::nnunet::{
     Axes, Decision, Orientation, Plan, Prepared, Resize, Scheme, Spacings, gather, prepare,
 };
@@ -189,7 +190,7 @@ fn plan(network: &str, golden: &Golden) -> Plan {
 
 fn prepared(network: &str, golden: &Golden) -> Prepared {
     let (size, channels) = golden.channels("source");
-    prepare(channels, size, &plan(network, golden)).expect("prepares")
+    prepare(&Compute::Cpu, channels, size, &plan(network, golden)).expect("prepares")
 }
 
 #[test]
@@ -238,7 +239,9 @@ fn labels_and_probabilities_of_logits_are_those_of_nnunet() {
         // Beyond the box nnU-Net says that the background is certain.
         let first = usize::from(matches!(decision, Decision::Largest(_)));
         let wanted: Vec<usize> = (first..logits.len()).collect();
-        let found = prepared(network, &golden).export(&logits.concat(), decision.clone(), wanted);
+        let found = prepared(network, &golden)
+            .export(&Compute::Cpu, &logits.concat(), decision.clone(), wanted)
+            .expect("exports");
         let (_, probabilities) = golden.channels("probabilities");
         for (found, wanted) in found.probabilities.iter().zip(&probabilities[first..]) {
             assert_close(found, wanted, PROBABILITY_TOLERANCE, network);

@@ -3,6 +3,7 @@
 use super::{Laps, Outcome, Pipeline, lesion_params, lesions};
 use crate::Error;
 use crate::code::Kind;
+use crate::gpu::Compute;
 use crate::lesion::{LesionMask, Structure};
 use crate::model::{
     Activation, ChannelNormalization, Channels, InputSpec, Label, Logits, Manifest, ModelGrid, Unit,
@@ -31,7 +32,7 @@ impl Pipeline {
         };
         let logits = segmenter.logits_of(channels, self.tta, progress, cancel)?;
         laps.lap("network");
-        let exported = export(manifest, &prepared, &logits);
+        let exported = export(&self.compute, manifest, &prepared, &logits)?;
         laps.lap("export");
         let found = Found {
             stored: volumes[0],
@@ -65,6 +66,7 @@ impl Pipeline {
             });
         let plan = plan(input, source);
         Ok(nnunet::prepare(
+            &self.compute,
             values.collect::<Result<_, _>>()?,
             source.size,
             &plan,
@@ -162,7 +164,12 @@ fn scheme(normalization: ChannelNormalization) -> (Scheme, bool) {
 }
 
 /// Labels on the source grid by their numbers, and probabilities of those that are lesions.
-fn export(manifest: &Manifest, prepared: &Prepared, logits: &Logits) -> Exported {
+fn export(
+    compute: &Compute,
+    manifest: &Manifest,
+    prepared: &Prepared,
+    logits: &Logits,
+) -> Result<Exported, preprocess::Error> {
     let classes = manifest.network.classes;
     let decision = match manifest.output.activation {
         Activation::Softmax => Decision::Largest(classes),
@@ -177,7 +184,7 @@ fn export(manifest: &Manifest, prepared: &Prepared, logits: &Logits) -> Exported
         .iter()
         .filter(|label| label.kind != Kind::Organ);
     let wanted = lesions.map(|label| label.channel).collect();
-    let mut exported = prepared.export(&logits.values, decision, wanted);
+    let mut exported = prepared.export(compute, &logits.values, decision, wanted)?;
     if manifest.output.activation == Activation::Softmax {
         // From channels to numbers of labels; a channel without a label is background.
         let mut numbers = vec![0; classes];
@@ -187,7 +194,7 @@ fn export(manifest: &Manifest, prepared: &Prepared, logits: &Logits) -> Exported
             .iter_mut()
             .for_each(|label| *label = numbers[usize::from(*label)]);
     }
-    exported
+    Ok(exported)
 }
 
 /// What an export holds, and where it lies.

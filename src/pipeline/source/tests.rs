@@ -31,6 +31,7 @@ struct Case {
     bytes: Vec<u8>,
     about: Value,
     segmenter: Segmenter,
+    compute: Compute,
     /// nnU-Net's label of each output channel.
     values: Vec<u8>,
 }
@@ -81,6 +82,7 @@ impl Case {
         Self {
             about: about.expect("JSON"),
             segmenter: segmenter.expect("loads"),
+            compute: compute.clone(),
             bytes,
             values,
         }
@@ -196,7 +198,8 @@ impl Case {
     ) -> (Vec<f32>, Vec<f32>, Vec<u8>) {
         let manifest = self.segmenter.manifest();
         let plan = plan(&manifest.input, source);
-        let prepared = nnunet::prepare(channels, source.size, &plan).expect("prepared");
+        let prepared =
+            nnunet::prepare(&self.compute, channels, source.size, &plan).expect("prepared");
         let input = Channels {
             values: &prepared.values,
             size: prepared.size(),
@@ -206,7 +209,7 @@ impl Case {
             .segmenter
             .logits_of(input, mirrored, &|_, _| {}, &cancel)
             .expect("runs");
-        let exported = export(manifest, &prepared, &logits);
+        let exported = export(&self.compute, manifest, &prepared, &logits).expect("exports");
         let mut values = vec![0; manifest.labels.len() + 1];
         for (number, label) in numbered(manifest) {
             values[usize::from(number)] = self.values[label.channel];

@@ -1,8 +1,11 @@
 //! The ordered steps before and after the network.
 
+use super::logits::GpuExport;
 use super::{
     Axes, Crop, Decision, Export, Exported, Orientation, Resize, Scheme, Spacings, filled_mask,
 };
+use super::{SourceRows, gather};
+use crate::gpu::Compute;
 use crate::preprocess::Error;
 
 /// What a network wants of a volume.
@@ -32,14 +35,19 @@ pub struct Prepared {
     orientation: Orientation,
 }
 
-/// Brings channels of a source grid of `size` voxels onto a network's grid.
+/// Brings channels of a source grid of `size` voxels onto a network's grid, by splines on the GPU where there is one.
 ///
 /// # Errors
-/// [`Error::BadVolume`], [`Error::GridTooLarge`].
+/// [`Error::BadVolume`], [`Error::GridTooLarge`], [`Error::Gpu`].
 ///
 /// # Panics
 /// Where there are not as many channels as schemes, or they are not of that size.
-pub fn prepare(channels: Vec<Vec<f32>>, size: [usize; 3], plan: &Plan) -> Result<Prepared, Error> {
+pub fn prepare(
+    compute: &Compute,
+    channels: Vec<Vec<f32>>,
+    size: [usize; 3],
+    plan: &Plan,
+) -> Result<Prepared, Error> {
     let (orientation, axes) = (plan.orientation, plan.axes);
     let turned = orientation.permute(size);
     assert_eq!(channels.len(), plan.schemes.len());
@@ -64,7 +72,14 @@ pub fn prepare(channels: Vec<Vec<f32>>, size: [usize; 3], plan: &Plan) -> Result
     let mut values = Vec::with_capacity(cut.len() * resize.to().iter().product::<usize>());
     for (mut channel, (scheme, masked)) in cut.into_iter().zip(&plan.schemes) {
         scheme.apply(&mut channel, mask.as_deref().filter(|_| *masked));
-        values.extend(resize.cubic(&channel));
+        match compute {
+            Compute::Cpu => values.extend(resize.cubic(&channel)),
+            Compute::Gpu(gpu) => {
+                for slab in gather::cubic(gpu, &resize, &channel)? {
+                    values.extend(gpu.download(&slab.hu)?);
+                }
+            }
+        }
     }
     Ok(Prepared {
         values,
@@ -89,9 +104,18 @@ impl Prepared {
 
     /// Labels on the source grid, and probabilities of the classes of `wanted`, from logits `[class, z, y, x]`.
     ///
+    /// # Errors
+    /// [`Error::Gpu`].
+    ///
     /// # Panics
     /// Where the logits are not as many as the network's grid and the decision say.
-    pub fn export(&self, logits: &[f32], decision: Decision, wanted: Vec<usize>) -> Exported {
+    pub fn export(
+        &self,
+        compute: &Compute,
+        logits: &[f32],
+        decision: Decision,
+        wanted: Vec<usize>,
+    ) -> Result<Exported, Error> {
         let [slices, rows, columns] = self.size();
         let plane = rows * columns;
         assert_eq!(logits.len(), decision.classes() * slices * plane);
@@ -100,18 +124,22 @@ impl Prepared {
             decision,
             probabilities: wanted,
         };
-        let found = export.run(|which, into| {
+        let read = |which: &SourceRows, into: &mut [f32]| {
             let slice = &logits[(which.class * slices + which.z) * plane..][..plane];
             let rows = which.rows.start * columns..which.rows.end * columns;
             into.copy_from_slice(&slice[rows]);
-        });
+        };
+        let found = match compute {
+            Compute::Cpu => export.run(read),
+            Compute::Gpu(gpu) => GpuExport::new(gpu, &export)?.run(gpu, read)?,
+        };
         let probabilities = found.probabilities.into_iter();
-        Exported {
+        Ok(Exported {
             labels: self.to_source(found.labels, 0),
             probabilities: probabilities
                 .map(|probability| self.to_source(probability, 0.0))
                 .collect(),
-        }
+        })
     }
 
     /// From what was not cropped away to the whole source, as it lies.
