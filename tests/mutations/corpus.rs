@@ -115,13 +115,21 @@ pub(crate) fn kind(target: &str) -> Kind {
     }
 }
 
-/// What nnU-Net saved, of which the network of the first fits the plans that the body has.
+/// What `torch.save` wrote: a small one first, whose network, as the second's, is that of the plans that the body has.
 fn checkpoints() -> Vec<Vec<u8>> {
-    let folds = ["reoriented/fold_0", "residual/fold_0", "batch/fold_all"];
-    let path = |fold: &str| root().join("testdata/nnunet").join(fold);
-    folds
-        .map(|fold| read(&path(fold).join("checkpoint_final.pth")))
-        .into()
+    let testdata = root().join("testdata");
+    let small = testdata.join("fuzz/checkpoint.pth");
+    let nnunet = ["reoriented/fold_0", "residual/fold_0", "batch/fold_all"];
+    let saved = nnunet.map(|fold| {
+        testdata
+            .join("nnunet")
+            .join(fold)
+            .join("checkpoint_final.pth")
+    });
+    std::iter::once(small)
+        .chain(saved)
+        .map(|path| read(&path))
+        .collect()
 }
 
 /// Plans and labels of nnU-Net, of which the first fit the checkpoint that the body has.

@@ -274,7 +274,7 @@ fn cycles_repetitions_and_nesting_cost_no_more_than_their_bytes() {
     for opcode in [b'(', b']', b'}', b'N', b')'] {
         assert_eq!(code(&checkpoint(&deep(opcode))), "import-limit");
     }
-    let tuples = [&b")"[..], &[0x85; 400_000]].concat();
+    let tuples = [&b")"[..], &vec![0x85; 400_000]].concat();
     assert_eq!(code(&checkpoint(&tuples)), "checkpoint-malformed");
     let far = [&b"N"[..], b"r", &u32::MAX.to_le_bytes()].concat();
     assert_eq!(code(&checkpoint(&far)), "import-limit");
