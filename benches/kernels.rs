@@ -9,6 +9,7 @@ use glam::DVec3;
 use hilum::config::{DeviceConfig, DeviceKind};
 use hilum::gpu::{Compute, Gpu, Pass};
 use hilum::preprocess::mapping::Mapping;
+use hilum::preprocess::nnunet::{Decision, Export, Resize, SourceRows, Spacings, gather, logits};
 use hilum::preprocess::normalize::{self, Patch};
 use hilum::preprocess::resample;
 use hilum::preprocess::slab::{self, Slab};
@@ -49,6 +50,35 @@ const PATCH: Patch = Patch {
 
 const SEARCH_SIGMA: [f64; 3] = [1.0; 3];
 
+/// nnU-Net's 1.5 mm; the labels of its logits go back to the thorax.
+const SPACINGS: Spacings = Spacings {
+    from_mm: [2.5, 0.7, 0.7],
+    to_mm: [1.5; 3],
+    force_separate: None,
+};
+
+fn spline(stored: &StoredVolume) -> (Resize, Vec<f32>) {
+    let resize = Resize::to_spacing(stored.geometry.size, &SPACINGS).expect("fits");
+    (resize, rescale::reference(stored))
+}
+
+/// Of 25 classes.
+fn export(resize: &Resize) -> Export {
+    let back = Resize::to_size(resize.to(), resize.from(), &SPACINGS.reversed());
+    Export {
+        resize: back.expect("fits"),
+        decision: Decision::Largest(25),
+        probabilities: Vec::new(),
+    }
+}
+
+fn logits_of(which: &SourceRows, logits: &mut [f32]) {
+    let seed = (which.class * 31 + which.z * 7) % 101;
+    for (i, logit) in logits.iter_mut().enumerate() {
+        *logit = ((i + seed) % 97) as f32;
+    }
+}
+
 fn on_cpu(c: &mut Criterion) {
     let stored = thorax();
     let grid = stored.geometry.covering([1.5; 3]);
@@ -76,6 +106,14 @@ fn on_cpu(c: &mut Criterion) {
         &Mapping::new(&stored.geometry, &grid, Interpolation::Trilinear),
         &stored,
     );
+    let (resize, values) = spline(&stored);
+    group.bench_function("nnunet cubic 1.5 mm", |b| {
+        b.iter(|| resize.cubic(black_box(&values)));
+    });
+    let export = export(&resize);
+    group.bench_function("nnunet export of 25 classes", |b| {
+        b.iter(|| export.run(logits_of));
+    });
     group.bench_function("normalize 96³", |b| {
         b.iter(|| normalize::reference(&hu, &grid, PATCH.origin, PATCH.size, &NORMALIZATION));
     });
@@ -131,6 +169,18 @@ fn on_gpu(c: &mut Criterion) {
             smoothed
         });
     });
+    let (resize, values) = spline(&stored);
+    group.bench_function("nnunet cubic 1.5 mm, uploads too", |b| {
+        b.iter(|| gather::cubic(&gpu, &resize, &values).expect("runs"));
+    });
+    let export = export(&resize);
+    let ready = logits::GpuExport::new(&gpu, &export).expect("uploads");
+    group.bench_function(
+        "nnunet export of 25 classes, uploads and downloads too",
+        |b| {
+            b.iter(|| ready.run(&gpu, logits_of).expect("runs"));
+        },
+    );
     group.bench_function("normalize 96³", |b| {
         let patch = gpu.output::<f32>("patch", PATCH.size.iter().product());
         let patch = patch.expect("allocates");

@@ -48,6 +48,9 @@ pub static KERNELS: &[&Kernel] = &[
 /// Larger grids are refused before anything is allocated.
 const MAX_GRID_VOXELS: usize = 1 << 29;
 
+/// Tables of each axis are allocated too.
+const MAX_AXIS_VOXELS: usize = 1 << 16;
+
 /// Spacing of the grid on which the lungs are looked for, mm.
 const SEARCH_SPACING_MM: f64 = 2.0;
 
@@ -212,10 +215,11 @@ fn check_grid(grid: &Geometry) -> Result<(), Error> {
     check_size(grid.size)
 }
 
-/// Refuses grids without voxels and those beyond [`MAX_GRID_VOXELS`].
+/// Refuses grids without voxels and those beyond [`MAX_GRID_VOXELS`] or [`MAX_AXIS_VOXELS`].
 fn check_size(size: [usize; 3]) -> Result<(), Error> {
+    let is_long = size.iter().any(|&n| n > MAX_AXIS_VOXELS);
     match checked_voxels(size) {
-        Some(1..=MAX_GRID_VOXELS) => Ok(()),
+        Some(1..=MAX_GRID_VOXELS) if !is_long => Ok(()),
         _ => Err(Error::GridTooLarge { size }),
     }
 }
@@ -248,7 +252,7 @@ pub enum Error {
     },
     /// More voxels than are ever allocated.
     #[error(
-        "a grid of {size:?} voxels (z, y, x) is refused; at most {MAX_GRID_VOXELS} are allocated"
+        "a grid of {size:?} voxels (z, y, x) is refused; at most {MAX_GRID_VOXELS} are allocated, {MAX_AXIS_VOXELS} along an axis"
     )]
     GridTooLarge {
         /// Its size, `[z, y, x]`.

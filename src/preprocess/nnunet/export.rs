@@ -1,10 +1,9 @@
 //! From logits on the network's grid to labels on the source's, slice by slice: the logits of all classes on that grid
 //! never exist.
 
+use super::interpolate::{Axes, Logits, Place, SourceRows};
 use super::resize::Resize;
-use super::taps::Pair;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// How a voxel's label follows from its logits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,17 +49,6 @@ pub(super) const MAX_LOGIT: f32 = 80.0;
 
 /// Target rows that are made together: few enough for the caches.
 const BAND_ROWS: usize = 32;
-
-/// Which logits are read: rows of a slice of the network's grid, of one class.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceRows {
-    /// Class.
-    pub class: usize,
-    /// Slice.
-    pub z: usize,
-    /// Rows.
-    pub rows: Range<usize>,
-}
 
 impl Export {
     /// Interpolates linearly, as nnU-Net does with logits, and decides.
@@ -172,12 +160,6 @@ struct Band<'a> {
     output: Output<'a>,
 }
 
-/// Where a band lies on the target.
-struct Place {
-    z: usize,
-    rows: Range<usize>,
-}
-
 struct Output<'a> {
     labels: &'a mut [u16],
     probabilities: Vec<&'a mut [f32]>,
@@ -227,104 +209,7 @@ impl Scratch {
         Self {
             own: vec![band.clone(); probabilities],
             best: band.clone(),
-            logits: Logits {
-                source: [Vec::new(), Vec::new()],
-                wide: Vec::new(),
-                target: band,
-            },
-        }
-    }
-}
-
-/// One class on its way to a band.
-struct Logits {
-    /// Rows of the lower and the upper slice.
-    source: [Vec<f32>; 2],
-    /// Columns as on the target, rows as on the source.
-    wide: Vec<f32>,
-    target: Vec<f32>,
-}
-
-/// Between which source voxels each target voxel lies.
-struct Axes {
-    z: Vec<Along>,
-    y: Vec<Along>,
-    x: Vec<Along>,
-    source_columns: usize,
-}
-
-/// A [`Pair`] in the precision of the logits.
-#[derive(Debug, Clone, Copy)]
-struct Along {
-    lower: usize,
-    upper: usize,
-    t: f32,
-}
-
-impl Axes {
-    fn new(resize: &Resize) -> Self {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a fraction, in f32 as the logits"
-        )]
-        let along = |Pair { lower, upper, t }| Along {
-            lower,
-            upper,
-            t: t as f32,
-        };
-        let [z, y, x] = [0, 1, 2].map(|axis| resize.pairs(axis).map(along).collect());
-        Self {
-            z,
-            y,
-            x,
-            source_columns: resize.from()[2],
-        }
-    }
-}
-
-#[inline]
-fn blend(a: f32, b: f32, t: f32) -> f32 {
-    (1.0 - t) * a + t * b
-}
-
-impl Logits {
-    /// Along z, then x, then y: the fewest values where it is slowest.
-    fn interpolate(
-        &mut self,
-        axes: &Axes,
-        place: &Place,
-        class: usize,
-        read: &impl Fn(&SourceRows, &mut [f32]),
-    ) {
-        let (z, y) = (axes.z[place.z], &axes.y[place.rows.clone()]);
-        let rows = y[0].lower..y[y.len() - 1].upper + 1;
-        let [lower, upper] = &mut self.source;
-        let fill = |z: usize, values: &mut Vec<f32>| {
-            values.resize(rows.len() * axes.source_columns, 0.0);
-            let rows = rows.clone();
-            read(&SourceRows { class, z, rows }, values);
-        };
-        fill(z.lower, lower);
-        if z.t > 0.0 {
-            fill(z.upper, upper);
-            for (lower, upper) in lower.iter_mut().zip(upper) {
-                *lower = blend(*lower, *upper, z.t);
-            }
-        }
-        let columns = axes.x.len();
-        self.wide.resize(rows.len() * columns, 0.0);
-        let lines = self.wide.chunks_mut(columns);
-        for (wide, line) in lines.zip(lower.chunks(axes.source_columns)) {
-            for (value, x) in wide.iter_mut().zip(&axes.x) {
-                *value = blend(line[x.lower], line[x.upper], x.t);
-            }
-        }
-        let line = |row: usize| &self.wide[(row - rows.start) * columns..][..columns];
-        for (target, y) in self.target.chunks_mut(columns).zip(y) {
-            let both = line(y.lower).iter().zip(line(y.upper));
-            for (target, (lower, upper)) in target.iter_mut().zip(both) {
-                *target = blend(*lower, *upper, y.t);
-            }
+            logits: Logits::new(band),
         }
     }
 }

@@ -5,7 +5,8 @@
     reason = "indices lie on grids whose voxels fit 32 bits, which Grid::new proves"
 )]
 
-use super::export::{Decision, Export, Exported, SourceRows};
+use super::export::{Decision, Export, Exported};
+use super::interpolate::SourceRows;
 use super::taps::Pair;
 use crate::gpu::{Access, Binding, Buffer, Extent, Gpu, Grid, Kernel, Pass, params};
 use crate::preprocess::Error;
