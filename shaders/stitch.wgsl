@@ -29,12 +29,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let weight = importance[index_of(params.patch_grid, id)];
     let slab = params.slab_grid.size.x * params.slab_grid.size.y * params.slab_grid.size.z;
     let i = index_of(params.slab_grid, vec3<u32>(at));
-    for (var class = 0u; class < params.classes; class++) {
-        let logit = f32(logits[class / 4u * voxels + source][class % 4u]);
+    for (var channel = 0u; channel < params.classes; channel++) {
+        let logit = f32(logits[channel / 4u * voxels + source][channel % 4u]);
         if (bitcast<u32>(logit) & EXPONENT_BITS) == EXPONENT_BITS {
             atomicMax(&not_finite, params.patch_number);
             return;
         }
-        sums[class * slab + i] += weight * logit;
+        sums[channel * slab + i] += weight * logit;
     }
 }

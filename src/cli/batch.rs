@@ -57,10 +57,6 @@ impl Batch<'_> {
 }
 
 /// From the reader to the pipeline.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one a series, through a channel that holds none"
-)]
 enum Read {
     Series {
         study: usize,

@@ -6,7 +6,7 @@ use super::manifest::{
 };
 use super::unet::Architecture;
 use super::{Error, UNetConfig};
-use crate::preprocess::nnunet::is_orientation;
+use crate::preprocess::nnunet::Orientation;
 
 /// The only format of `model.toml` so far.
 const FORMAT: u32 = 1;
@@ -139,7 +139,7 @@ impl Manifest {
         check(
             "input.grid.orientation",
             orientation,
-            orientation.is_empty() || is_orientation(orientation),
+            orientation.is_empty() || Orientation::is_named(orientation),
             "three letters: R or L, A or P, S or I, in any order",
         )?;
         let all = [0, 1, 2].iter().all(|axis| transpose.contains(axis));

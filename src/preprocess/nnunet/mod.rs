@@ -26,7 +26,7 @@ pub use chain::{Plan, Prepared, prepare};
 pub use crop::{Crop, filled_mask};
 pub use export::{Decision, Export, Exported};
 pub use interpolate::SourceRows;
-pub use orientation::{Orientation, is_orientation};
+pub use orientation::Orientation;
 pub use resize::Resize;
 pub use scheme::Scheme;
 pub use spacings::Spacings;

@@ -57,6 +57,11 @@ impl Orientation {
         })
     }
 
+    /// Whether three letters name an orientation.
+    pub fn is_named(letters: &str) -> bool {
+        directions(letters).is_some()
+    }
+
     /// Sizes or spacings along the turned axes.
     pub fn permute<T: Copy>(self, values: [T; 3]) -> [T; 3] {
         self.axes.permute(values)
@@ -125,11 +130,6 @@ fn directions(letters: &str) -> Option<[(usize, f64); 3]> {
     all.then_some(found)
 }
 
-/// Whether three letters name an orientation.
-pub fn is_orientation(letters: &str) -> bool {
-    directions(letters).is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn letters_that_name_no_three_axes_are_none() {
         for letters in ["", "RA", "RAX", "RLS", "ras", "RASS"] {
-            assert!(!is_orientation(letters), "{letters}");
+            assert!(!Orientation::is_named(letters), "{letters}");
         }
     }
 
