@@ -4,9 +4,9 @@
 //! network must be a `DynUNet` of the same blocks as nnU-Net's.
 
 use super::card::{Origin, Source};
+use super::checkpoint::StateDict;
 use super::dialect::Dialect;
 use super::json::Json;
-use super::state_dict::StateDict;
 use super::{Error, Feature, Model, Request, Unsupported, folder, json, tensors, text};
 use crate::model::unet::Architecture;
 use crate::model::{Error as ModelError, Manifest, UNetConfig};

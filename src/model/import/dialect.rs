@@ -3,7 +3,7 @@
 //! In: a layer's name here. Out: its name in nnU-Net's, MONAI's or this program's own files; and which other tensors of
 //! such a file are known to be copies or of use in training alone.
 
-use super::state_dict::StateDict;
+use super::checkpoint::StateDict;
 use crate::model::UNetConfig;
 
 /// Whose names a file has.

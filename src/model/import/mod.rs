@@ -5,26 +5,21 @@
 //! damaged or hostile checkpoints, of which nothing is executed.
 
 mod architecture;
-mod archive;
 mod bundle;
 mod card;
+mod checkpoint;
 mod dataset;
 mod dialect;
 mod error;
 mod folder;
-mod global;
 mod golden;
 mod json;
 mod labels;
-mod machine;
 mod nnunet;
-mod pickle;
 mod plans;
-mod state_dict;
 mod tensors;
 mod text;
 mod unsupported;
-mod view;
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,10 @@
 //! A results folder of nnU-Net v2: `dataset.json`, `plans.json`, `fold_*/checkpoint_*.pth`.
 
 use super::card::{Origin, Source};
+use super::checkpoint::StateDict;
 use super::dataset::Dataset;
 use super::labels::Mapping;
 use super::plans::{self, Plan, Scheme};
-use super::state_dict::StateDict;
 use super::{
     Error, Feature, Model, Request, Unsupported, check_cancel, folder, json, tensors, text,
 };

@@ -4,8 +4,8 @@
 //! them. Refused by name: what is missing, left over, of another shape, or contradicts its copy.
 
 use super::Error;
+use super::checkpoint::StateDict;
 use super::dialect::{Dialect, Other};
-use super::state_dict::StateDict;
 use crate::model::UNetConfig;
 use crate::model::unet::Norm;
 use burn::module::{Module, ModuleMapper, Param};

@@ -47,11 +47,14 @@ impl Case {
              type = {{ value = \"27925004\", scheme = \"SCT\", meaning = \"Nodule\" }}\n"
         )).collect();
         std::fs::write(&terms, text).expect("written");
-        let plans: Value = json(&folder.join("plans.json"));
-        let configurations = plans["configurations"].as_object().expect("configurations");
+        let configuration = if name == "batch" {
+            "3d_lowres"
+        } else {
+            "3d_fullres"
+        };
         let request = Request {
             source: folder.clone(),
-            configuration: configurations.keys().find(|k| k.starts_with("3d")).cloned(),
+            configuration: Some(configuration.into()),
             folds: if folder.join("fold_all").exists() {
                 vec!["all".into()]
             } else {

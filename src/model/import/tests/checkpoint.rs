@@ -1,7 +1,7 @@
 //! Files of weights that are not nnU-Net's folder, and files of weights that do not fit.
 
 use super::{import_error, nnunet, refusal, request};
-use crate::model::import::state_dict::StateDict;
+use crate::model::import::checkpoint::StateDict;
 use crate::model::import::tensors::{self, Named};
 use crate::model::import::{self, Checkpoint, Request, nnunet as reader};
 use crate::model::weights::Golden;

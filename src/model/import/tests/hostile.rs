@@ -2,7 +2,7 @@
 
 use super::nnunet;
 use crate::model::import::Error;
-use crate::model::import::state_dict::StateDict;
+use crate::model::import::checkpoint::StateDict;
 use flate2::Crc;
 
 /// Opens a file of these bytes and reads every tensor.

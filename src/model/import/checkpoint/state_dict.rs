@@ -29,7 +29,7 @@ const WRAPPERS: [&str; 4] = ["_orig_mod.", "module.", "network.", "net."];
 
 /// A file of tensors.
 #[derive(Debug)]
-pub(super) struct StateDict {
+pub(in crate::model::import) struct StateDict {
     path: PathBuf,
     source: Source,
     /// Bytes of the whole file.
@@ -55,7 +55,7 @@ impl StateDict {
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::Malformed`], [`Error::Container`], [`Error::Foreign`], [`Error::Limit`].
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    pub(in crate::model::import) fn open(path: &Path) -> Result<Self, Error> {
         if path.extension().is_some_and(|e| e == "safetensors") {
             return Self::safetensors(path);
         }
@@ -110,23 +110,23 @@ impl StateDict {
         })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::model::import) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Names of all tensors, without what wrappers put before them.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::model::import) fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
     /// Size of a tensor.
     #[cfg(test)]
-    pub(super) fn shape(&self, name: &str) -> Option<Vec<usize>> {
+    pub(in crate::model::import) fn shape(&self, name: &str) -> Option<Vec<usize>> {
         let shape = &self.tensors.get(name)?.shape;
         shape.iter().map(|n| usize::try_from(*n).ok()).collect()
     }
 
-    pub(super) fn contains(&self, name: &str) -> bool {
+    pub(in crate::model::import) fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
@@ -134,7 +134,11 @@ impl StateDict {
     ///
     /// # Errors
     /// [`Error::MissingTensor`], [`Error::Tensor`], [`Error::Limit`], [`Error::Malformed`], [`Error::Read`].
-    pub(super) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+    pub(in crate::model::import) fn read(
+        &self,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<Vec<f32>, Error> {
         let tensor = self.tensors.get(name).ok_or_else(|| Error::MissingTensor {
             path: self.path.clone(),
             name: name.to_owned(),
@@ -154,7 +158,7 @@ impl StateDict {
     ///
     /// # Errors
     /// Those of [`StateDict::read`].
-    pub(super) fn agree(&self, name: &str, other: &str) -> Result<bool, Error> {
+    pub(in crate::model::import) fn agree(&self, name: &str, other: &str) -> Result<bool, Error> {
         let (Some(a), Some(b)) = (self.tensors.get(name), self.tensors.get(other)) else {
             return Ok(true);
         };
@@ -162,7 +166,7 @@ impl StateDict {
     }
 
     /// The whole number of a key beside the weights.
-    pub(super) fn int(&self, key: &str) -> Option<i64> {
+    pub(in crate::model::import) fn int(&self, key: &str) -> Option<i64> {
         let (pickle, id) = self.beside(key)?;
         match pickle.object(id) {
             Object::Int(value) => Some(*value),
@@ -171,13 +175,13 @@ impl StateDict {
     }
 
     /// The text of a key beside the weights.
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
+    pub(in crate::model::import) fn text(&self, key: &str) -> Option<&str> {
         let (pickle, id) = self.beside(key)?;
         pickle.text(id)
     }
 
     /// The list of whole numbers of a key beside the weights.
-    pub(super) fn ints(&self, key: &str) -> Option<Vec<i64>> {
+    pub(in crate::model::import) fn ints(&self, key: &str) -> Option<Vec<i64>> {
         let (pickle, id) = self.beside(key)?;
         let Object::List(items) = pickle.object(id) else {
             return None;
