@@ -48,10 +48,13 @@ impl Case {
         )).collect();
         std::fs::write(&terms, text).expect("written");
         let plans: Value = json(&folder.join("plans.json"));
-        let configurations = plans["configurations"].as_object().expect("configurations");
+        let configuration = match plans["configurations"].get("3d_lowres") {
+            Some(_) => "3d_lowres",
+            None => "3d_fullres",
+        };
         let request = Request {
             source: folder.clone(),
-            configuration: configurations.keys().find(|k| k.starts_with("3d")).cloned(),
+            configuration: Some(configuration.into()),
             folds: if folder.join("fold_all").exists() {
                 vec!["all".into()]
             } else {
