@@ -6,7 +6,7 @@ use crate::dicom;
 use crate::engine::cpu::InstructionSet;
 use crate::gpu::{Compute, for_tests};
 use crate::model::import::{Checkpoint, Request, import};
-use crate::model::{Activation, Channels, ModelGrid, ModelSource, Segmenter};
+use crate::model::{Activation, Channels, ModelSource, Segmenter};
 use crate::preprocess::{nnunet, on_grid_of};
 use crate::volume::Geometry;
 use glam::DVec3;
@@ -128,11 +128,7 @@ impl Case {
         let [_, z, y, x] = shape.try_into().expect("channels of a volume");
         let channels = values.chunks(z * y * x).map(<[f32]>::to_vec).collect();
         let prefix = if mirrored { "mirrored." } else { "" };
-        let letters = match &self.segmenter.manifest().input.grid {
-            ModelGrid::Source { orientation, .. } => orientation,
-            ModelGrid::Patient { .. } => unreachable!("an nnU-Net works on the source's axes"),
-        };
-        let source = lying([z, y, x], self.spacing_mm(), letters);
+        let source = Geometry::axis_aligned([z, y, x], self.spacing_mm(), DVec3::ZERO);
         let (data, logits, labels) = self.stages(channels, &source, mirrored);
         let (_, probabilities) = self.tensor("probabilities");
         let wanted = self.labels(&format!("{prefix}labels"));
@@ -237,16 +233,6 @@ struct Found {
     differing: f64,
     /// Voxels with another label where nnU-Net's margin exceeds what the logits of two classes are off.
     sure: usize,
-}
-
-/// A phantom's grid: it is stored as nnU-Net's reader gives it, which has turned it already.
-fn lying(size: [usize; 3], spacing_mm: [f64; 3], letters: &str) -> Geometry {
-    let mut grid = Geometry::axis_aligned(size, spacing_mm, DVec3::ZERO);
-    if letters == "RAS" {
-        grid.index_to_lps.matrix3.x_axis *= -1.0;
-        grid.index_to_lps.matrix3.y_axis *= -1.0;
-    }
-    grid
 }
 
 fn json(path: &Path) -> Value {
