@@ -1,7 +1,9 @@
 //! Which adapter to open, and opening it.
 
+#![expect(unsafe_code, reason = "matrices are an experimental feature of wgpu")]
+
 use super::cache::Cache;
-use super::{Compute, Error, Faults, Gpu, Shared, Storage, lock};
+use super::{Compute, Error, Faults, Gpu, Shared, Storage, lock, matrices};
 use crate::config::{DeviceConfig, DeviceKind, Precision};
 use crate::warning::Warning;
 use std::collections::HashMap;
@@ -149,14 +151,23 @@ fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
         adapter: info.name.clone(),
         reason,
     };
+    let matrices = matrices::offered(adapter);
     // Kernels choose by what the adapter can do, so the device offers all of that.
-    let features = adapter
+    let mut features = adapter
         .features()
         .difference(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS)
         .difference(wgpu::Features::all_experimental_mask());
+    let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+    if !matrices.is_empty() {
+        features |= matrices::FEATURES;
+        // SAFETY: of experimental features the matrices alone are required. Their kernel computes every address from
+        // lengths that its host checked, and tests compare it with its reference.
+        experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+    }
     let request = adapter.request_device(&wgpu::DeviceDescriptor {
         label: Some("hilum"),
         required_features: features,
+        experimental_features,
         required_limits: adapter.limits(),
         memory_hints: wgpu::MemoryHints::MemoryUsage,
         ..Default::default()
@@ -168,8 +179,10 @@ fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
         binding_limit_bytes: info.binding_limit_bytes,
         poisons_outputs: false,
         storage: Storage::F32,
+        uses_matrices: true,
         shared: Arc::new(Shared {
             info,
+            matrices,
             device,
             queue,
             cache,
