@@ -104,6 +104,11 @@ fn stage(step: u32, first: vec3<u32>, local: u32) {
     }
 }
 
+fn place_of(position: u32, first: vec3<u32>) -> vec3<u32> {
+    let line = position / MATRIX;
+    return first + vec3<u32>(position % MATRIX, line % TILE_Y, line / TILE_Y);
+}
+
 // Sum of `value` over the lanes of a quad, the same for all of them.
 fn total(value: vec4<f32>, local: u32) -> vec4<f32> {
     let lane = local % LANES;
@@ -181,8 +186,7 @@ fn main(
         var sum = vec4<f32>(0.0);
         for (var i = 0u; i < EACH; i++) {
             let position = i * LANES + lane;
-            let line = position / MATRIX;
-            let place = first + vec3<u32>(position % MATRIX, line % TILE_Y, line / TILE_Y);
+            let place = place_of(position, first);
             if position < POSITIONS && column < params.columns && in_grid(params.positions, place) {
                 values[i] = sums[position * QUADS + local / LANES] + bias[quad];
                 sum += values[i];
@@ -198,10 +202,8 @@ fn main(
             var squares = vec4<f32>(0.0);
             for (var i = 0u; i < EACH; i++) {
                 let position = i * LANES + lane;
-                let line = position / MATRIX;
-                let place = first + vec3<u32>(position % MATRIX, line % TILE_Y, line / TILE_Y);
                 let difference = values[i] - mean;
-                let valid = position < POSITIONS && in_grid(params.positions, place);
+                let valid = position < POSITIONS && in_grid(params.positions, place_of(position, first));
                 squares += select(vec4<f32>(0.0), difference * difference, valid);
             }
             squares = total(squares, local);

@@ -4,7 +4,7 @@
 
 use super::cache::Cache;
 use super::{Compute, Error, Faults, Gpu, Shared, Storage, lock, matrices};
-use crate::config::{DeviceConfig, DeviceKind, Precision};
+use crate::config::{DeviceConfig, DeviceKind, MatrixUnits, Precision};
 use crate::warning::Warning;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -79,21 +79,19 @@ impl Compute {
         match config.kind {
             DeviceKind::Cpu => Ok((Self::Cpu, Vec::new())),
             DeviceKind::Gpu => {
-                let gpu = open_first(&config.adapter, |_| true)?;
+                let gpu = open_first(config, |_| true)?;
                 let adapter = gpu.info().name.clone();
                 let software = gpu.is_software();
                 let warning = software.then_some(Warning::SoftwareAdapter { adapter });
                 Ok((Self::Gpu(gpu), warning.into_iter().collect()))
             }
-            DeviceKind::Auto => {
-                match open_first(&config.adapter, |a| a.kind != AdapterKind::Software) {
-                    Ok(gpu) => Ok((Self::Gpu(gpu), Vec::new())),
-                    Err(error) => {
-                        tracing::warn!(code = error.code(), %error, "Running on the CPU.");
-                        Ok((Self::Cpu, vec![Warning::CpuFallback]))
-                    }
+            DeviceKind::Auto => match open_first(config, |a| a.kind != AdapterKind::Software) {
+                Ok(gpu) => Ok((Self::Gpu(gpu), Vec::new())),
+                Err(error) => {
+                    tracing::warn!(code = error.code(), %error, "Running on the CPU.");
+                    Ok((Self::Cpu, vec![Warning::CpuFallback]))
                 }
-            }
+            },
         }
     }
 }
@@ -131,27 +129,31 @@ fn binding_limit_bytes(limits: &wgpu::Limits) -> u64 {
         .min(limits.max_buffer_size)
 }
 
-fn open_first(wanted: &str, accept: impl Fn(&AdapterInfo) -> bool) -> Result<Gpu, Error> {
+fn open_first(config: &DeviceConfig, accept: impl Fn(&AdapterInfo) -> bool) -> Result<Gpu, Error> {
+    let wanted = &config.adapter;
     let adapters = found();
     let names: Vec<String> = adapters.iter().map(|a| a.get_info().name).collect();
     let chosen = adapters.into_iter().find(|adapter| {
         let info = describe(adapter);
-        info.name.contains(wanted) && accept(&info)
+        info.name.contains(wanted.as_str()) && accept(&info)
     });
     let no_adapter = || Error::NoAdapter {
-        wanted: wanted.to_string(),
+        wanted: wanted.clone(),
         found: names,
     };
-    open(&chosen.ok_or_else(no_adapter)?)
+    open(&chosen.ok_or_else(no_adapter)?, config.matrices)
 }
 
-fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
+fn open(adapter: &wgpu::Adapter, units: MatrixUnits) -> Result<Gpu, Error> {
     let info = describe(adapter);
     let failed = |reason: String| Error::Open {
         adapter: info.name.clone(),
         reason,
     };
-    let matrices = matrices::offered(adapter);
+    let matrices = match units {
+        MatrixUnits::Auto => matrices::offered(adapter),
+        MatrixUnits::Off => Vec::new(),
+    };
     // Kernels choose by what the adapter can do, so the device offers all of that.
     let mut features = adapter
         .features()

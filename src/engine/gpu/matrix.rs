@@ -170,35 +170,45 @@ impl Tile {
 
     /// `[group][quads in][z][matrix in][y][x][matrix out][channel in]` of the four output channels of each column.
     fn packed(&self, shape: &Shape, weights: &Weights<'_>) -> Vec<[f32; QUAD]> {
-        let Self { matrix, depth, .. } = *self;
-        let [taps_z, taps_y, taps_x] = shape.kernel;
-        let plane = taps_y * taps_x;
         let mut packed = Vec::new();
         for first_column in (0..shape.columns).step_by(self.columns()) {
-            for first_quad in (0..weights.quads_in()).step_by(depth) {
-                for step in 0..taps_z * (depth * QUAD / matrix) * plane * self.block_n {
-                    let (n, step) = (step % self.block_n, step / self.block_n);
-                    let (tap, step) = (step % plane, step / plane);
-                    let (k, tap_z) = (
-                        step % (depth * QUAD / matrix),
-                        step / (depth * QUAD / matrix),
-                    );
-                    let quad = first_quad + k * matrix / QUAD;
-                    let column = first_column + n * matrix / QUAD;
-                    for row in 0..matrix {
-                        packed.extend((0..quads(matrix)).map(|own| {
-                            let column = column + own;
-                            if column >= shape.columns {
-                                return [0.0; QUAD];
+            for first_quad in (0..weights.quads_in()).step_by(self.depth) {
+                for tap_z in 0..shape.kernel[0] {
+                    let place = (first_column, first_quad, tap_z);
+                    self.pack_step(shape, weights, place, &mut packed);
+                }
+            }
+        }
+        packed
+    }
+
+    /// What a group multiplies between two barriers; zeros beyond the last column and channel.
+    fn pack_step(
+        &self,
+        shape: &Shape,
+        weights: &Weights<'_>,
+        (first_column, first_quad, tap_z): (usize, usize, usize),
+        packed: &mut Vec<[f32; QUAD]>,
+    ) {
+        let plane = shape.kernel[1] * shape.kernel[2];
+        let columns = first_column..first_column + self.columns();
+        let own = quads(self.matrix);
+        for quad in (first_quad..first_quad + self.depth).step_by(own) {
+            for tap in tap_z * plane..(tap_z + 1) * plane {
+                for column in columns.clone().step_by(own) {
+                    for row in 0..self.matrix {
+                        let from = [quad + row / QUAD, row % QUAD];
+                        packed.extend((column..column + own).map(|column| {
+                            if column < shape.columns {
+                                weights.quad(column, from, tap)
+                            } else {
+                                [0.0; QUAD]
                             }
-                            let from = [quad + row / QUAD, row % QUAD];
-                            weights.quad(column, from, tap_z * plane + tap)
                         }));
                     }
                 }
             }
         }
-        packed
     }
 }
 
@@ -214,4 +224,86 @@ fn words(packed: Vec<[f32; QUAD]>, operands: Storage) -> Option<Vec<u32>> {
     let word = |pair: &[f32]| Some(half(pair[0])? | half(pair[1])? << 16);
     let values: Vec<f32> = bytemuck::cast_vec(packed);
     values.chunks_exact(2).map(word).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape {
+        kernel: [3; 3],
+        stride: [1; 3],
+        channels_in: 4,
+        columns: 16,
+    };
+
+    fn matrices(size: usize, operands: Storage, subgroup_size: usize) -> Matrices {
+        Matrices {
+            size,
+            operands,
+            subgroup_size,
+        }
+    }
+
+    #[test]
+    fn a_tile_gives_every_subgroup_lines_and_stays_within_workgroup_memory() {
+        for size in [8, 16] {
+            for operands in [Storage::F16, Storage::F32] {
+                for subgroup_size in [4, 8, 16, 32, 64, 128] {
+                    for (stride, columns) in [([1; 3], 5), ([2; 3], 16), ([1, 2, 2], 80)] {
+                        let shape = Shape {
+                            stride,
+                            columns,
+                            ..SHAPE
+                        };
+                        let offered = matrices(size, operands, subgroup_size);
+                        let tile = Tile::choose(offered, &shape, 8, 32 << 10).expect("fits");
+                        let lines = tile.lines[0] * tile.lines[1];
+                        assert!(tile.bytes(&shape, operands) <= 32 << 10);
+                        assert_eq!(lines % tile.subgroups, 0);
+                        assert!(tile.subgroups * subgroup_size <= INVOCATIONS);
+                        assert!(tile.block_n * size <= MAX_CHANNELS);
+                        assert_eq!(tile.depth * QUAD % size, 0);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_layer_of_a_modern_card_gets_what_the_kernel_is_built_for() {
+        let tile = Tile::choose(matrices(16, Storage::F16, 32), &SHAPE, 8, 48 << 10);
+        let expected = Tile {
+            matrix: 16,
+            lines: [4, 4],
+            subgroups: 8,
+            block_n: 4,
+            depth: 4,
+            pitch: 6,
+        };
+        assert_eq!(tile, Some(expected));
+        assert_eq!(expected.bytes(&SHAPE, Storage::F16), 37_120);
+    }
+
+    #[test]
+    fn layers_that_would_mostly_multiply_zeros_keep_the_other_kernel() {
+        let offered = matrices(16, Storage::F16, 32);
+        let narrow = Shape {
+            columns: 1,
+            ..SHAPE
+        };
+        assert_eq!(Tile::choose(offered, &narrow, 8, 48 << 10), None);
+        assert_eq!(Tile::choose(offered, &SHAPE, 1, 48 << 10), None);
+    }
+
+    #[test]
+    fn a_weight_beyond_16_bits_is_noticed() {
+        assert_eq!(
+            words(vec![[1.0, 2.0, 0.5, -1.0]], Storage::F16),
+            Some(vec![0x4000_3c00, 0xbc00_3800])
+        );
+        assert_eq!(words(vec![[1.0, 1e5, 0.0, 0.0]], Storage::F16), None);
+        let plain = words(vec![[1.0, 1e5, 0.0, 0.0]], Storage::F32);
+        assert_eq!(plain.map(|words| words[1]), Some(1e5_f32.to_bits()));
+    }
 }

@@ -22,8 +22,10 @@ pub(super) fn on_gpu(test: impl FnOnce(&Gpu)) {
     }
 }
 
-/// The GPU with its matrix units, where it has some, and without them.
+/// The GPU with its matrix units, where it has some, and without them. `REQUIRE_MATRICES=1` is for GPUs that have some.
 fn methods(gpu: &Gpu) -> Vec<Gpu> {
+    let required = std::env::var("REQUIRE_MATRICES").is_ok_and(|v| v == "1");
+    assert!(!required || gpu.matrices().is_some(), "no matrices");
     let matrices = gpu.matrices().map(|_| gpu.clone());
     matrices
         .into_iter()
