@@ -38,6 +38,8 @@ pub struct DeviceConfig {
     pub instructions: Instructions,
     /// How a GPU stores a network's activations.
     pub precision: Precision,
+    /// Whether a network runs on a GPU's matrix units.
+    pub matrices: MatrixUnits,
 }
 
 /// The device to run on.
@@ -51,6 +53,17 @@ pub enum DeviceKind {
     Gpu,
     /// The CPU.
     Cpu,
+}
+
+/// Whether a network runs on the matrix units ("tensor cores") of a GPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MatrixUnits {
+    /// Where the GPU has some for the precision, and they pass the models' self-checks.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// How a GPU stores a network's activations; sums are always 32 bits wide.
@@ -164,6 +177,7 @@ impl Default for DeviceConfig {
             adapter: String::new(),
             instructions: Instructions::Auto,
             precision: Precision::F32,
+            matrices: MatrixUnits::Auto,
         }
     }
 }

@@ -12,6 +12,14 @@ pub enum Warning {
         /// Adapter name as the driver gives it.
         adapter: String,
     },
+    /// With the GPU's matrix units a model failed its self-check; without them it passed.
+    #[error("The matrix units of {adapter} failed a self-check ({code}): ran without them.")]
+    MatricesFailed {
+        /// Adapter name as the driver gives it.
+        adapter: String,
+        /// Code of the check's error.
+        code: &'static str,
+    },
     /// No lungs were recognised, so every patch of the volume was searched.
     #[error(
         "No lungs recognised: the whole volume was searched; more false candidates are likely."
@@ -101,6 +109,7 @@ impl Warning {
         match self {
             Self::CpuFallback => "cpu-fallback",
             Self::SoftwareAdapter { .. } => "software-adapter",
+            Self::MatricesFailed { .. } => "matrices-failed",
             Self::LungMaskFallback => "lung-mask-fallback",
             Self::SmallerPatch { .. } => "smaller-patch",
             Self::OutsideIntendedUse { .. } => "outside-intended-use",

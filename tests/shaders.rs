@@ -33,6 +33,14 @@ fn wgsl(kernel: &Kernel, storage: Storage) -> String {
     })
 }
 
+/// What a kernel that multiplies matrices may use besides.
+fn of_matrices(kernel: &Kernel) -> Capabilities {
+    match kernel.constants.iter().any(|(name, _)| *name == "MATRIX") {
+        true => Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP,
+        false => Capabilities::empty(),
+    }
+}
+
 fn name_of(name: Option<&String>) -> &str {
     name.map_or("", String::as_str)
 }
@@ -49,11 +57,31 @@ fn every_kernel_is_valid_wgsl() {
             (Storage::F32, Capabilities::empty()),
             (Storage::F16, Capabilities::SHADER_FLOAT16),
         ] {
+            let capabilities = capabilities | of_matrices(kernel);
             let mut validator = Validator::new(ValidationFlags::all(), capabilities);
             if let Err(e) = validator.validate(&stored(kernel, storage)) {
                 let source = wgsl(kernel, storage);
                 panic!("{}: {}", kernel.label, e.emit_to_string(&source));
             }
+        }
+    }
+}
+
+#[test]
+fn matrices_of_either_size_are_valid_wgsl() {
+    let kernel = hilum::engine::gpu::KERNELS
+        .iter()
+        .find(|kernel| kernel.label == "conv-matrix")
+        .expect("one kernel multiplies matrices");
+    for (size, storage) in [(8, Storage::F32), (8, Storage::F16), (16, Storage::F32)] {
+        let constants = vec![("MATRIX", size), ("SUBGROUPS", 4), ("BLOCK_N", 1)];
+        let source = kernel.wgsl(&Variant { storage, constants });
+        let module = naga::front::wgsl::parse_str(&source)
+            .unwrap_or_else(|e| panic!("{size}: {}", e.emit_to_string(&source)));
+        let capabilities = Capabilities::SHADER_FLOAT16 | of_matrices(kernel);
+        let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+        if let Err(e) = validator.validate(&module) {
+            panic!("{size}: {}", e.emit_to_string(&source));
         }
     }
 }

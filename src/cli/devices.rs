@@ -1,6 +1,6 @@
 //! `hilum devices`: what this machine can compute on; and the options of other verbs that choose among it.
 
-use crate::config::{DeviceConfig, DeviceKind, Instructions, Precision};
+use crate::config::{DeviceConfig, DeviceKind, Instructions, MatrixUnits, Precision};
 use crate::cpu;
 use crate::engine::cpu::InstructionSet;
 use crate::gpu::{AdapterInfo, AdapterKind, adapters};
@@ -30,6 +30,10 @@ pub(super) struct DeviceArgs {
     /// Where a network runs on a GPU, store its activations so: f16 takes half the memory and costs some digits.
     #[arg(long, value_parser = super::precision())]
     precision: Option<Precision>,
+    /// Where a network runs on a GPU, use its matrix units ("tensor cores"): auto where it has some for the precision and
+    /// they pass the model's self-check.
+    #[arg(long, value_parser = super::matrices(), value_name = "USE")]
+    matrices: Option<MatrixUnits>,
 }
 
 impl DeviceArgs {
@@ -46,6 +50,9 @@ impl DeviceArgs {
         }
         if let Some(precision) = self.precision {
             config.precision = precision;
+        }
+        if let Some(matrices) = self.matrices {
+            config.matrices = matrices;
         }
     }
 }

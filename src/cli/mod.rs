@@ -11,7 +11,7 @@ mod process;
 mod result;
 mod volumes;
 
-use crate::config::{AlsoFormat, DeviceKind, Instructions, Precision};
+use crate::config::{AlsoFormat, DeviceKind, Instructions, MatrixUnits, Precision};
 use crate::{Class, Error};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
@@ -143,6 +143,12 @@ fn instructions() -> impl TypedValueParser<Value = Instructions> {
 fn precision() -> impl TypedValueParser<Value = Precision> {
     PossibleValuesParser::new(["f32", "f16"])
         .try_map(|name| serde_json::from_value::<Precision>(name.into()))
+}
+
+/// `--matrices`, likewise.
+fn matrices() -> impl TypedValueParser<Value = MatrixUnits> {
+    PossibleValuesParser::new(["auto", "off"])
+        .try_map(|name| serde_json::from_value::<MatrixUnits>(name.into()))
 }
 
 /// `--also`, likewise.

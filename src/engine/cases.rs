@@ -260,3 +260,35 @@ pub(super) fn large_mean() -> Net {
     net.layers[0].bias.fill(1000.0);
     net
 }
+
+/// A convolution alone, and what it makes of the values that 16 bits hold.
+pub(super) struct OneLayer {
+    pub(super) layers: Layers,
+    pub(super) size: [usize; 3],
+    pub(super) expected: Vec<f64>,
+}
+
+/// One layer all of whose factors 16 bits hold exactly, and its input.
+pub(super) fn one_layer() -> (OneLayer, Vec<f32>) {
+    let (channels_in, size) = (40, [5, 9, 21]);
+    let mut numbers = Numbers(3);
+    let mut layer = Layer::new(&mut numbers, [channels_in, 24], [3; 3], [1; 3]);
+    let rounded = |values: &[f32]| -> Vec<f32> {
+        let halves = values.iter().map(|v| half::f16::from_f32(*v).to_f32());
+        halves.collect()
+    };
+    layer.weights = rounded(&layer.weights);
+    let input = rounded(&numbers.take(channels_in * size.iter().product::<usize>()));
+    let volume = Volume {
+        size,
+        values: input.iter().map(|v| f64::from(*v)).collect(),
+    };
+    let layers = Layers::new(channels_in, SLOPE);
+    let first = layers.input();
+    let layer_out = OneLayer {
+        layers: layers.head(first, &layer.conv()),
+        size,
+        expected: reference::conv(&volume, &layer.conv()).values,
+    };
+    (layer_out, input)
+}

@@ -14,7 +14,8 @@ pub struct Kernel {
     pub label: &'static str,
     /// WGSL, shared files first; [`Kernel::wgsl`] completes it.
     pub source: &'static str,
-    /// Constants that the source leaves open, with values that are valid for any GPU.
+    /// Constants that the source leaves open, with values that are valid for any GPU. A kernel with a constant `MATRIX`
+    /// multiplies matrices of so many rows and columns, of which [`Gpu::matrices`] tells.
     pub constants: &'static [(&'static str, u32)],
     /// Compiled without bounds checks: its host file checks every length, and its loops end.
     pub unchecked: bool,
@@ -58,15 +59,27 @@ impl Storage {
 }
 
 impl Kernel {
-    /// The WGSL to be compiled: `Quad` and the constants, then the source.
+    /// The WGSL to be compiled: `Quad`, the types of matrices and the constants, then the source.
     pub fn wgsl(&self, variant: &Variant) -> String {
-        let mut text = match variant.storage {
-            Storage::F32 => "alias Quad = vec4<f32>;\n".to_owned(),
-            Storage::F16 => "enable f16;\nalias Quad = vec4<f16>;\n".to_owned(),
-        };
-        for &(name, default) in self.constants {
+        let value = |&(name, default): &(&'static str, u32)| {
             let chosen = variant.constants.iter().find(|(own, _)| *own == name);
-            let value = chosen.map_or(default, |(_, value)| *value);
+            (name, chosen.map_or(default, |(_, value)| *value))
+        };
+        let constants: Vec<_> = self.constants.iter().map(value).collect();
+        let matrix = constants.iter().find(|(name, _)| *name == "MATRIX");
+        let (enable, scalar) = match variant.storage {
+            Storage::F32 => ("", "f32"),
+            Storage::F16 => ("enable f16;\n", "f16"),
+        };
+        let mut text = enable.to_owned();
+        if let Some((_, n)) = matrix {
+            text += "enable wgpu_cooperative_matrix;\n";
+            text += &format!("alias Left = coop_mat{n}x{n}<{scalar}, A>;\n");
+            text += &format!("alias Right = coop_mat{n}x{n}<{scalar}, B>;\n");
+            text += &format!("alias Sums = coop_mat{n}x{n}<f32, C>;\n");
+        }
+        text += &format!("alias Quad = vec4<{scalar}>;\n");
+        for (name, value) in constants {
             text += &format!("const {name}: u32 = {value}u;\n");
         }
         text + self.source
@@ -100,7 +113,7 @@ macro_rules! params {
         $visibility struct $name { $($field: $type),+ }
 
         impl $name {
-            const LAYOUT: $crate::gpu::ParamsLayout = $crate::gpu::ParamsLayout {
+            $visibility const LAYOUT: $crate::gpu::ParamsLayout = $crate::gpu::ParamsLayout {
                 size: size_of::<Self>(),
                 members: &[$((stringify!($field), std::mem::offset_of!(Self, $field))),+],
             };

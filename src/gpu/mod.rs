@@ -7,6 +7,7 @@ mod buffer;
 mod cache;
 mod error;
 mod kernel;
+mod matrices;
 mod pass;
 mod profile;
 mod select;
@@ -15,6 +16,7 @@ pub use buffer::{Binding, Buffer};
 pub use error::Error;
 pub(crate) use kernel::params;
 pub use kernel::{Access, Extent, Grid, Kernel, ParamsLayout, Storage, Variant};
+pub use matrices::Matrices;
 pub use pass::{Dispatch, Pass, Submission};
 pub use profile::KernelTime;
 pub use select::{AdapterInfo, AdapterKind, adapters};
@@ -38,11 +40,13 @@ pub struct Gpu {
     binding_limit_bytes: u64,
     poisons_outputs: bool,
     storage: Storage,
+    uses_matrices: bool,
 }
 
 #[derive(Debug)]
 struct Shared {
     info: AdapterInfo,
+    matrices: Vec<Matrices>,
     device: wgpu::Device,
     queue: wgpu::Queue,
     cache: Option<cache::Cache>,

@@ -1,8 +1,10 @@
 //! Which adapter to open, and opening it.
 
+#![expect(unsafe_code, reason = "matrices are an experimental feature of wgpu")]
+
 use super::cache::Cache;
-use super::{Compute, Error, Faults, Gpu, Shared, Storage, lock};
-use crate::config::{DeviceConfig, DeviceKind, Precision};
+use super::{Compute, Error, Faults, Gpu, Shared, Storage, lock, matrices};
+use crate::config::{DeviceConfig, DeviceKind, MatrixUnits, Precision};
 use crate::warning::Warning;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -77,21 +79,19 @@ impl Compute {
         match config.kind {
             DeviceKind::Cpu => Ok((Self::Cpu, Vec::new())),
             DeviceKind::Gpu => {
-                let gpu = open_first(&config.adapter, |_| true)?;
+                let gpu = open_first(config, |_| true)?;
                 let adapter = gpu.info().name.clone();
                 let software = gpu.is_software();
                 let warning = software.then_some(Warning::SoftwareAdapter { adapter });
                 Ok((Self::Gpu(gpu), warning.into_iter().collect()))
             }
-            DeviceKind::Auto => {
-                match open_first(&config.adapter, |a| a.kind != AdapterKind::Software) {
-                    Ok(gpu) => Ok((Self::Gpu(gpu), Vec::new())),
-                    Err(error) => {
-                        tracing::warn!(code = error.code(), %error, "Running on the CPU.");
-                        Ok((Self::Cpu, vec![Warning::CpuFallback]))
-                    }
+            DeviceKind::Auto => match open_first(config, |a| a.kind != AdapterKind::Software) {
+                Ok(gpu) => Ok((Self::Gpu(gpu), Vec::new())),
+                Err(error) => {
+                    tracing::warn!(code = error.code(), %error, "Running on the CPU.");
+                    Ok((Self::Cpu, vec![Warning::CpuFallback]))
                 }
-            }
+            },
         }
     }
 }
@@ -129,34 +129,47 @@ fn binding_limit_bytes(limits: &wgpu::Limits) -> u64 {
         .min(limits.max_buffer_size)
 }
 
-fn open_first(wanted: &str, accept: impl Fn(&AdapterInfo) -> bool) -> Result<Gpu, Error> {
+fn open_first(config: &DeviceConfig, accept: impl Fn(&AdapterInfo) -> bool) -> Result<Gpu, Error> {
+    let wanted = &config.adapter;
     let adapters = found();
     let names: Vec<String> = adapters.iter().map(|a| a.get_info().name).collect();
     let chosen = adapters.into_iter().find(|adapter| {
         let info = describe(adapter);
-        info.name.contains(wanted) && accept(&info)
+        info.name.contains(wanted.as_str()) && accept(&info)
     });
     let no_adapter = || Error::NoAdapter {
-        wanted: wanted.to_string(),
+        wanted: wanted.clone(),
         found: names,
     };
-    open(&chosen.ok_or_else(no_adapter)?)
+    open(&chosen.ok_or_else(no_adapter)?, config.matrices)
 }
 
-fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
+fn open(adapter: &wgpu::Adapter, units: MatrixUnits) -> Result<Gpu, Error> {
     let info = describe(adapter);
     let failed = |reason: String| Error::Open {
         adapter: info.name.clone(),
         reason,
     };
+    let matrices = match units {
+        MatrixUnits::Auto => matrices::offered(adapter),
+        MatrixUnits::Off => Vec::new(),
+    };
     // Kernels choose by what the adapter can do, so the device offers all of that.
-    let features = adapter
+    let mut features = adapter
         .features()
         .difference(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS)
         .difference(wgpu::Features::all_experimental_mask());
+    let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+    if !matrices.is_empty() {
+        features |= matrices::FEATURES;
+        // SAFETY: of experimental features the matrices alone are required. Their kernel computes every address from
+        // lengths that its host checked, and tests compare it with its reference.
+        experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+    }
     let request = adapter.request_device(&wgpu::DeviceDescriptor {
         label: Some("hilum"),
         required_features: features,
+        experimental_features,
         required_limits: adapter.limits(),
         memory_hints: wgpu::MemoryHints::MemoryUsage,
         ..Default::default()
@@ -168,8 +181,10 @@ fn open(adapter: &wgpu::Adapter) -> Result<Gpu, Error> {
         binding_limit_bytes: info.binding_limit_bytes,
         poisons_outputs: false,
         storage: Storage::F32,
+        uses_matrices: true,
         shared: Arc::new(Shared {
             info,
+            matrices,
             device,
             queue,
             cache,

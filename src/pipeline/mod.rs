@@ -2,14 +2,15 @@
 //!
 //! In: a configuration once, then stored volumes. Out: lesions with their measurements. No files are read or written here.
 
+mod models;
 mod source;
 
 use crate::config::{CandidatesConfig, Config};
 use crate::engine::cpu::InstructionSet;
-use crate::gpu::{Compute, KernelTime, Storage};
+use crate::gpu::{Compute, Gpu, KernelTime, Storage};
 use crate::lesion::{self, Lesion, Structure};
 use crate::measure::{self, Laterality, Measurement};
-use crate::model::{self, Label, Manifest, ModelGrid, ModelSource, OutputSpec, Segmenter};
+use crate::model::{self, Label, Manifest, ModelGrid, OutputSpec, Segmenter};
 use crate::plan::{PlannedModel, Planner};
 use crate::preprocess::{self, Interpolation, Plan, Prepared};
 use crate::volume::{ProbabilityMap, StoredVolume};
@@ -60,26 +61,25 @@ impl Pipeline {
     /// Opens the device, loads the models and checks each on its golden patch.
     ///
     /// # Errors
-    /// No such device, instructions or model, damaged weights, or a device that miscomputes the golden patch.
+    /// No such device, instructions or model, damaged weights, or a device that miscomputes the golden patch even without
+    /// its matrix units.
     pub fn new(config: &Config) -> Result<Self, Error> {
         config.validate()?;
         let start = Instant::now();
-        let (compute, warnings) = Compute::select(&config.device)?;
+        let (mut compute, mut warnings) = Compute::select(&config.device)?;
         let instructions = InstructionSet::select(config.device.instructions)?;
         let mut timings_ms = StageTimings::from([("open-device".into(), ms_since(start))]);
         let start = Instant::now();
-        let mut segmenters = Vec::new();
-        for name in &config.models.enabled {
-            let source = ModelSource::find(name, &config.models.dir)?;
-            let mut segmenter = Segmenter::load(&source, &compute, instructions)?;
-            if config.inference.step > 0.0 {
-                segmenter.set_step_fraction(config.inference.step);
-            }
-            segmenters.push(segmenter);
-        }
+        let mut segmenters = models::load(config, &compute, instructions)?;
         timings_ms.insert("load-models".into(), ms_since(start));
         let start = Instant::now();
-        segmenters.iter().try_for_each(Segmenter::self_check)?;
+        if let Err(error) = models::check(&segmenters) {
+            let warning = models::leave_matrices(&mut compute, error)?;
+            tracing::warn!(code = warning.code(), "{warning}");
+            warnings.push(warning);
+            segmenters = models::load(config, &compute, instructions)?;
+            models::check(&segmenters)?;
+        }
         timings_ms.insert("self-check".into(), ms_since(start));
         let candidates = config.candidates;
         Ok(Self {
@@ -240,10 +240,7 @@ impl Pipeline {
             .collect();
         let adapter = self.device_name();
         let driver = match &self.compute {
-            Compute::Gpu(gpu) if gpu.storage() == Storage::F16 => {
-                format!("{}, activations of 16 bits", gpu.info().driver)
-            }
-            Compute::Gpu(gpu) => gpu.info().driver.clone(),
+            Compute::Gpu(gpu) => driver(gpu),
             Compute::Cpu => format!("engine {}", self.instructions.name()),
         };
         let step_fraction: BTreeMap<&str, f64> = self
@@ -321,6 +318,18 @@ impl Laps {
         self.timings_ms.insert(name.into(), ms_since(self.stage));
         self.stage = Instant::now();
     }
+}
+
+/// The driver, and what of the GPU changes results.
+fn driver(gpu: &Gpu) -> String {
+    let mut driver = gpu.info().driver.clone();
+    if gpu.storage() == Storage::F16 {
+        driver += ", activations of 16 bits";
+    }
+    if let Some(matrices) = gpu.matrices() {
+        driver += &format!(", matrices {0} × {0}", matrices.size);
+    }
+    driver
 }
 
 fn ms_since(start: Instant) -> f64 {

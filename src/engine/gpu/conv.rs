@@ -1,15 +1,17 @@
-//! A convolution, or a transposed one whose kernel is its stride, with its weights packed for `shaders/conv3d.wgsl`.
+//! A convolution, or a transposed one whose kernel is its stride, by the kernel that suits it and the GPU.
 
+use super::matrix;
 use super::tile::{Shape, Tile};
-use super::{QUAD, narrow, quad_of, quads, voxels};
+use super::weights::Weights;
+use super::{QUAD, narrow, quads, voxels};
 use crate::engine::ConvParams;
 use crate::gpu::{
     Access, Binding, Buffer, Dispatch, Error, Extent, Gpu, Grid, Kernel, Storage, Variant, params,
 };
 
 params! {
-    /// Mirrors `Params` in `shaders/conv3d.wgsl`.
-    struct Params {
+    /// Mirrors `Params` in `shaders/conv3d.wgsl` and in `shaders/conv_matrix.wgsl`.
+    pub(super) struct Params {
         positions: Grid,
         input_grid: Grid,
         tiles: [u32; 3],
@@ -69,13 +71,25 @@ pub(super) const MAX_FLOP: f64 = 64e9;
 #[derive(Debug)]
 pub(super) struct Conv {
     shape: Shape,
-    tile: Tile,
+    method: Method,
     /// By how much the output is larger along z, y, x: 1, or a transposed convolution's stride.
     up: [usize; 3],
     /// Quads of each input.
     quads_in: Vec<usize>,
     channels: [usize; 2],
-    weights: Buffer<[f32; QUAD]>,
+}
+
+/// A kernel for a layer, and the layer's parameters as the kernel reads them.
+#[derive(Debug)]
+pub(super) struct Method {
+    pub(super) kernel: &'static Kernel,
+    /// Values of its constants but those of [`Shape`] and of [`Plan`].
+    pub(super) constants: Vec<(&'static str, usize)>,
+    /// Positions of one workgroup along z, y, x.
+    pub(super) tile: [usize; 3],
+    /// Columns of one workgroup.
+    pub(super) columns: usize,
+    pub(super) parameters: Vec<Buffer<u32>>,
 }
 
 /// One input of a layer.
@@ -127,23 +141,20 @@ impl Conv {
             channels_in: total.min(QUAD),
             columns: quads(params.bias.len()) * taps_up,
         };
-        let limit_bytes = gpu.workgroup_bytes();
-        let tile = Tile::choose(&shape, limit_bytes).ok_or_else(|| Error::BufferTooLarge {
-            what: format!("a tile of a kernel of {:?}", shape.kernel),
-            bytes: limit_bytes as u64 + 1,
-            limit_bytes: limit_bytes as u64,
-        })?;
-        let packed = packed(params, transposed, channels_in, &shape);
+        let weights = Weights::new(params, transposed, channels_in);
+        let method = match matrix::method(gpu, &shape, &weights)? {
+            Some(method) => method,
+            None => plain(gpu, &shape, &weights)?,
+        };
         Ok(Self {
             shape,
-            tile,
+            method,
             up: if transposed { params.stride } else { [1; 3] },
             quads_in: channels_in
                 .iter()
                 .map(|channels| quads(*channels))
                 .collect(),
             channels: [total, params.bias.len()],
-            weights: gpu.upload("weights", &packed)?,
         })
     }
 
@@ -161,7 +172,7 @@ impl Conv {
     /// Tiles along z, y, x.
     fn tiles(&self, size_in: [usize; 3]) -> [usize; 3] {
         let positions = self.positions(size_in);
-        [0, 1, 2].map(|axis| positions[axis].div_ceil(self.tile.size()[axis]))
+        [0, 1, 2].map(|axis| positions[axis].div_ceil(self.method.tile[axis]))
     }
 
     /// Tiles for which statistics are left, for each quad.
@@ -204,14 +215,12 @@ impl Conv {
         let parts = ((flop / plan.max_flop).ceil() as usize).clamp(1, tiles_z);
         let part = tiles_z.div_ceil(parts);
         let variant = self.variant(plan);
-        let buffers = [
-            inputs[0].quads,
-            second.quads,
-            memory.norms,
-            self.weights.binding(),
-            memory.output,
-            memory.statistics,
-        ];
+        let parameters = self.method.parameters.iter().map(Buffer::binding);
+        let buffers: Vec<Binding<'_>> = [inputs[0].quads, second.quads, memory.norms]
+            .into_iter()
+            .chain(parameters)
+            .chain([memory.output, memory.statistics])
+            .collect();
         let dispatch = |first: usize| {
             let params = Params {
                 positions: Grid::new(self.positions(size_in))?,
@@ -230,9 +239,10 @@ impl Conv {
                 _pad1: 0,
             };
             let own = part.min(tiles_z - first);
-            let columns = self.shape.columns.div_ceil(self.tile.columns());
+            let columns = self.shape.columns.div_ceil(self.method.columns);
             let extent = Extent::Groups([tiles_x * tiles_y, own, columns]);
-            let dispatch = Dispatch::new(gpu, (&KERNEL, &variant), &params, &buffers, extent)?;
+            let kernel = (self.method.kernel, &variant);
+            let dispatch = Dispatch::new(gpu, kernel, &params, &buffers, extent)?;
             Ok((dispatch, flop * own as f64 / tiles_z as f64))
         };
         (0..tiles_z).step_by(part).map(dispatch).collect()
@@ -247,18 +257,14 @@ impl Conv {
             ("STRIDE_Z", stride[0]),
             ("STRIDE_Y", stride[1]),
             ("STRIDE_X", stride[2]),
-            ("CHANNELS_IN", self.shape.channels_in),
-            ("TILE_Z", self.tile.z),
-            ("TILE_Y", self.tile.y),
-            ("RUN", self.tile.run),
-            ("DEPTH", self.tile.depth),
             ("WITH_STATISTICS", usize::from(plan.with_statistics)),
         ];
+        let constants = constants.iter().chain(&self.method.constants);
         Variant {
             storage: plan.storage,
             constants: constants
-                .map(|(name, value)| (name, narrow(value)))
-                .to_vec(),
+                .map(|&(name, value)| (name, narrow(value)))
+                .collect(),
         }
     }
 
@@ -286,59 +292,33 @@ impl Conv {
             return Ok(());
         }
         Err(Error::Signature {
-            kernel: KERNEL.label,
+            kernel: self.method.kernel.label,
             reason: format!("a buffer has another length than {size_in:?} voxels need"),
         })
     }
 }
 
-/// `[column][quad in][z][y][x][channel in]` of four output channels each, then a bias for each quad of them.
-fn packed(
-    params: &ConvParams<'_>,
-    transposed: bool,
-    channels_in: &[usize],
-    shape: &Shape,
-) -> Vec<[f32; QUAD]> {
-    let (channels_out, total) = (params.bias.len(), channels_in.iter().sum::<usize>());
-    let all_taps = voxels(params.kernel);
-    let (taps, taps_up) = if transposed {
-        (1, all_taps)
-    } else {
-        (all_taps, 1)
-    };
-    // Where each lane of each input quad lies in the weights; `None` beyond the last channel of an input.
-    let mut lanes = Vec::new();
-    let mut before = 0;
-    for &channels in channels_in {
-        for quad in 0..quads(channels) {
-            let lane = |lane| quad * QUAD + lane;
-            lanes.push(
-                (0..shape.channels_in)
-                    .map(lane)
-                    .map(|c| (c < channels).then_some(before + c))
-                    .collect::<Vec<_>>(),
-            );
-        }
-        before += channels;
-    }
-    let weight = |c_out: usize, c_in: usize, tap: usize| match (c_out < channels_out, transposed) {
-        (false, _) => 0.0,
-        (true, false) => params.weights[(c_out * total + c_in) * all_taps + tap],
-        (true, true) => params.weights[(c_in * channels_out + c_out) * all_taps + tap],
-    };
-    let mut packed = Vec::with_capacity(shape.columns * lanes.len() * taps * QUAD);
-    for column in 0..shape.columns {
-        let (quad_out, tap_up) = (column / taps_up, column % taps_up);
-        for quad in &lanes {
-            for tap in 0..taps {
-                packed.extend(quad.iter().map(|c_in| {
-                    std::array::from_fn(|lane| {
-                        c_in.map_or(0.0, |c| weight(quad_out * QUAD + lane, c, tap + tap_up))
-                    })
-                }));
-            }
-        }
-    }
-    packed.extend((0..quads(channels_out)).map(|quad| quad_of(params.bias, quad)));
-    packed
+/// The kernel of every GPU.
+fn plain(gpu: &Gpu, shape: &Shape, weights: &Weights<'_>) -> Result<Method, Error> {
+    let limit_bytes = gpu.workgroup_bytes();
+    let tile = Tile::choose(shape, limit_bytes).ok_or_else(|| Error::BufferTooLarge {
+        what: format!("a tile of a kernel of {:?}", shape.kernel),
+        bytes: limit_bytes as u64 + 1,
+        limit_bytes: limit_bytes as u64,
+    })?;
+    let mut packed = weights.by_column(shape.columns, shape.channels_in);
+    packed.extend(weights.bias());
+    Ok(Method {
+        kernel: &KERNEL,
+        constants: vec![
+            ("CHANNELS_IN", shape.channels_in),
+            ("TILE_Z", tile.z),
+            ("TILE_Y", tile.y),
+            ("RUN", tile.run),
+            ("DEPTH", tile.depth),
+        ],
+        tile: tile.size(),
+        columns: tile.columns(),
+        parameters: vec![gpu.upload("weights", &bytemuck::cast_vec(packed))?],
+    })
 }

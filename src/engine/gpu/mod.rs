@@ -4,6 +4,7 @@
 //! activates its input as it stages it; every sum has a fixed order, so the same patch twice gives the same bits.
 
 mod conv;
+mod matrix;
 mod network;
 mod norm;
 mod pack;
@@ -12,6 +13,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod weights;
 
 pub use network::{Network, Program};
 pub use peak::{copied_bytes_per_s, multiply_adds_per_s};
@@ -21,6 +23,7 @@ use crate::gpu::Kernel;
 /// Every kernel of this engine; `tests/shaders.rs` checks each against its WGSL.
 pub static KERNELS: &[&Kernel] = &[
     &conv::KERNEL,
+    &matrix::KERNEL,
     &norm::KERNEL,
     &pack::KERNEL,
     &sum::KERNEL,

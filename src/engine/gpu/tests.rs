@@ -1,11 +1,14 @@
 use super::Network;
-use crate::engine::cases::{Case, cases, difference, large_mean, wide};
+use crate::engine::cases::{Case, cases, difference, large_mean, one_layer, wide};
 use crate::gpu::{self, Gpu, Storage};
 use proptest::prelude::{ProptestConfig, Strategy, prop_assert, proptest};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// Between sums of 32-bit products in another order, relative to the largest logit.
 const TOLERANCE: f64 = 1e-4;
+
+/// As above, of activations and weights of 16 bits through the layers of a network.
+const HALF_TOLERANCE: f64 = 1e-2;
 
 /// One GPU for all tests, whose outputs start as NaN, and which one test uses at a time.
 static GPU: LazyLock<Option<Mutex<Gpu>>> = LazyLock::new(|| {
@@ -16,6 +19,29 @@ static GPU: LazyLock<Option<Mutex<Gpu>>> = LazyLock::new(|| {
 pub(super) fn on_gpu(test: impl FnOnce(&Gpu)) {
     if let Some(gpu) = &*GPU {
         test(&gpu.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// The GPU with its matrix units, where it has some, and without them. `REQUIRE_MATRICES=1` is for GPUs that have some.
+fn methods(gpu: &Gpu) -> Vec<Gpu> {
+    let required = std::env::var("REQUIRE_MATRICES").is_ok_and(|v| v == "1");
+    assert!(!required || gpu.matrices().is_some(), "no matrices");
+    let matrices = gpu.matrices().map(|_| gpu.clone());
+    matrices
+        .into_iter()
+        .chain([gpu.without_matrices()])
+        .collect()
+}
+
+/// The GPU with activations of 16 bits, where it has such.
+fn half(gpu: &Gpu) -> Option<Gpu> {
+    match gpu.with_storage(Storage::F16) {
+        Ok(half) => Some(half),
+        Err(error) => {
+            assert_eq!(error.code(), "gpu-no-f16");
+            println!("SKIPPED: {error}");
+            None
+        }
     }
 }
 
@@ -45,8 +71,27 @@ proptest! {
         if let Some(gpu) = &*GPU {
             let gpu = gpu.lock().unwrap_or_else(PoisonError::into_inner);
             let expected = case.net().reference(&case.input());
-            let difference = difference(&logits(&gpu, &case), &expected);
-            prop_assert!(difference < TOLERANCE, "{difference}");
+            for method in methods(&gpu) {
+                let difference = difference(&logits(&method, &case), &expected);
+                prop_assert!(difference < TOLERANCE, "{:?}: {difference}", method.matrices());
+            }
+        }
+    }
+
+    #[test]
+    fn matrices_of_16_bits_compute_what_the_reference_defines_to_three_digits(
+        case in cases().prop_map(|case| usual(&case)),
+    ) {
+        if let Some(gpu) = &*GPU {
+            let gpu = gpu.lock().unwrap_or_else(PoisonError::into_inner);
+            let half = half(&gpu).filter(|half| half.matrices().is_some());
+            if let Some(half) = half {
+                let expected = case.net().reference(&case.input());
+                let found = logits(&half, &case);
+                let plain = difference(&logits(&half.without_matrices(), &case), &expected);
+                let difference = difference(&found, &expected);
+                prop_assert!(difference < HALF_TOLERANCE.max(3.0 * plain), "{difference}, not {plain}");
+            }
         }
     }
 }
@@ -64,8 +109,14 @@ fn odd_kernels_strides_and_channels_compute_what_the_reference_defines() {
             seed: 7,
         };
         let expected = case.net().reference(&case.input());
-        let difference = difference(&logits(gpu, &case), &expected);
-        assert!(difference < TOLERANCE, "{difference}");
+        for method in methods(gpu) {
+            let difference = difference(&logits(&method, &case), &expected);
+            assert!(
+                difference < TOLERANCE,
+                "{:?}: {difference}",
+                method.matrices()
+            );
+        }
     });
 }
 
@@ -73,32 +124,60 @@ fn odd_kernels_strides_and_channels_compute_what_the_reference_defines() {
 fn layers_of_many_tiles_compute_what_the_reference_defines_and_equal_bits_twice() {
     on_gpu(|gpu| {
         let (case, input) = (wide(), wide().input());
-        let network = Network::new(&case.net().layers(), gpu).expect("uploads");
-        let program = network.program(gpu, case.size()).expect("fits");
-        let first = program.forward(gpu, &input).expect("runs");
         let expected = case.net().reference(&input);
-        let difference = difference(&first, &expected);
-        assert!(difference < TOLERANCE, "{difference}");
         let other: Vec<f32> = input.iter().map(|v| 1.0 - v).collect();
-        assert_ne!(program.forward(gpu, &other).expect("runs"), first);
-        assert_eq!(program.forward(gpu, &input).expect("runs"), first);
+        for method in methods(gpu) {
+            let network = Network::new(&case.net().layers(), &method).expect("uploads");
+            let program = network.program(&method, case.size()).expect("fits");
+            let first = program.forward(&method, &input).expect("runs");
+            let difference = difference(&first, &expected);
+            assert!(
+                difference < TOLERANCE,
+                "{:?}: {difference}",
+                method.matrices()
+            );
+            assert_ne!(program.forward(&method, &other).expect("runs"), first);
+            assert_eq!(program.forward(&method, &input).expect("runs"), first);
+        }
     });
 }
 
 #[test]
 fn storage_of_16_bits_costs_three_digits_and_no_more() {
     on_gpu(|gpu| {
-        let half = match gpu.with_storage(Storage::F16) {
-            Ok(half) => half,
-            Err(error) => {
-                assert_eq!(error.code(), "gpu-no-f16");
-                return println!("SKIPPED: {error}");
-            }
-        };
+        let Some(half) = half(gpu) else { return };
         let case = wide();
         let expected = case.net().reference(&case.input());
-        let difference = difference(&logits(&half, &case), &expected);
-        assert!(difference < 1e-2, "{difference}");
+        for method in methods(&half) {
+            let found = logits(&method, &case);
+            let difference = difference(&found, &expected);
+            assert!(
+                difference < HALF_TOLERANCE,
+                "{:?}: {difference}",
+                method.matrices()
+            );
+            assert_eq!(logits(&method, &case), found, "the same bits twice");
+        }
+    });
+}
+
+#[test]
+fn factors_that_16_bits_hold_are_multiplied_and_summed_in_32() {
+    on_gpu(|gpu| {
+        let Some(half) = half(gpu) else { return };
+        let (net, input) = one_layer();
+        for method in methods(&half) {
+            let network = Network::new(&net.layers, &method).expect("uploads");
+            let program = network.program(&method, net.size).expect("fits");
+            let found = program.forward(&method, &input).expect("runs");
+            let difference = difference(&found, &net.expected);
+            // Half of the last of 11 digits, which the stored logits have.
+            assert!(
+                difference < 2.0_f64.powi(-11),
+                "{:?}: {difference}",
+                method.matrices()
+            );
+        }
     });
 }
 
@@ -106,13 +185,16 @@ fn storage_of_16_bits_costs_three_digits_and_no_more() {
 fn a_large_mean_costs_no_precision() {
     on_gpu(|gpu| {
         let net = large_mean();
-        let network = Network::new(&net.layers(), gpu).expect("uploads");
-        let program = network.program(gpu, net.case.size()).expect("fits");
         let input = net.case.input();
-        let logits = program.forward(gpu, &input).expect("runs");
-        let difference = difference(&logits, &net.reference(&input));
-        // 1000 has 24 bits: what is lost is lost in the convolution's own sum.
-        assert!(difference < 1e-3, "{difference}");
+        let expected = net.reference(&input);
+        for method in methods(gpu) {
+            let network = Network::new(&net.layers(), &method).expect("uploads");
+            let program = network.program(&method, net.case.size()).expect("fits");
+            let logits = program.forward(&method, &input).expect("runs");
+            let difference = difference(&logits, &expected);
+            // 1000 has 24 bits: what is lost is lost in the convolution's own sum.
+            assert!(difference < 1e-3, "{:?}: {difference}", method.matrices());
+        }
     });
 }
 

@@ -1,9 +1,9 @@
 //! How a layer is cut into the tiles of its workgroups.
 
 /// Invocations of a workgroup; `shaders/conv3d.wgsl` says it too.
-const INVOCATIONS: usize = 256;
+pub(super) const INVOCATIONS: usize = 256;
 /// Bytes of four channels in workgroup memory.
-const QUAD_BYTES: usize = 16;
+pub(super) const QUAD_BYTES: usize = 16;
 
 /// Shape of a convolution, as far as it decides the tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -130,7 +130,7 @@ impl Case {
         let prefix = if mirrored { "mirrored." } else { "" };
         let source = Geometry::axis_aligned([z, y, x], self.spacing_mm(), DVec3::ZERO);
         let (data, logits, labels) = self.stages(channels, &source, mirrored);
-        let (_, probabilities) = self.tensor("probabilities");
+        let probabilities = self.probabilities(&source);
         let wanted = self.labels(&format!("{prefix}labels"));
         let voxels = wanted.len();
         let expected = self.tensor(&format!("{prefix}logits")).1;
@@ -156,6 +156,17 @@ impl Case {
             differing: differing.len() as f64 / voxels as f64,
             sure: differing.iter().filter(|voxel| is_sure(voxel)).count(),
         }
+    }
+
+    /// Those of nnU-Net, which stores them as its reader turned the source, as the source lies.
+    fn probabilities(&self, source: &Geometry) -> Vec<f32> {
+        let orientation = plan(&self.segmenter.manifest().input, source).orientation;
+        let turned = orientation.permute(source.size);
+        let (_, probabilities) = self.tensor("probabilities");
+        let classes = probabilities.chunks_exact(source.size.iter().product());
+        classes
+            .flat_map(|class| orientation.backward(class.to_vec(), turned))
+            .collect()
     }
 
     /// By how much logits would have to change to give a voxel another label.

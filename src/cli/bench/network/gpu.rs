@@ -37,10 +37,7 @@ pub(super) fn measure(
     };
     Ok(Measured {
         device: gpu.info().name.clone(),
-        instructions: match gpu.storage() {
-            Storage::F32 => "WGSL, f32".into(),
-            Storage::F16 => "WGSL, activations f16".into(),
-        },
+        instructions: kernels(gpu),
         threads: 1,
         runs,
         peak: Peak {
@@ -49,4 +46,15 @@ pub(super) fn measure(
         },
         peak_memory_mib: cpu::peak_memory_bytes().map(|bytes| bytes >> 20),
     })
+}
+
+/// What the network's kernels are made of.
+fn kernels(gpu: &Gpu) -> String {
+    let plain = match gpu.storage() {
+        Storage::F32 => "WGSL, f32",
+        Storage::F16 => "WGSL, activations f16",
+    };
+    let matrices = gpu.matrices();
+    let matrices = matrices.map(|m| format!(", matrices {0} × {0}", m.size));
+    format!("{plain}{}", matrices.unwrap_or_default())
 }
