@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the GPU engine's tests on a software rasteriser that multiplies matrices (8 × 8, f16), which drivers of
-# Debian 13 have and those of Debian 12 have not: in a root of that system in the cache folder, made by the first run.
+# Debian 13's backports do and those of Debian 12 do not: in a root of that system in the cache folder, made by the first run.
 # usage: scripts/matrices.sh
 source "$(dirname "$0")/common.sh"
 need_rust
