@@ -7,13 +7,11 @@ use wgpu::CooperativeScalarType::{F16, F32};
 pub(super) const FEATURES: wgpu::Features =
     wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(wgpu::Features::SUBGROUP);
 
-/// Square matrices that the invocations of a subgroup multiply together; sums have 32 bits.
+/// Square matrices that the invocations of a subgroup multiply together: factors of 16 bits, sums of 32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Matrices {
     /// Rows and columns: 8 or 16.
     pub size: usize,
-    /// Of the factors.
-    pub operands: Storage,
     /// Invocations of a subgroup at most.
     pub subgroup_size: usize,
 }
@@ -28,18 +26,11 @@ pub(super) fn offered(adapter: &wgpu::Adapter) -> Vec<Matrices> {
     let subgroup_size = info.subgroup_max_size as usize;
     let mut offered: Vec<Matrices> = properties
         .iter()
-        .filter(|p| p.m_size == p.n_size && p.m_size == p.k_size && p.cr_type == F32)
-        .filter_map(|p| {
-            let operands = match p.ab_type {
-                F16 => Storage::F16,
-                F32 => Storage::F32,
-                _ => return None,
-            };
-            Some(Matrices {
-                size: p.m_size as usize,
-                operands,
-                subgroup_size,
-            })
+        .filter(|p| p.m_size == p.n_size && p.m_size == p.k_size)
+        .filter(|p| p.ab_type == F16 && p.cr_type == F32)
+        .map(|p| Matrices {
+            size: p.m_size as usize,
+            subgroup_size,
         })
         .collect();
     offered.sort_by_key(|matrices| std::cmp::Reverse(matrices.size));
@@ -47,11 +38,10 @@ pub(super) fn offered(adapter: &wgpu::Adapter) -> Vec<Matrices> {
 }
 
 impl Gpu {
-    /// Matrices of operands as wide as stored activations, where this GPU has some and they are not switched off.
+    /// Matrices where this GPU has some and they cost no precision: where activations have 16 bits anyway.
     pub fn matrices(&self) -> Option<Matrices> {
-        let mut fitting = self.shared.matrices.iter();
-        let found = fitting.find(|matrices| matrices.operands == self.storage);
-        found.copied().filter(|_| self.uses_matrices)
+        let used = self.uses_matrices && self.storage == Storage::F16;
+        self.shared.matrices.first().copied().filter(|_| used)
     }
 
     /// The same GPU without its matrix units.

@@ -4,7 +4,7 @@ use super::conv::{Method, Params};
 use super::tile::{INVOCATIONS, QUAD_BYTES, Shape};
 use super::weights::Weights;
 use super::{QUAD, quads};
-use crate::gpu::{Access, Error, Gpu, Kernel, Matrices, Storage};
+use crate::gpu::{Access, Error, Gpu, Kernel, Matrices};
 
 /// `shaders/conv_matrix.wgsl`
 pub(super) static KERNEL: Kernel = Kernel {
@@ -48,6 +48,8 @@ pub(super) static KERNEL: Kernel = Kernel {
 const MAX_CHANNELS: usize = 64;
 /// Bytes between the channels of two staged voxels, so that the lines of a matrix lie in different banks.
 const PADDING_BYTES: usize = 16;
+/// Bytes of four channels of 16 bits.
+const HALVES_BYTES: usize = 8;
 
 /// How a layer is cut into workgroups, and those into subgroups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +84,7 @@ pub(super) fn method(
     let tile = Tile::choose(matrices, shape, weights.quads_in(), limit_bytes);
     let Some((tile, words)) = tile.and_then(|tile| {
         let packed = tile.packed(shape, weights);
-        Some((tile, words(packed, matrices.operands)?))
+        Some((tile, words(packed)?))
     }) else {
         return Ok(None);
     };
@@ -121,7 +123,7 @@ impl Tile {
             return None;
         }
         let mut tiles = Self::table(matrices, shape, quads_in);
-        tiles.find(|tile| tile.bytes(shape, matrices.operands) <= limit_bytes)
+        tiles.find(|tile| tile.bytes(shape) <= limit_bytes)
     }
 
     /// Tiles in the order of preference.
@@ -129,7 +131,7 @@ impl Tile {
     /// Many lines use each weight most often. A kernel of one tap computes little for what it stages, so it stages more
     /// channels between two barriers.
     fn table(matrices: Matrices, shape: &Shape, quads_in: usize) -> impl Iterator<Item = Self> {
-        let Matrices { size, operands, .. } = matrices;
+        let size = matrices.size;
         let available = INVOCATIONS / matrices.subgroup_size;
         let wanted = (shape.columns * QUAD).div_ceil(size);
         let groups = wanted.div_ceil(MAX_CHANNELS / size);
@@ -149,7 +151,7 @@ impl Tile {
                 subgroups: available.min(lines[0] * lines[1]),
                 block_n: wanted.div_ceil(groups),
                 depth,
-                pitch: depth + PADDING_BYTES / (QUAD * operands.bytes()),
+                pitch: depth + PADDING_BYTES / HALVES_BYTES,
             })
         })
     }
@@ -160,12 +162,12 @@ impl Tile {
     }
 
     /// Workgroup memory, as `shaders/conv_matrix.wgsl` declares it.
-    fn bytes(&self, shape: &Shape, operands: Storage) -> usize {
+    fn bytes(&self, shape: &Shape) -> usize {
         let [z, y] = self.lines;
         let rows = (y - 1) * shape.stride[1] + shape.kernel[1];
         let line = (self.matrix - 1) * shape.stride[2] + shape.kernel[2];
         let sums = (z * y * self.matrix * self.matrix / QUAD).max(INVOCATIONS);
-        z * rows * line * self.pitch * QUAD * operands.bytes() + sums * QUAD_BYTES
+        z * rows * line * self.pitch * HALVES_BYTES + sums * QUAD_BYTES
     }
 
     /// `[group][quads in][z][matrix in][y][x][matrix out][channel in]` of the four output channels of each column.
@@ -212,11 +214,8 @@ impl Tile {
     }
 }
 
-/// As the kernel stores them; `None` where a weight is beyond what 16 bits hold.
-fn words(packed: Vec<[f32; QUAD]>, operands: Storage) -> Option<Vec<u32>> {
-    if operands == Storage::F32 {
-        return Some(bytemuck::cast_vec(packed));
-    }
+/// In 16 bits; `None` where a weight is beyond what they hold.
+fn words(packed: Vec<[f32; QUAD]>) -> Option<Vec<u32>> {
     let half = |value: f32| {
         let half = half::f16::from_f32(value);
         half.is_finite().then(|| u32::from(half.to_bits()))
@@ -237,10 +236,9 @@ mod tests {
         columns: 16,
     };
 
-    fn matrices(size: usize, operands: Storage, subgroup_size: usize) -> Matrices {
+    fn matrices(size: usize, subgroup_size: usize) -> Matrices {
         Matrices {
             size,
-            operands,
             subgroup_size,
         }
     }
@@ -248,23 +246,21 @@ mod tests {
     #[test]
     fn a_tile_gives_every_subgroup_lines_and_stays_within_workgroup_memory() {
         for size in [8, 16] {
-            for operands in [Storage::F16, Storage::F32] {
-                for subgroup_size in [4, 8, 16, 32, 64, 128] {
-                    for (stride, columns) in [([1; 3], 5), ([2; 3], 16), ([1, 2, 2], 80)] {
-                        let shape = Shape {
-                            stride,
-                            columns,
-                            ..SHAPE
-                        };
-                        let offered = matrices(size, operands, subgroup_size);
-                        let tile = Tile::choose(offered, &shape, 8, 32 << 10).expect("fits");
-                        let lines = tile.lines[0] * tile.lines[1];
-                        assert!(tile.bytes(&shape, operands) <= 32 << 10);
-                        assert_eq!(lines % tile.subgroups, 0);
-                        assert!(tile.subgroups * subgroup_size <= INVOCATIONS);
-                        assert!(tile.block_n * size <= MAX_CHANNELS);
-                        assert_eq!(tile.depth * QUAD % size, 0);
-                    }
+            for subgroup_size in [4, 8, 16, 32, 64, 128] {
+                for (stride, columns) in [([1; 3], 5), ([2; 3], 16), ([1, 2, 2], 80)] {
+                    let shape = Shape {
+                        stride,
+                        columns,
+                        ..SHAPE
+                    };
+                    let offered = matrices(size, subgroup_size);
+                    let tile = Tile::choose(offered, &shape, 8, 32 << 10).expect("fits");
+                    let lines = tile.lines[0] * tile.lines[1];
+                    assert!(tile.bytes(&shape) <= 32 << 10);
+                    assert_eq!(lines % tile.subgroups, 0);
+                    assert!(tile.subgroups * subgroup_size <= INVOCATIONS);
+                    assert!(tile.block_n * size <= MAX_CHANNELS);
+                    assert_eq!(tile.depth * QUAD % size, 0);
                 }
             }
         }
@@ -272,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_layer_of_a_modern_card_gets_what_the_kernel_is_built_for() {
-        let tile = Tile::choose(matrices(16, Storage::F16, 32), &SHAPE, 8, 48 << 10);
+        let tile = Tile::choose(matrices(16, 32), &SHAPE, 8, 48 << 10);
         let expected = Tile {
             matrix: 16,
             lines: [4, 4],
@@ -282,12 +278,12 @@ mod tests {
             pitch: 6,
         };
         assert_eq!(tile, Some(expected));
-        assert_eq!(expected.bytes(&SHAPE, Storage::F16), 37_120);
+        assert_eq!(expected.bytes(&SHAPE), 37_120);
     }
 
     #[test]
     fn layers_that_would_mostly_multiply_zeros_keep_the_other_kernel() {
-        let offered = matrices(16, Storage::F16, 32);
+        let offered = matrices(16, 32);
         let narrow = Shape {
             columns: 1,
             ..SHAPE
@@ -298,12 +294,8 @@ mod tests {
 
     #[test]
     fn a_weight_beyond_16_bits_is_noticed() {
-        assert_eq!(
-            words(vec![[1.0, 2.0, 0.5, -1.0]], Storage::F16),
-            Some(vec![0x4000_3c00, 0xbc00_3800])
-        );
-        assert_eq!(words(vec![[1.0, 1e5, 0.0, 0.0]], Storage::F16), None);
-        let plain = words(vec![[1.0, 1e5, 0.0, 0.0]], Storage::F32);
-        assert_eq!(plain.map(|words| words[1]), Some(1e5_f32.to_bits()));
+        let packed = words(vec![[1.0, 2.0, 0.5, -1.0]]);
+        assert_eq!(packed, Some(vec![0x4000_3c00, 0xbc00_3800]));
+        assert_eq!(words(vec![[1.0, 1e5, 0.0, 0.0]]), None);
     }
 }
