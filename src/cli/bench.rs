@@ -3,6 +3,7 @@
 mod compare;
 mod kernels;
 mod network;
+mod tune;
 
 use super::devices::DeviceArgs;
 use super::phantom::Preset;
@@ -56,6 +57,10 @@ pub(super) struct BenchArgs {
     /// Run the network on a patch of so many voxels along each axis; 96 or the model's own where it is not given.
     #[arg(long, value_name = "N", requires = "network", value_parser = clap::value_parser!(u16).range(1..=256))]
     size: Option<u16>,
+    /// Try every tile for the layers of --network on the GPU instead, and keep the best for later runs, in the user's cache
+    /// folder. Results change in their last bits; provenance names the table.
+    #[arg(long, requires = "network")]
+    tune: bool,
     /// Print the figures as JSON, as `hilum bench compare` reads them.
     #[arg(long)]
     json: bool,
@@ -109,6 +114,7 @@ pub(super) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     match &args.network {
+        Some(name) if args.tune => tell(args, &tune::measure(name, args)?),
         Some(name) => tell(args, &network::measure(name, args)?),
         None => tell(args, &measure(args)?),
     }

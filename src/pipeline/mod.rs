@@ -7,6 +7,7 @@ mod source;
 
 use crate::config::{CandidatesConfig, Config};
 use crate::engine::cpu::InstructionSet;
+use crate::engine::gpu::Tuned;
 use crate::gpu::{Compute, Gpu, KernelTime, Storage};
 use crate::lesion::{self, Lesion, Structure};
 use crate::measure::{self, Laterality, Measurement};
@@ -325,6 +326,9 @@ fn driver(gpu: &Gpu) -> String {
     let mut driver = gpu.info().driver.clone();
     if gpu.storage() == Storage::F16 {
         driver += ", activations of 16 bits";
+    }
+    if let Some(table) = Tuned::of(gpu).identity() {
+        driver += &format!(", tiles {table}");
     }
     if let Some(matrices) = gpu.matrices() {
         driver += &format!(", matrices {0} × {0}", matrices.size);

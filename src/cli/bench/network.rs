@@ -110,7 +110,7 @@ pub(super) fn measure(name: &str, args: &BenchArgs) -> Result<Report, Error> {
 }
 
 /// The layers of a network, and the size of its patch.
-fn layers(name: &str, config: &Config) -> Result<(Layers, [usize; 3]), Error> {
+pub(super) fn layers(name: &str, config: &Config) -> Result<(Layers, [usize; 3]), Error> {
     let channels = match name {
         "light" => random::LIGHT,
         "full" => random::FULL,

@@ -2,6 +2,7 @@
 
 use super::matrix;
 use super::tile::{Shape, Tile};
+use super::tuning::Tuned;
 use super::weights::Weights;
 use super::{QUAD, narrow, quads, voxels};
 use crate::engine::ConvParams;
@@ -128,7 +129,7 @@ impl Conv {
     /// [`Error::BufferTooLarge`] where the weights, or a tile of the kernel, exceed what the GPU allows;
     /// [`Error::OutOfMemory`].
     pub(super) fn new(
-        gpu: &Gpu,
+        (gpu, tuned): (&Gpu, &Tuned),
         params: &ConvParams<'_>,
         transposed: bool,
         channels_in: &[usize],
@@ -144,7 +145,7 @@ impl Conv {
         let weights = Weights::new(params, transposed, channels_in);
         let method = match matrix::method(gpu, &shape, &weights)? {
             Some(method) => method,
-            None => plain(gpu, &shape, &weights)?,
+            None => plain(gpu, tuned, &shape, &weights)?,
         };
         Ok(Self {
             shape,
@@ -156,6 +157,12 @@ impl Conv {
                 .collect(),
             channels: [total, params.bias.len()],
         })
+    }
+
+    /// Its shape, where its tile can be chosen.
+    pub(super) fn shape(&self) -> Option<Shape> {
+        let is_plain = self.method.kernel.label == KERNEL.label;
+        is_plain.then_some(self.shape)
     }
 
     /// Positions of the kernel for an input of `size_in` voxels.
@@ -299,9 +306,11 @@ impl Conv {
 }
 
 /// The kernel of every GPU.
-fn plain(gpu: &Gpu, shape: &Shape, weights: &Weights<'_>) -> Result<Method, Error> {
+fn plain(gpu: &Gpu, tuned: &Tuned, shape: &Shape, weights: &Weights<'_>) -> Result<Method, Error> {
     let limit_bytes = gpu.workgroup_bytes();
-    let tile = Tile::choose(shape, limit_bytes).ok_or_else(|| Error::BufferTooLarge {
+    let tile = tuned.tile(gpu.storage(), shape, limit_bytes);
+    let tile = tile.or_else(|| Tile::choose(shape, limit_bytes));
+    let tile = tile.ok_or_else(|| Error::BufferTooLarge {
         what: format!("a tile of a kernel of {:?}", shape.kernel),
         bytes: limit_bytes as u64 + 1,
         limit_bytes: limit_bytes as u64,

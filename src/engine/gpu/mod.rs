@@ -13,10 +13,12 @@ mod sum;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod tuning;
 mod weights;
 
 pub use network::{Network, Program};
 pub use peak::{copied_bytes_per_s, multiply_adds_per_s};
+pub use tuning::{Trial, Tuned, tune};
 
 use crate::gpu::Kernel;
 

@@ -2,6 +2,8 @@
 
 use super::conv::{Conv, Input, MAX_FLOP, Memory, Plan};
 use super::norm::Norm;
+use super::tile::Shape;
+use super::tuning::Tuned;
 use super::{QUAD, pack, quads, sum, voxels};
 use crate::engine::layers::{Activation, Layers};
 use crate::gpu::{Binding, Buffer, Dispatch, Error, Gpu, Pass, Storage};
@@ -57,12 +59,17 @@ impl Network {
     /// # Errors
     /// [`Error::BufferTooLarge`], [`Error::OutOfMemory`].
     pub fn new(layers: &Layers, gpu: &Gpu) -> Result<Self, Error> {
+        Self::with_tiles(layers, gpu, &Tuned::of(gpu))
+    }
+
+    /// As [`Network::new`], with these tiles.
+    pub(super) fn with_tiles(layers: &Layers, gpu: &Gpu, tuned: &Tuned) -> Result<Self, Error> {
         let channels = &layers.channels;
         let steps = layers.steps.iter().map(|step| {
             let channels_in: Vec<usize> = step.inputs.iter().map(|i| channels[i.0]).collect();
             let conv = step.conv().map(|conv| {
                 let params = conv.params();
-                Conv::new(gpu, &params, conv.transposed, &channels_in)
+                Conv::new((gpu, tuned), &params, conv.transposed, &channels_in)
             });
             let norm = step.norm().map(|norm| Norm::new(gpu, &norm));
             Ok(Layer {
@@ -80,6 +87,12 @@ impl Network {
             slope: layers.slope,
             max_flop: MAX_FLOP,
         })
+    }
+
+    /// Shape of each layer whose tile can be chosen.
+    pub(super) fn shapes(&self) -> Vec<Option<Shape>> {
+        let convs = self.layers.iter().map(|layer| layer.conv.as_ref());
+        convs.map(|conv| conv.and_then(Conv::shape)).collect()
     }
 }
 

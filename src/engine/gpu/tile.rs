@@ -1,12 +1,15 @@
 //! How a layer is cut into the tiles of its workgroups.
 
+use serde::{Deserialize, Serialize};
+
 /// Invocations of a workgroup; `shaders/conv3d.wgsl` says it too.
 pub(super) const INVOCATIONS: usize = 256;
 /// Bytes of four channels in workgroup memory.
 pub(super) const QUAD_BYTES: usize = 16;
 
 /// Shape of a convolution, as far as it decides the tile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Shape {
     /// Taps along z, y, x.
     pub(super) kernel: [usize; 3],
@@ -19,7 +22,8 @@ pub(super) struct Shape {
 }
 
 /// Positions of one workgroup along z, y, x; an invocation computes a run along x.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Tile {
     pub(super) z: usize,
     pub(super) y: usize,
@@ -33,6 +37,35 @@ impl Tile {
     pub(super) fn choose(shape: &Shape, limit_bytes: usize) -> Option<Self> {
         let mut fitting = table(shape).filter(|tile| tile.bytes(shape) <= limit_bytes);
         fitting.next()
+    }
+
+    /// Every tile worth trying that fits, the usual one first.
+    pub(super) fn all(shape: &Shape, limit_bytes: usize) -> Vec<Self> {
+        let usual = Self::choose(shape, limit_bytes);
+        let depths: &[usize] = match shape.kernel[1] * shape.kernel[2] {
+            1 => &[1, 2, 4],
+            _ => &[1, 2],
+        };
+        let lanes = [2, 4, 8]
+            .into_iter()
+            .flat_map(|z| [4, 8, 16].map(|y| [z, y]));
+        let others = lanes.flat_map(|[z, y]| {
+            let tile = move |run| depths.iter().map(move |&depth| Self { z, y, run, depth });
+            [8, 4, 2].into_iter().flat_map(tile)
+        });
+        let sound = others.filter(|tile| tile.is_sound(shape, limit_bytes));
+        usual
+            .into_iter()
+            .chain(sound.filter(|tile| Some(*tile) != usual))
+            .collect()
+    }
+
+    /// Whether the shader can run it and the GPU hold it: what a file says of tiles is not believed.
+    pub(super) fn is_sound(&self, shape: &Shape, limit_bytes: usize) -> bool {
+        let lanes = |n: usize| n.is_power_of_two() && n <= INVOCATIONS;
+        let bounded = lanes(self.z) && lanes(self.y) && self.z * self.y <= INVOCATIONS;
+        let counts = [self.run, self.depth].iter().all(|n| (1..=16).contains(n));
+        bounded && counts && self.bytes(shape) <= limit_bytes
     }
 
     /// Quads of output channels of one workgroup.

@@ -3,7 +3,7 @@
 use super::{Measured, Patch, Peak, Run, ms_since};
 use crate::cpu;
 use crate::engine::Layers;
-use crate::engine::gpu::{Network, copied_bytes_per_s, multiply_adds_per_s};
+use crate::engine::gpu::{Network, Tuned, copied_bytes_per_s, multiply_adds_per_s};
 use crate::gpu::{Error, Gpu, Pass, Storage};
 use std::time::Instant;
 
@@ -56,5 +56,11 @@ fn kernels(gpu: &Gpu) -> String {
     };
     let matrices = gpu.matrices();
     let matrices = matrices.map(|m| format!(", matrices {0} × {0}", m.size));
-    format!("{plain}{}", matrices.unwrap_or_default())
+    let tiles = Tuned::of(gpu).identity();
+    let tiles = tiles.map(|table| format!(", tiles {table}"));
+    format!(
+        "{plain}{}{}",
+        matrices.unwrap_or_default(),
+        tiles.unwrap_or_default()
+    )
 }
