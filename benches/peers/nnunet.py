@@ -21,6 +21,13 @@ from pathlib import Path
 
 PEER = Path(__file__).with_name("nnunet_peer.py")
 MAKER = Path(__file__).parents[2] / "models/training/nnunet/full_size.py"
+# Both labels as structures: the components of lesions would be chosen and measured, which nnU-Net does not do.
+LABEL = """[[labels]]
+name = "{name}"
+kind = "organ"
+category = {{ value = "91723000", scheme = "SCT", meaning = "Anatomical Structure" }}
+type = {{ value = "91723000", scheme = "SCT", meaning = "Anatomical Structure" }}
+"""
 FIGURES = {"wall_s": "{:.1f}", "cpu_s": "{:.1f}", "peak_memory_mib": "{:.0f}"}
 
 
@@ -54,7 +61,10 @@ def prepare(hilum: str, work: Path, dicom: str, threads: int) -> None:
         (work / "making").rename(work / "model")
     measured([sys.executable, PEER, "image", dicom, work / "case.nii.gz"], threads)
     shutil.rmtree(work / "imported", ignore_errors=True)
-    measured([hilum, "model", "import", work / "model", "--out", work / "imported", "--json"], threads)
+    terms = work / "labels.toml"
+    terms.write_text("".join(LABEL.format(name=name) for name in ("organ", "lesion")))
+    options = ["--configuration", "3d_fullres", "--labels", terms, "--out", work / "imported", "--json"]
+    measured([hilum, "model", "import", work / "model", *options], threads)
 
 
 def ours(hilum: str, work: Path, threads: int) -> dict:

@@ -112,12 +112,6 @@ fn computed(manifest: &mut Manifest, weights: &Path) -> Result<Golden, ModelErro
     let networks = weights::load(&bytes, spec, network, &Device::flex())?;
     drop(bytes);
     let golden = golden::golden(manifest, &networks)?;
-    if !golden.logits.iter().all(|logit| logit.is_finite()) {
-        return Err(ModelError::NonFinite {
-            model: manifest.name.clone(),
-            origin: [0; 3],
-        });
-    }
     let largest = golden
         .logits
         .iter()

@@ -1,10 +1,14 @@
-//! The golden patch of an imported model: noise, and what the definition of the network makes of it.
+//! The golden patch of an imported model: noise, and what the network makes of it.
 //!
-//! It is computed by burn's own operations, which share nothing with the engine's kernels that are checked by it.
+//! The engine's portable kernels compute it, which any CPU has. burn's own operations, the network's definition, which share
+//! nothing with them, must agree; they round too coarsely to be the golden values themselves.
 
+use crate::config::Instructions;
+use crate::engine;
+use crate::engine::cpu::{self, InstructionSet};
 use crate::model::unet::UNet;
 use crate::model::weights::Golden;
-use crate::model::{Error, Manifest};
+use crate::model::{Error, Manifest, largest_difference};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -12,6 +16,9 @@ use rand_chacha::ChaCha8Rng;
 /// Voxels that the deepest stage has along each axis; an instance norm needs some.
 const DEEPEST_VOXELS: usize = 2;
 const SEED: u64 = 1;
+
+/// Largest difference of the definition's logits, as a fraction of the largest: deep norms over few voxels magnify rounding.
+const AGREEMENT: f32 = 1e-3;
 
 /// A golden patch of more voxels would take a minute and a file of its own size.
 const MAX_VOXELS: usize = 1 << 22;
@@ -37,7 +44,7 @@ pub(super) fn patch(manifest: &Manifest) -> Result<[usize; 3], Error> {
 /// Noise in the range of normalised values, and the mean of the networks' logits for it.
 ///
 /// # Errors
-/// Those of [`patch`].
+/// Those of [`patch`]; [`Error::NonFinite`], [`Error::SelfCheck`].
 pub(super) fn golden(manifest: &Manifest, networks: &[UNet]) -> Result<Golden, Error> {
     let patch = patch(manifest)?;
     let network = &manifest.network;
@@ -49,10 +56,13 @@ pub(super) fn golden(manifest: &Manifest, networks: &[UNet]) -> Result<Golden, E
         .collect();
     let data = TensorData::new(input.clone(), shape);
     let source: Tensor<5> = Tensor::from_data(data, &Device::flex());
+    let portable = InstructionSet::select(Instructions::Portable).map_err(device(manifest))?;
     let mut logits = vec![0.0; network.classes * z * y * x];
     for network in networks {
-        let found = network.forward(source.clone()).into_data();
-        for (sum, logit) in logits.iter_mut().zip(found.iter::<f32>()) {
+        let found = cpu::Network::new(&network.layers(), portable).forward(&input, patch);
+        let defined = network.forward(source.clone()).into_data();
+        agree(manifest, &found, &defined.iter::<f32>().collect::<Vec<_>>())?;
+        for (sum, logit) in logits.iter_mut().zip(found) {
             *sum += logit / folds(networks);
         }
     }
@@ -61,6 +71,38 @@ pub(super) fn golden(manifest: &Manifest, networks: &[UNet]) -> Result<Golden, E
         input,
         logits,
     })
+}
+
+/// # Errors
+/// [`Error::NonFinite`] for a network that gives no numbers; [`Error::SelfCheck`], which would be a defect of this program.
+fn agree(manifest: &Manifest, found: &[f32], defined: &[f32]) -> Result<(), Error> {
+    if !found.iter().all(|logit| logit.is_finite()) {
+        return Err(Error::NonFinite {
+            model: manifest.name.clone(),
+            origin: [0; 3],
+        });
+    }
+    let largest = found
+        .iter()
+        .fold(0.0, |max: f32, logit| max.max(logit.abs()));
+    let (difference, tolerance) = (largest_difference(found, defined), AGREEMENT * largest);
+    if difference <= tolerance {
+        return Ok(());
+    }
+    Err(Error::SelfCheck {
+        model: manifest.name.clone(),
+        quantity: "logit",
+        difference,
+        tolerance,
+    })
+}
+
+fn device(manifest: &Manifest) -> impl FnOnce(engine::Error) -> Error {
+    let model = manifest.name.clone();
+    move |error| Error::Device {
+        model,
+        message: error.to_string(),
+    }
 }
 
 fn folds(networks: &[UNet]) -> f32 {
