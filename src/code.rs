@@ -15,6 +15,15 @@ pub struct Code {
 }
 
 impl Code {
+    /// Whether its parts may stand in a code sequence whatever the character set: ASCII of the lengths of SH, SH and LO.
+    pub fn is_valid(&self) -> bool {
+        let fits = |text: &str, longest: usize| {
+            let allowed = |c: u8| (b' '..=b'~').contains(&c) && c != b'\\';
+            !text.trim().is_empty() && text.len() <= longest && text.bytes().all(allowed)
+        };
+        fits(&self.value, 16) && fits(&self.scheme, 16) && fits(&self.meaning, 64)
+    }
+
     /// A term from its three parts.
     pub fn new(value: &str, scheme: &str, meaning: &str) -> Self {
         Self {
@@ -32,6 +41,8 @@ pub struct Terms {
     pub category: Code,
     /// Segmented Property Type (0062,000F).
     pub property_type: Code,
+    /// Segmented Property Type Modifier (0062,0011), such as the side of a paired organ.
+    pub modifier: Option<Code>,
 }
 
 /// The terms that a kind has where a model names no others.
@@ -53,6 +64,7 @@ impl From<Kind> for Terms {
         Self {
             category,
             property_type,
+            modifier: None,
         }
     }
 }

@@ -215,6 +215,9 @@ pub struct Label {
     /// Segmented Property Type (0062,000F), also the finding of the SR.
     #[serde(rename = "type")]
     pub property_type: Code,
+    /// Segmented Property Type Modifier (0062,0011), such as the side of a paired organ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modifier: Option<Code>,
 }
 
 /// `[intended_use]`: another modality, body part or organ is refused, anything else outside of it warns.
@@ -246,6 +249,7 @@ impl Label {
         Terms {
             category: self.category.clone(),
             property_type: self.property_type.clone(),
+            modifier: self.modifier.clone(),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::manifest::{
 };
 use super::unet::Architecture;
 use super::{Error, UNetConfig};
+use crate::code::Code;
 use crate::preprocess::nnunet::Orientation;
 
 /// The only format of `model.toml` so far.
@@ -66,6 +67,14 @@ impl Manifest {
             "with softmax, a background and a label",
         )?;
         for (number, label) in self.labels.iter().enumerate() {
+            let codes = [&label.category, &label.property_type].into_iter();
+            let mut codes = codes.chain(&label.modifier);
+            check(
+                "labels.category, labels.type, labels.modifier",
+                number,
+                codes.all(Code::is_valid),
+                "a value and a scheme of at most 16 and a meaning of at most 64 ASCII characters",
+            )?;
             let (first, taken) = (usize::from(softmax), &self.labels[..number]);
             let fits = (first..classes).contains(&label.channel)
                 && taken.iter().all(|other| other.channel != label.channel);

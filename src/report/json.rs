@@ -57,6 +57,8 @@ struct LesionEntry<'a> {
 struct StructureEntry<'a> {
     name: &'a str,
     code: &'a Code,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modifier: Option<&'a Code>,
     series_instance_uid: &'a str,
     segment_number: u16,
     volume_mm3: f64,
@@ -149,6 +151,7 @@ fn structure<'a>(found: &'a FoundStructure) -> StructureEntry<'a> {
     StructureEntry {
         name: &structure.name,
         code: &structure.terms.property_type,
+        modifier: structure.terms.modifier.as_ref(),
         series_instance_uid: run.series_instance_uid(),
         segment_number: found.segment_number,
         volume_mm3: structure.mask.count() as f64 * voxel_mm3,

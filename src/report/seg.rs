@@ -13,6 +13,7 @@ use super::finding::{self, Finding, Findings, Segment};
 use super::header::{self, DISCLAIMER, Identity, PRODUCT};
 use super::{Error, StudyReport};
 use crate::dicom::{Instance, Series};
+use crate::lesion::Terms;
 use dicom_core::dicom_value;
 use dicom_core::value::PrimitiveValue;
 use dicom_dictionary_std::{tags, uids};
@@ -234,10 +235,7 @@ fn segment(report: &StudyReport, segment: &Segment) -> InMemDicomObject {
             tags::SEGMENTED_PROPERTY_CATEGORY_CODE_SEQUENCE,
             Term::from(&terms.category),
         ),
-        code(
-            tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE,
-            Term::from(&terms.property_type),
-        ),
+        property_type(terms),
     ]);
     if let Some(finding) = segment.finding {
         item.extend([
@@ -247,6 +245,17 @@ fn segment(report: &StudyReport, segment: &Segment) -> InMemDicomObject {
         ]);
     }
     item
+}
+
+fn property_type(terms: &Terms) -> InMemElement {
+    let mut item = code_item(Term::from(&terms.property_type));
+    if let Some(modifier) = &terms.modifier {
+        item.put(code(
+            tags::SEGMENTED_PROPERTY_TYPE_MODIFIER_CODE_SEQUENCE,
+            Term::from(modifier),
+        ));
+    }
+    items(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, vec![item])
 }
 
 fn anatomic_region(finding: &Finding) -> InMemElement {

@@ -14,6 +14,7 @@ fn liver(series: &hilum::dicom::Series) -> Structure {
         terms: Terms {
             category: Code::new("91723000", "SCT", "Anatomical Structure"),
             property_type: Code::new("10200004", "SCT", "Liver"),
+            modifier: None,
         },
         mask: lesion.mask,
     }
@@ -35,6 +36,25 @@ fn an_organ_is_a_segment_without_a_finding() {
     let found = json(&files);
     assert!(found["lesions"].as_array().expect("lesions").is_empty());
     assert_eq!(found["structures"][0]["code"]["meaning"], "Liver");
+    assert!(schema().is_valid(&found));
+}
+
+#[test]
+fn a_side_is_a_modifier_of_the_segments_type() {
+    let series = series(1, Plane::Axial, SIZE);
+    let mut kidney = liver(&series);
+    kidney.terms.property_type = Code::new("64033007", "SCT", "Kidney");
+    kidney.terms.modifier = Some(Code::new("7771000", "SCT", "Left"));
+    let mut run = done(&series, Vec::new());
+    run.structures.push(kidney);
+    let files = encode(&report(vec![run])).expect("encoded");
+    let seg = dicom(&files, "seg.dcm");
+    let segment = &sequence(&seg, tags::SEGMENT_SEQUENCE)[0];
+    let kind = &sequence(segment, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE)[0];
+    let modifier = &sequence(kind, tags::SEGMENTED_PROPERTY_TYPE_MODIFIER_CODE_SEQUENCE)[0];
+    assert_eq!(string(modifier, tags::CODE_MEANING), "Left");
+    let found = json(&files);
+    assert_eq!(found["structures"][0]["modifier"]["value"], "7771000");
     assert!(schema().is_valid(&found));
 }
 

@@ -25,11 +25,13 @@ struct Mapped {
     category: Code,
     #[serde(rename = "type")]
     property_type: Code,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    modifier: Option<Code>,
 }
 
 /// Names that stand for one thing wherever they are used, with their SNOMED CT terms.
 ///
-/// Paired organs are not among them: a term without its side would make left and right one thing.
+/// A side before or after a paired organ's name becomes its modifier.
 const ORGANS: [(&str, &str, &str); 29] = [
     ("aorta", "15825003", "Aorta"),
     ("brain", "12738006", "Brain"),
@@ -103,6 +105,7 @@ impl Mapping {
                 kind: mapped.kind,
                 category: mapped.category,
                 property_type: mapped.property_type,
+                modifier: mapped.modifier,
             })
         };
         Ok(names.iter().filter_map(label).collect())
@@ -119,6 +122,7 @@ impl Mapping {
                 kind: Kind::Organ,
                 category: Terms::from(Kind::Organ).category,
                 property_type: Code::new("", "SCT", ""),
+                modifier: None,
             })
         };
         let labels = names.iter().map(entry).collect();
@@ -143,6 +147,26 @@ const TEMPLATE_HEAD: &str = "\
 
 ";
 
+/// A paired organ and its side: CID 244. A name that says none stands for both together.
+fn sided(name: &str) -> (&str, Option<(&str, &str)>) {
+    let sides = [
+        ("left", ("7771000", "Left")),
+        ("right", ("24028007", "Right")),
+    ];
+    let after = sides.into_iter().find_map(|(side, term)| {
+        let organ = name.strip_suffix(side)?.strip_suffix('_')?;
+        PAIRED.contains(&organ).then_some((organ, Some(term)))
+    });
+    let before = sides.into_iter().find_map(|(side, term)| {
+        let organ = name.strip_prefix(side)?.strip_prefix('_')?;
+        PAIRED.contains(&organ).then_some((organ, Some(term)))
+    });
+    after.or(before).unwrap_or((name, None))
+}
+
+/// Organs of the table of which there are two.
+const PAIRED: [&str; 2] = ["kidney", "lung"];
+
 fn is_complete(mapped: &Mapped) -> bool {
     let complete = |code: &Code| {
         let parts = [&code.value, &code.scheme, &code.meaning];
@@ -159,6 +183,7 @@ fn known(name: &str) -> Option<Mapped> {
         kind,
         category: terms.category,
         property_type: terms.property_type,
+        modifier: terms.modifier,
     };
     match plain.as_str() {
         "lung_nodule" | "lung_nodules" | "pulmonary_nodule" | "pulmonary_nodules" => {
@@ -166,10 +191,11 @@ fn known(name: &str) -> Option<Mapped> {
         }
         "lymph_node" | "lymph_nodes" => Some(mapped(Kind::LymphNode, Kind::LymphNode.into())),
         _ => {
-            let (_, value, meaning) = ORGANS.iter().find(|(name, ..)| *name == plain)?;
-            let property_type = Code::new(value, "SCT", meaning);
+            let (organ, side) = sided(&plain);
+            let (_, value, meaning) = ORGANS.iter().find(|(name, ..)| *name == organ)?;
             let terms = Terms {
-                property_type,
+                property_type: Code::new(value, "SCT", meaning),
+                modifier: side.map(|(value, meaning)| Code::new(value, "SCT", meaning)),
                 ..Kind::Organ.into()
             };
             Some(mapped(Kind::Organ, terms))
@@ -203,15 +229,33 @@ mod tests {
             .expect("known");
         assert_eq!(found[0].property_type.value, "10200004");
         assert_eq!((found[1].channel, found[1].kind), (2, Kind::LungNodule));
-        let refused = Mapping::default().labels(&names(&["kidney_left", "liver", "nodule"]));
+        let refused = Mapping::default().labels(&names(&["femur_left", "liver", "nodule"]));
         assert!(
-            matches!(refused, Err(Error::UnmappedLabels { names }) if names == "kidney_left, nodule")
+            matches!(refused, Err(Error::UnmappedLabels { names }) if names == "femur_left, nodule")
         );
     }
 
     #[test]
+    fn the_side_of_a_paired_organ_is_a_modifier() {
+        let found = Mapping::default()
+            .labels(&names(&["kidney_left", "right lung", "kidneys", "aorta"]))
+            .expect("known");
+        let told = found.iter().map(|label| {
+            let side = label.modifier.as_ref().map(|code| code.meaning.as_str());
+            (label.property_type.meaning.as_str(), side)
+        });
+        let expected = [
+            ("Kidney", Some("Left")),
+            ("Lung", Some("Right")),
+            ("Kidney", None),
+            ("Aorta", None),
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
     fn a_completed_template_maps_every_label() {
-        let names = names(&["kidney_left", "liver"]);
+        let names = names(&["femur_left", "liver"]);
         let template = Mapping::default().template(&names).expect("written");
         assert!(
             Mapping::parse(&template)
@@ -220,13 +264,13 @@ mod tests {
                 .is_err()
         );
         let completed = template
-            .replace("value = \"\"", "value = \"18639004\"")
-            .replace("meaning = \"\"", "meaning = \"Left kidney\"");
+            .replace("value = \"\"", "value = \"71341001\"")
+            .replace("meaning = \"\"", "meaning = \"Left femur\"");
         let labels = Mapping::parse(&completed)
             .expect("valid")
             .labels(&names)
             .expect("complete");
-        assert_eq!(labels[0].property_type.meaning, "Left kidney");
+        assert_eq!(labels[0].property_type.meaning, "Left femur");
         assert_eq!(labels[1].property_type.meaning, "Liver");
     }
 
