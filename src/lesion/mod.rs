@@ -74,6 +74,44 @@ impl LesionMask {
         inside.map(move |(i, _)| [oz + i / (ny * nx), oy + i / nx % ny, ox + i % nx])
     }
 
+    /// The same from the even grid of an uneven stack to its slices, each of which takes the even one nearest to it; where
+    /// none lies near, the fullest goes to the slice nearest to it.
+    pub fn on_slices(&self, slices: &SlicePositions) -> Self {
+        let positions = slices.as_slice().len();
+        let [depth, ny, nx] = self.size;
+        let plane = |z: usize| &self.inside[z * ny * nx..][..ny * nx];
+        let even = |slice: usize| {
+            let nearest = slices.position(slice).round();
+            let own = (0..depth).find(|z| ((self.origin[0] + z) as f64 - nearest).abs() < 0.5);
+            own.filter(|z| plane(*z).contains(&true))
+        };
+        let taken: Vec<(usize, usize)> =
+            (0..positions).filter_map(|s| Some((s, even(s)?))).collect();
+        let (first, planes) = match taken[..] {
+            _ if positions == 0 => return self.clone(),
+            [(first, _), .., (last, _)] => (first, (first..=last).map(even).collect()),
+            [(only, z)] => (only, vec![Some(z)]),
+            [] => {
+                let count = |z: &usize| plane(*z).iter().filter(|inside| **inside).count();
+                let fullest = (0..depth).max_by_key(count).unwrap_or(0);
+                let at = (self.origin[0] + fullest) as f64;
+                let off = |slice: &usize| (slices.position(*slice) - at).abs();
+                let near = (0..positions).min_by(|a, b| off(a).total_cmp(&off(b)));
+                (near.unwrap_or(0), vec![Some(fullest)])
+            }
+        };
+        let empty = vec![false; ny * nx];
+        let planes: Vec<&[bool]> = planes
+            .into_iter()
+            .map(|z| z.map_or(&empty[..], plane))
+            .collect();
+        Self {
+            origin: [first, self.origin[1], self.origin[2]],
+            size: [planes.len(), ny, nx],
+            inside: planes.concat(),
+        }
+    }
+
     /// Number of voxels that belong to the lesion.
     pub fn count(&self) -> usize {
         self.inside.iter().filter(|inside| **inside).count()
@@ -206,6 +244,27 @@ mod tests {
             .len(),
             1
         );
+    }
+
+    #[test]
+    fn a_mask_on_an_even_grid_goes_to_the_uneven_slices_nearest_to_it() {
+        let mask = LesionMask {
+            origin: [1, 0, 0],
+            size: [3, 1, 2],
+            inside: vec![true, false, true, true, false, true],
+        };
+        assert_eq!(mask.on_slices(&EVEN), mask);
+        let of = |positions: Vec<f64>| {
+            let found = mask.on_slices(&SlicePositions::uneven(positions).expect("uneven"));
+            (found.origin[0], found.inside)
+        };
+        let all = mask.inside.clone();
+        assert_eq!(of(vec![0.0, 1.2, 1.9, 3.1, 4.0]), (1, all));
+        // Slices 1 and 2 lie at the first even slice of the mask, slice 3 at its last.
+        let twice = vec![true, false, true, false, false, true];
+        assert_eq!(of(vec![0.0, 0.8, 1.1, 2.9, 4.0]), (1, twice));
+        // None lies near: the mask is not lost. Its fullest plane, at 2, is nearer to slice 2.
+        assert_eq!(of(vec![0.0, 0.1, 3.8, 3.9, 4.0]), (2, vec![true, true]));
     }
 
     #[test]

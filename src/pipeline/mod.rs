@@ -276,7 +276,18 @@ pub fn lesions(
     keep: &CandidatesConfig,
     side: impl Fn(DVec3) -> Option<Laterality>,
 ) -> Vec<(Lesion, Measurement)> {
-    lesion::find(probability, &stored.geometry, &stored.slices, params)
+    let found = lesion::find(probability, &stored.geometry, &stored.slices, params);
+    measured(found, stored, keep, side)
+}
+
+/// Lesions on the source's slices with their measurements, filtered by size and confidence.
+fn measured(
+    found: Vec<Lesion>,
+    stored: &StoredVolume,
+    keep: &CandidatesConfig,
+    side: impl Fn(DVec3) -> Option<Laterality>,
+) -> Vec<(Lesion, Measurement)> {
+    found
         .into_iter()
         .filter(|lesion| f64::from(lesion.confidence) >= keep.min_confidence)
         .filter_map(|lesion| {

@@ -1,16 +1,16 @@
 //! A model on the source's own grid, as nnU-Net works: crop, normalise, resample, all classes, back again.
 
-use super::{Laps, Outcome, Pipeline, lesion_params, lesions};
+use super::{Laps, Outcome, Pipeline, lesion_params, measured};
 use crate::Error;
 use crate::code::Kind;
 use crate::gpu::Compute;
-use crate::lesion::{LesionMask, Structure};
+use crate::lesion::{self, Lesion, LesionMask, Structure};
 use crate::model::{
     Activation, ChannelNormalization, Channels, InputSpec, Label, Logits, Manifest, ModelGrid, Unit,
 };
 use crate::preprocess::nnunet::{Axes, Decision, Exported, Orientation, Plan, Prepared, Scheme};
 use crate::preprocess::{self, nnunet};
-use crate::volume::{Geometry, ProbabilityMap, StoredVolume};
+use crate::volume::{Geometry, ProbabilityMap, SlicePositions, StoredVolume};
 use std::sync::atomic::AtomicBool;
 
 impl Pipeline {
@@ -90,16 +90,10 @@ impl Pipeline {
             let mut params = lesion_params(label, &manifest.output, &self.candidates);
             // What the labels leave is 0: any voxel above it belongs to the lesion.
             params.threshold = LEAST_PROBABILITY / 2.0;
+            let lesions = found.lesions(&probability, &params);
             let unknown_side = |_| None;
-            let candidates = &self.candidates;
-            let lesions = lesions(
-                &probability,
-                found.stored,
-                &params,
-                candidates,
-                unknown_side,
-            );
-            outcome.lesions.extend(lesions);
+            let measured = measured(lesions, found.stored, &self.candidates, unknown_side);
+            outcome.lesions.extend(measured);
         }
         outcome
             .lesions
@@ -218,9 +212,20 @@ impl Found<'_> {
         }
     }
 
+    /// Components on the even grid, then on the slices: labels have no values between them.
+    fn lesions(&self, probability: &ProbabilityMap, params: &lesion::Params) -> Vec<Lesion> {
+        let grid = &probability.geometry;
+        let mut lesions = lesion::find(probability, grid, &SlicePositions::even(), params);
+        for lesion in &mut lesions {
+            lesion.mask = lesion.mask.on_slices(&self.stored.slices);
+        }
+        lesions
+    }
+
     /// The voxels of a label as one structure; `None` without any.
     fn structure(&self, number: u16, label: &Label) -> Option<Structure> {
         let mask = mask_of(&self.exported.labels, &self.stored.geometry, number)?;
+        let mask = mask.on_slices(&self.stored.slices);
         Some(Structure {
             name: if label.name.is_empty() {
                 label.property_type.meaning.clone()
