@@ -110,6 +110,36 @@ impl ModuleMapper for Loader<'_> {
     }
 }
 
+/// Names and shapes of a network's tensors, from its definition.
+pub(crate) fn shapes(config: &UNetConfig) -> Vec<(String, Vec<usize>)> {
+    let mut shapes = Shapes::default();
+    drop(config.init(&Device::flex()).map(&mut shapes));
+    shapes.found
+}
+
+/// Collects the names and shapes of a module's parameters.
+#[derive(Default)]
+struct Shapes {
+    path: Vec<String>,
+    found: Vec<(String, Vec<usize>)>,
+}
+
+impl ModuleMapper for Shapes {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let shape = param.lazy_shape().to_vec();
+        self.found.push((self.path.join("."), shape));
+        param
+    }
+}
+
 /// Removes the tensor `name` and returns its values; it must be 32-bit float of the wanted shape.
 fn take(
     tensors: &mut BTreeMap<&str, TensorView>,
@@ -210,10 +240,7 @@ pub(super) mod tests {
 
     /// Weights of a network, drawn evenly between -0.5 and 0.5.
     pub(in crate::model) fn random(config: &UNetConfig, rng: &mut ChaCha8Rng) -> Vec<u8> {
-        let mut shapes = Shapes::default();
-        drop(config.init(&Device::flex()).map(&mut shapes));
-        let drawn: Vec<(String, Vec<usize>, Vec<u8>)> = shapes
-            .found
+        let drawn: Vec<(String, Vec<usize>, Vec<u8>)> = shapes(config)
             .into_iter()
             .map(|(name, shape)| {
                 let count = shape.iter().product();
@@ -226,29 +253,6 @@ pub(super) mod tests {
             (name.as_str(), view)
         });
         serialize(views, None).expect("serialises")
-    }
-
-    /// Collects the names and shapes of a module's parameters.
-    #[derive(Default)]
-    struct Shapes {
-        path: Vec<String>,
-        found: Vec<(String, Vec<usize>)>,
-    }
-
-    impl ModuleMapper for Shapes {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
-        }
-
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
-        }
-
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let shape = param.lazy_shape().to_vec();
-            self.found.push((self.path.join("."), shape));
-            param
-        }
     }
 
     fn refusal(bytes: &[u8]) -> Error {

@@ -8,8 +8,7 @@ use super::checkpoint::StateDict;
 use super::dialect::{Dialect, Other};
 use crate::model::UNetConfig;
 use crate::model::unet::Norm;
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, Tensor};
+use crate::model::weights::shapes;
 use std::collections::BTreeSet;
 
 /// A tensor of `weights.safetensors`.
@@ -203,33 +202,4 @@ impl BatchNorm {
 #[expect(clippy::cast_possible_truncation, reason = "weights have 32 bits")]
 fn narrow(value: f64) -> f32 {
     value as f32
-}
-
-/// Names and shapes of a network's tensors, from its definition.
-fn shapes(config: &UNetConfig) -> Vec<(String, Vec<usize>)> {
-    let mut shapes = Shapes::default();
-    drop(config.init(&Device::flex()).map(&mut shapes));
-    shapes.found
-}
-
-#[derive(Default)]
-struct Shapes {
-    path: Vec<String>,
-    found: Vec<(String, Vec<usize>)>,
-}
-
-impl ModuleMapper for Shapes {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let shape = param.lazy_shape().to_vec();
-        self.found.push((self.path.join("."), shape));
-        param
-    }
 }
