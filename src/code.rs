@@ -1,4 +1,4 @@
-//! What programs compare: coded terms (PS3.3 8.8) with the words that people read, and kinds of lesion.
+//! What programs compare: coded terms (PS3.3 8.8) with the words that people read, kinds of lesion and types of nodule.
 
 use serde::{Deserialize, Serialize};
 
@@ -83,4 +83,18 @@ pub enum Kind {
     PhysiologicUptake,
     /// No lesion: a normal structure, which becomes one segment without measurements.
     Organ,
+}
+
+/// How dense a lung nodule is on CT.
+///
+/// Source: MacMahon et al., Radiology 2017 (Fleischner Society).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoduleType {
+    /// It hides the vessels behind it.
+    Solid,
+    /// Ground glass with a solid part.
+    PartSolid,
+    /// Hazy: vessels show through it.
+    GroundGlass,
 }

@@ -2,6 +2,7 @@
 
 use super::Params;
 use crate::volume::{Geometry, LabelMap, ProbabilityMap, Volume};
+use glam::DVec3;
 
 /// One component on the model's grid.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +19,8 @@ pub(super) struct Component {
     pub peak_index: usize,
     /// Number of voxels.
     pub count: usize,
+    /// Mean position of its voxels, weighted by probability.
+    pub centre_lps_mm: DVec3,
 }
 
 impl Component {
@@ -111,6 +114,7 @@ fn describe(probability: &ProbabilityMap, members: &[usize], label: u32) -> Comp
         peak: probability.voxels[start],
         peak_index: start,
         count,
+        centre_lps_mm: centre_lps_mm(probability, members),
     };
     for &member in members {
         let at = voxel(&probability.geometry, member);
@@ -124,6 +128,18 @@ fn describe(probability: &ProbabilityMap, members: &[usize], label: u32) -> Comp
         }
     }
     component
+}
+
+/// Mean position of some voxels of a probability above 0, weighted by it.
+fn centre_lps_mm(probability: &ProbabilityMap, members: &[usize]) -> DVec3 {
+    let (mut weighted, mut total) = (DVec3::ZERO, 0.0);
+    for &member in members {
+        let weight = f64::from(probability.voxels[member]);
+        let [z, y, x] = voxel(&probability.geometry, member).map(|i| i as f64);
+        weighted += weight * DVec3::new(x, y, z);
+        total += weight;
+    }
+    probability.geometry.to_lps_mm(weighted / total)
 }
 
 /// Offsets `[z, y, x]` to the neighbours of a voxel.

@@ -3,13 +3,16 @@
 //! Components of at least the threshold, near ones merged, small ones dropped; each is then carried to the source grid,
 //! where it is measured and written as SEG.
 
+mod assessment;
 mod carry;
 mod components;
 
 use crate::volume::{Geometry, ProbabilityMap, SlicePositions};
 use components::Component;
+use glam::DVec3;
 
-pub use crate::code::{Kind, Terms};
+pub use crate::code::{Kind, NoduleType, Terms};
+pub use assessment::{Assessment, Band, Evidence, Judge, ReviewReason, TypeEstimate};
 
 /// What makes a lesion of a component.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,8 +36,13 @@ pub struct Lesion {
     pub kind: Kind,
     /// The same in coded terms.
     pub terms: Terms,
-    /// 0 to 1: the largest probability within the lesion; what that means stands in the model's card.
+    /// 0 to 1: the classifier's where the model has one, else the largest probability within the lesion; what that means
+    /// stands in the model's card.
     pub confidence: f32,
+    /// What the model's classifier says of it; `None` where the model has none.
+    pub assessment: Option<Assessment>,
+    /// Its centre: the mean position of its voxels on the model's grid, weighted by probability.
+    pub centre_lps_mm: DVec3,
     /// Its voxels on the source grid.
     pub mask: LesionMask,
 }
@@ -147,6 +155,8 @@ pub fn find(
             kind: params.kind,
             terms: params.terms.clone(),
             confidence: component.peak,
+            assessment: None,
+            centre_lps_mm: component.centre_lps_mm,
             mask,
         })
     };
@@ -157,7 +167,6 @@ pub fn find(
 mod tests {
     use super::*;
     use crate::volume::Volume;
-    use glam::DVec3;
     use proptest::prelude::*;
 
     const EVEN: SlicePositions = SlicePositions::even();
@@ -277,6 +286,23 @@ mod tests {
         );
         let found = find(&probability, &thick, &EVEN, &params());
         assert_eq!(found[0].mask.voxels().collect::<Vec<_>>(), [[1, 16, 20]]);
+    }
+
+    #[test]
+    fn the_centre_of_a_lesion_is_weighted_by_probability() {
+        let mut probability = Volume::filled(grid(), 0.0);
+        for (voxel, value) in [([3, 4, 5], 0.6), ([3, 4, 6], 0.6), ([4, 5, 7], 0.8)] {
+            probability.voxels[grid().linear(voxel)] = value;
+        }
+        let any_size = Params {
+            min_volume_mm3: 0.0,
+            ..params()
+        };
+        let found = find(&probability, &grid(), &EVEN, &any_size);
+        // Weights 0.3, 0.3 and 0.4 of the sum.
+        let index = DVec3::new(0.3 * 5.0 + 0.3 * 6.0 + 0.4 * 7.0, 4.4, 3.4);
+        let off_mm = found[0].centre_lps_mm.distance(grid().to_lps_mm(index));
+        assert!(off_mm < 1e-6, "{off_mm} mm");
     }
 
     proptest! {

@@ -163,6 +163,8 @@ pub(crate) fn sphere(series: &Series, centre: [usize; 3], radius_mm: f64) -> (Le
         kind: Kind::LungNodule,
         terms: Kind::LungNodule.into(),
         confidence: 0.87,
+        assessment: None,
+        centre_lps_mm: lps(centre),
         mask,
     };
     (lesion, measurement)

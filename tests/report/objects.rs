@@ -171,7 +171,7 @@ proptest! {
         let series = series(1, Plane::Axial, grid);
         let lesions = masks.iter().map(|mask| {
             let (_, measurement) = sphere(&series, [0, 0, 0], 1.0);
-            (Lesion { kind: Kind::LungNodule, terms: Kind::LungNodule.into(), confidence: 0.5, mask: mask.clone() }, measurement)
+            (Lesion { kind: Kind::LungNodule, terms: Kind::LungNodule.into(), confidence: 0.5, assessment: None, centre_lps_mm: glam::DVec3::ZERO, mask: mask.clone() }, measurement)
         });
         let files = encode(&report(vec![done(&series, lesions.collect())])).expect("encoded");
         let seg = dicom(&files, "seg.dcm");
