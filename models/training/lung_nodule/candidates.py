@@ -1,0 +1,117 @@
+"""Candidates of a segmenter in the patients that its training left out: `python candidates.py CACHE OUT --fold K`.
+
+They are what the classifier learns from and what calibrates it, so each comes from a network that never saw its patient.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from data import IGNORED, SEGMENTER_FOLDS, load
+from networks import segmenter
+from patches import normalized
+from scipy import ndimage as ndi
+
+PATCH, STEP = 96, 64
+LOW = 0.1  # the classifier learns from more than the product will show it
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+MIN_VOXELS = 12
+MARGIN_MM = 6
+
+
+def probability(net, hu, searched):
+    """Probability of *nodule* where `searched`, by overlapping patches; 0 elsewhere."""
+    pad = [(16, 16 + (-n) % 8) for n in hu.shape]
+    x = normalized(np.pad(hu, pad, mode="edge")).astype(np.float32)
+    where = np.pad(searched, pad)
+    sums, weights = np.zeros(x.shape, np.float32), np.zeros(x.shape, np.float32)
+    # Only the middle of a patch counts fully: its border saw less.
+    for start in np.ndindex(*[max(1, -(-(n - PATCH) // STEP) + 1) for n in x.shape]):
+        low = [max(0, min(i * STEP, n - PATCH)) for i, n in zip(start, x.shape)]
+        cut = tuple(slice(s, min(s + PATCH, n)) for s, n in zip(low, x.shape))
+        if not where[cut].any():
+            continue
+        patch = torch.from_numpy(np.ascontiguousarray(x[cut]))[None, None].to(memory_format=torch.channels_last_3d)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            p = torch.sigmoid(net(patch).float())[0, 0].numpy()
+        weight = np.ones((1, 1, 1), np.float32)
+        for axis, n in enumerate(p.shape):
+            ramp = np.minimum(np.arange(n) + 1, n - np.arange(n)).clip(max=16) / 16
+            weight = weight * (ramp**2).reshape([-1 if a == axis else 1 for a in range(3)]).astype(np.float32)
+        sums[cut] += p * weight
+        weights[cut] += weight
+    mean = np.where(where, sums / np.maximum(weights, 1e-6), 0)
+    return mean[tuple(slice(16, 16 + n) for n in hu.shape)]
+
+
+def found(volume, p):
+    """Every component of at least LOW: centre, peak, size, and what it is: 1 a nodule, 0 none, -1 a mark to ignore."""
+    labels, count = ndi.label(p >= LOW, np.ones((3, 3, 3)))
+    sizes = ndi.sum_labels(np.ones_like(p), labels, range(1, count + 1)) if count else []
+    near = ndi.binary_dilation(volume.label == IGNORED, iterations=2)
+    grown = ndi.grey_dilation(np.where(volume.label == IGNORED, 0, volume.label), (5, 5, 5))
+    out = []
+    for k, size in enumerate(sizes, 1):
+        if size < MIN_VOXELS:
+            continue
+        centre = np.array(ndi.center_of_mass(p, labels, k))
+        at = tuple(np.round(centre).astype(int))
+        nodule = int(grown[at])
+        truth = 1 if nodule else (-1 if near[at] else 0)
+        peak = float(ndi.maximum(p, labels, k))
+        out.append({"name": volume.name, "whole": volume.whole, "fold": volume.fold, "centre": centre.tolist(),
+                    "peak": peak, "voxels": int(size), "truth": truth, "nodule": nodule})  # fmt: skip
+    return out
+
+
+def nodules(volume, p, candidates):
+    """For every nodule: its diameter, whether a candidate hit it, and the Dice of the mask at each threshold."""
+    out = []
+    for nodule in sorted(set(np.unique(volume.label)) - {0, IGNORED}):
+        truth = volume.label == nodule
+        hit = [c["peak"] for c in candidates if c["nodule"] == nodule]
+        dice = []
+        for threshold in THRESHOLDS:
+            labels, _ = ndi.label(p >= threshold, np.ones((3, 3, 3)))
+            own = np.isin(labels, list(set(np.unique(labels[truth])) - {0}))
+            dice.append(float(2 * (own & truth).sum() / max(1, own.sum() + truth.sum())))
+        out.append({"name": volume.name, "nodule": int(nodule), "diameter_mm": float((6 * truth.sum() / np.pi) ** (1 / 3)),
+                    "peak": max(hit, default=0.0), "dice": dice})  # fmt: skip
+    return out
+
+
+def main():
+    args = argparse.ArgumentParser()
+    args.add_argument("cache", type=Path)
+    args.add_argument("out", type=Path)
+    args.add_argument("--fold", type=int, required=True)
+    args = args.parse_args()
+    torch.set_num_threads(1)
+    net = segmenter()
+    net.load_state_dict(torch.load(args.out / f"segmenter_{args.fold}.pth", weights_only=True))
+    net.eval().to(memory_format=torch.channels_last_3d)
+    candidates, truth = [], []
+    for volume in load(args.cache):
+        if volume.fold % SEGMENTER_FOLDS != args.fold:
+            continue
+        searched = volume.lungs
+        if volume.whole:
+            searched = ndi.distance_transform_edt(~volume.lungs[::2, ::2, ::2]) <= MARGIN_MM / 2
+            searched = np.repeat(np.repeat(np.repeat(searched, 2, 0), 2, 1), 2, 2)[tuple(map(slice, volume.hu.shape))]
+            searched = np.pad(searched, [(0, n - m) for n, m in zip(volume.hu.shape, searched.shape)])
+        p = probability(net, volume.hu, searched)
+        own = found(volume, p)
+        candidates += own
+        truth += nodules(volume, p, own)
+        if volume.whole:
+            print(volume.name, "candidates", len(own), "false of 0.5", sum(c["peak"] >= 0.5 and c["truth"] == 0 for c in own), flush=True)
+    hits = sum(n["peak"] >= 0.3 for n in truth)
+    dice = np.mean([n["dice"] for n in truth if n["peak"] >= 0.3], 0)
+    print(f"fold {args.fold}: {hits} of {len(truth)} nodules at 0.3; Dice", dict(zip(THRESHOLDS, dice.round(3).tolist())))
+    (args.out / f"candidates_{args.fold}.json").write_text(json.dumps({"candidates": candidates, "nodules": truth}))
+
+
+if __name__ == "__main__":
+    main()

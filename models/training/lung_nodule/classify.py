@@ -1,0 +1,193 @@
+"""Trains one classifier of candidates: `python classify.py CACHE OUT --fold K`; needs candidates.py of every fold.
+
+Then predicts every candidate of the patients that it never saw; calibrate.py joins those of all folds.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from data import IGNORED, SEGMENTER_FOLDS, load
+from lesions import GROUND_GLASS, PART_SOLID, SOLID, UNKNOWN_TYPE
+from networks import Classifier
+from patches import box, normalized, scanner, turned, with_lesion
+
+PATCH, BOX, BATCH = 40, 60, 16
+
+
+class Samples:
+    """Half of a batch are nodules (of crops, of series, put in), half are candidates that are none."""
+
+    def __init__(self, volumes, candidates, rng):
+        self.rng = rng
+        self.volumes = {v.name: v for v in volumes}
+        self.crops = [v for v in volumes if not v.whole]
+        self.whole = [v for v in volumes if v.whole]
+        self.searched = [np.argwhere(v.lungs[::3, ::3, ::3]) * 3 for v in self.whole]
+        self.nodules = [(v, np.argwhere(v.label == k).mean(0)) for v in self.whole for k in set(np.unique(v.label)) - {0, IGNORED}]
+        false = [c for c in candidates if c["truth"] == 0 and c["name"] in self.volumes]
+        self.false = {whole: [c for c in false if c["whole"] == whole] for whole in (True, False)}
+
+    def positive(self):
+        draw = self.rng.random()
+        if draw < 0.55:
+            volume = self.crops[self.rng.integers(len(self.crops))]
+            centre = np.argwhere(volume.label).mean(0)
+            return self.finish(box(volume, np.round(centre).astype(int), BOX), (0.75, 1.7), density(volume))
+        if draw < 0.65:
+            volume, centre = self.nodules[self.rng.integers(len(self.nodules))]
+            return self.finish(box(volume, np.round(centre).astype(int), BOX), (0.75, 1.5), UNKNOWN_TYPE)
+        while True:
+            which = self.rng.integers(len(self.whole))
+            start = self.searched[which][self.rng.integers(len(self.searched[which]))]
+            hu, label, lungs, known = box(self.whole[which], start, BOX)
+            made = with_lesion(self.rng, hu, label, lungs, self.crops)
+            if made:
+                hu, _, new, kind = made
+                return self.finish((*moved(hu, new, known),), (0.8, 1.25), kind)
+
+    def negative(self):
+        draw = self.rng.random()
+        if draw < 0.15:
+            which = self.rng.integers(len(self.whole))
+            start = self.searched[which][self.rng.integers(len(self.searched[which]))]
+            cut = box(self.whole[which], start, BOX)
+            if cut[1][BOX // 2 - 6 : BOX // 2 + 6, BOX // 2 - 6 : BOX // 2 + 6, BOX // 2 - 6 : BOX // 2 + 6].any():
+                return self.negative()
+            return self.finish(cut, (0.8, 1.25), UNKNOWN_TYPE)
+        pool = self.false[draw < 0.7]
+        candidate = pool[self.rng.integers(len(pool))]
+        cut = box(self.volumes[candidate["name"]], np.round(candidate["centre"]).astype(int), BOX)
+        return self.finish(cut, (0.8, 1.3), UNKNOWN_TYPE)
+
+    def finish(self, cut, scale, kind):
+        hu, label, *_, known = cut
+        hu, _, _ = turned(self.rng, scanner(self.rng, hu), label, known, PATCH, scale, 3)
+        return normalized(self.cut_off(hu)).astype(np.float32), kind
+
+    def cut_off(self, hu):
+        """The edge of a volume goes on: that must tell nothing, since crops have more of it than series."""
+        if self.rng.random() < 0.4:
+            axis, depth = self.rng.integers(3), self.rng.integers(4, 15)
+            index = np.clip(np.arange(PATCH), depth, None) if self.rng.random() < 0.5 else np.clip(np.arange(PATCH), None, PATCH - 1 - depth)
+            hu = np.take(hu, index, axis)
+        return hu
+
+    def batch(self):
+        drawn = [self.positive() for _ in range(BATCH // 2)] + [self.negative() for _ in range(BATCH // 2)]
+        x = torch.from_numpy(np.stack([d[0] for d in drawn])[:, None])
+        y = torch.tensor([1.0] * (BATCH // 2) + [0.0] * (BATCH // 2))
+        return x, y, torch.tensor([d[1] for d in drawn])
+
+
+def density(volume):
+    """The type of a crop's nodule where its attenuation leaves no doubt; nobody rated the crops."""
+    inside = volume.hu[volume.label > 0]
+    solid = (inside > -300).mean()
+    middle = np.median(inside)
+    if middle > -150:
+        return SOLID
+    if solid < 0.05 and middle < -450:
+        return GROUND_GLASS
+    if solid > 0.25 and np.percentile(inside, 30) < -450 and len(inside) > 400:
+        return PART_SOLID
+    return UNKNOWN_TYPE
+
+
+def moved(hu, new, known):
+    """The box turned so that the new lesion lies in its middle; the edge goes on."""
+    centre = np.argwhere(new).mean(0)
+    offset = np.round(centre).astype(int) - np.array(hu.shape) // 2
+    index = np.ix_(*[np.clip(np.arange(n) + o, 0, n - 1) for n, o in zip(hu.shape, offset)])
+    return hu[index], new[index].astype(np.uint8), known[index]
+
+
+def centred(volume, candidate, size=PATCH):
+    return normalized(box(volume, np.round(candidate["centre"]).astype(int), size)[0]).astype(np.float32)
+
+
+def predicted(net, volumes, candidates):
+    """Outputs and features of candidates as they are, and of their mirror image along x."""
+    by_name = {v.name: v for v in volumes}
+    outputs, features = [], []
+    for candidate in candidates:
+        patch = centred(by_name[candidate["name"]], candidate)
+        x = torch.from_numpy(np.stack([patch, patch[:, :, ::-1]])[:, None].copy())
+        with torch.inference_mode():
+            f = net.features(x)
+            outputs.append(net.head(f).numpy())
+            features.append(f[0].numpy())
+    return np.stack(outputs), np.stack(features)
+
+
+def main():
+    args = argparse.ArgumentParser()
+    args.add_argument("cache", type=Path)
+    args.add_argument("out", type=Path)
+    args.add_argument("--fold", type=int, required=True)
+    args.add_argument("--steps", type=int, default=2500)
+    args.add_argument("--threads", type=int, default=1)
+    args.add_argument("--device", default="cpu")
+    args = args.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(2000 + args.fold)
+    rng = np.random.default_rng(2000 + args.fold)
+    volumes = load(args.cache)
+    candidates = [c for k in range(SEGMENTER_FOLDS) for c in json.loads((args.out / f"candidates_{k}.json").read_text())["candidates"]]
+    samples = Samples([v for v in volumes if v.fold != args.fold], [c for c in candidates if c["fold"] != args.fold], rng)
+    print("false candidates", {k: len(v) for k, v in samples.false.items()}, flush=True)
+    net = Classifier()
+    trained = torch.load(args.out / f"segmenter_{args.fold % SEGMENTER_FOLDS}.pth", weights_only=True)
+    prefix = "encoder."
+    net.encoder.load_state_dict({k[len(prefix):]: v for k, v in trained.items() if k.startswith(prefix)})
+    net.to(args.device, memory_format=torch.channels_last_3d)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=2e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, args.steps, pct_start=0.1)
+    resume = args.out / f"classifier_{args.fold}.resume.pth"
+    first = 0
+    if resume.exists():
+        state = torch.load(resume, weights_only=False)
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        first, rng.bit_generator.state = state["step"], state["rng"]
+    start, sums = time.time(), []
+    for step in range(first, args.steps):
+        x, y, kind = (t.to(args.device) for t in samples.batch())
+        with torch.autocast(args.device, torch.bfloat16):
+            out = net(x.to(memory_format=torch.channels_last_3d))
+        out = out.float()
+        loss = F.binary_cross_entropy_with_logits(out[:, 0], y * 0.98 + 0.01)
+        if (kind >= 0).any():
+            loss = loss + 0.3 * F.cross_entropy(out[:, 1:][kind >= 0], kind[kind >= 0])
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimizer.step()
+        schedule.step()
+        right = ((out[:, 0] > 0) == (y > 0.5)).float().mean().item()
+        sums.append((loss.item(), right))
+        if (step + 1) % 100 == 0:
+            print(f"{step + 1} loss, right {np.mean(sums, 0).round(4)} {time.time() - start:.0f} s", flush=True)
+            sums = []
+        if (step + 1) % 250 == 0:
+            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+            state |= {"step": step + 1, "rng": rng.bit_generator.state}
+            torch.save(state, resume.with_suffix(".tmp"))
+            resume.with_suffix(".tmp").rename(resume)
+    net.eval().to("cpu")
+    torch.save(net.state_dict(), args.out / f"classifier_{args.fold}.pth")
+    held_out = [c for c in candidates if c["fold"] == args.fold]
+    outputs, features = predicted(net, volumes, held_out)
+    np.savez_compressed(args.out / f"predictions_{args.fold}.npz", outputs=outputs, features=features)
+    if args.fold == 0:
+        seen = [c for c in candidates if c["fold"] != 0]
+        np.savez_compressed(args.out / "features_seen.npz", features=predicted(net, volumes, seen)[1])
+
+
+if __name__ == "__main__":
+    main()

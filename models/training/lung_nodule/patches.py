@@ -1,0 +1,102 @@
+"""Training patches: cut from a volume, changed as scanners and patients differ, normalised."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from data import AIR_HU, IGNORED
+from lesions import DENSE_HU, UNKNOWN_TYPE, place, synthetic, transplant
+from scipy import ndimage as ndi
+
+WINDOW = (-1000.0, 400.0, -300.0, 700.0)  # lower, upper, subtract, divide
+
+
+def normalized(hu):
+    lower, upper, subtract, divide = WINDOW
+    return (np.clip(hu, lower, upper) - subtract) / divide
+
+
+def box(volume, centre, size):
+    """A cube of `size` around `centre`: HU, label, lungs and where the volume has voxels; the edge goes on outside."""
+    start = np.asarray(centre) - size // 2
+    index = [np.arange(s, s + size) for s in start]
+    inside = [(i >= 0) & (i < n) for i, n in zip(index, volume.hu.shape)]
+    index = np.ix_(*[np.clip(i, 0, n - 1) for i, n in zip(index, volume.hu.shape)])
+    known = inside[0][:, None, None] & inside[1][None, :, None] & inside[2][None, None, :]
+    return volume.hu[index], volume.label[index], volume.lungs[index], known
+
+
+def with_lesion(rng, hu, label, lungs, crops):
+    """A lesion near the middle of a box of lung; its type where it was made. None where there is no room."""
+    third = hu.shape[0] // 3
+    middle = np.zeros(hu.shape, bool)
+    middle[third:-third, third:-third, third:-third] = True
+    free = ~ndi.binary_dilation(label > 0, iterations=3)
+    centre = place(rng, lungs & middle & free, hu < DENSE_HU)
+    if centre is None:
+        return None
+    if rng.random() < 0.5:
+        crop = crops[rng.integers(len(crops))]
+        hu, new = transplant(rng, hu, lungs & free, centre, crop.hu, crop.label)
+        kind = UNKNOWN_TYPE
+    else:
+        hu, new, kind = synthetic(rng, hu, lungs & free, centre)
+    if new.sum() < 8:
+        return None
+    return hu, np.where(new, 1, label).astype(np.uint8), new, kind
+
+
+def scanner(rng, hu):
+    """Another scanner, dose and contrast medium: thickness, kernel, noise, calibration, iodine."""
+    hu = hu.astype(np.float32)
+    if rng.random() < 0.3:
+        dense = hu > 20
+        hu = np.where(dense, 20 + (hu - 20) * rng.uniform(0.6, 2.5), hu)
+    if rng.random() < 0.35:
+        hu = ndi.gaussian_filter1d(hu, rng.uniform(0.4, 1.8), axis=0, mode="nearest")
+    kernel = rng.random()
+    if kernel < 0.2:
+        hu = ndi.gaussian_filter(hu, rng.uniform(0.3, 0.8), mode="nearest")
+    elif kernel < 0.45:
+        hu = hu + rng.uniform(0.3, 1.2) * (hu - ndi.gaussian_filter(hu, 1, mode="nearest"))
+    if rng.random() < 0.5:
+        noise = rng.standard_normal(hu.shape).astype(np.float32)
+        if rng.random() < 0.6:
+            noise = ndi.gaussian_filter(noise, rng.uniform(0.4, 1.0))
+            noise /= noise.std()
+        hu = hu + noise * rng.uniform(5, 60)
+    if rng.random() < 0.5:
+        hu = (hu - AIR_HU) * rng.uniform(0.95, 1.05) + AIR_HU + rng.uniform(-20, 20)
+    return hu
+
+
+def turned(rng, hu, label, known, size, scale=(0.75, 1.3), shift=6):
+    """A patch of `size` through a random rotation, flip, scale and shift. All `[z, y, x]`."""
+    angles = rng.uniform(-1, 1, 3) * np.array([0.35, 0.35, 3.14159]) if rng.random() < 0.7 else np.zeros(3)
+    matrix = euler(angles) * np.exp(rng.uniform(*np.log(scale))) if rng.random() < 0.7 else euler(angles)
+    matrix = matrix * rng.choice([1, -1], (3, 1))
+    offset = rng.uniform(-shift, shift, 3)
+    # affine_grid wants x, y, z and coordinates of -1..1 over the box.
+    box_half = hu.shape[0] / 2
+    theta = np.zeros((1, 3, 4), np.float32)
+    theta[0, :, :3] = (matrix * (size / 2 / box_half))[::-1, ::-1]
+    theta[0, :, 3] = (offset / box_half)[::-1]
+    grid = F.affine_grid(torch.from_numpy(theta), (1, 1, size, size, size), align_corners=False)
+    sample = lambda a, mode, pad: F.grid_sample(  # noqa: E731
+        torch.from_numpy(np.ascontiguousarray(a, np.float32))[None, None], grid, mode, pad, align_corners=False
+    )[0, 0].numpy()
+    hu = sample(hu, "bilinear", "border")
+    one = sample((label > 0) & (label != IGNORED), "bilinear", "zeros") >= 0.5
+    ignored = sample(label == IGNORED, "bilinear", "zeros") > 0
+    known = sample(known, "bilinear", "zeros") > 0.99
+    return hu, one, known & ~ignored
+
+
+def euler(angles):
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        a, b = [i for i in range(3) if i != 2 - axis]
+        turn = np.eye(3)
+        turn[a, a] = turn[b, b] = np.cos(angle)
+        turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
+        matrix = matrix @ turn
+    return matrix

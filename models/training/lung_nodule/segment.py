@@ -1,0 +1,157 @@
+"""Trains one segmenter: `python segment.py CACHE OUT --fold K` (0 and 1 leave half of the patients out, all takes every one)."""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from data import IGNORED, SEGMENTER_FOLDS, load
+from networks import segmenter
+from patches import box, normalized, scanner, turned, with_lesion
+
+PATCH, BOX, BATCH = 40, 64, 8
+REPLAYED = 400  # hard places remembered
+BACKGROUND = 5.0  # weight of the background's mean cross-entropy beside that of the nodules
+
+
+class Patches:
+    """Half of a batch holds a nodule, the other half is lung without one, half of that where the network erred before."""
+
+    def __init__(self, volumes, rng):
+        self.rng = rng
+        self.whole = [v for v in volumes if v.whole]
+        self.crops = [v for v in volumes if not v.whole]
+        self.nodules = [(v, np.argwhere(v.label == k).mean(0)) for v in self.whole for k in set(np.unique(v.label)) - {0, IGNORED}]
+        self.searched = [np.argwhere(v.lungs[::3, ::3, ::3]) * 3 for v in self.whole]
+        self.hard = []
+
+    def cut(self, volume, centre):
+        hu, label, lungs, known = box(volume, np.round(centre).astype(int), BOX)
+        return hu, label, lungs, known
+
+    def anywhere(self):
+        which = self.rng.integers(len(self.whole))
+        return which, self.searched[which][self.rng.integers(len(self.searched[which]))]
+
+    def positive(self):
+        draw = self.rng.random()
+        if draw < 0.5:
+            crop = self.crops[self.rng.integers(len(self.crops))]
+            shift = 12
+            return *self.finish(self.cut(crop, np.array(crop.hu.shape) // 2), shift, (0.7, 1.8)), None
+        if draw < 0.62:
+            volume, centre = self.nodules[self.rng.integers(len(self.nodules))]
+            return *self.finish(self.cut(volume, centre), 14, (0.7, 1.5)), None
+        while True:
+            which, centre = self.anywhere()
+            hu, label, lungs, known = self.cut(self.whole[which], centre)
+            made = with_lesion(self.rng, hu, label, lungs, self.crops)
+            if made:
+                return *self.finish((made[0], made[1], lungs, known), 6, (0.8, 1.25)), None
+
+    def negative(self):
+        if self.hard and self.rng.random() < 0.5:
+            _, which, centre = self.hard[self.rng.integers(len(self.hard))]
+            centre = np.asarray(centre) + self.rng.integers(-4, 5, 3)
+        else:
+            which, centre = self.anywhere()
+        return *self.finish(self.cut(self.whole[which], centre), 6, (0.8, 1.25)), (which, tuple(int(c) for c in centre))
+
+    def finish(self, cut, shift, scale):
+        hu, label, _, known = cut
+        hu, one, valid = turned(self.rng, scanner(self.rng, hu), label, known, PATCH, scale, shift)
+        return normalized(hu).astype(np.float32), one, valid
+
+    def batch(self):
+        drawn = [self.positive() for _ in range(BATCH // 2)] + [self.negative() for _ in range(BATCH // 2)]
+        x, y, valid, source = zip(*drawn)
+        stack = lambda a: torch.from_numpy(np.stack(a)[:, None].astype(np.float32))  # noqa: E731
+        return stack(x), stack(y), stack(valid), source
+
+    def remember(self, error, source):
+        """Keeps the places with the largest error, one a neighbourhood."""
+        if source is None:
+            return
+        which, centre = source
+        self.hard = [h for h in self.hard if h[1] != which or np.abs(np.subtract(h[2], centre)).max() > 8]
+        self.hard.append((error, which, centre))
+        self.hard = sorted(self.hard, key=lambda h: -h[0])[:REPLAYED]
+
+
+def loss_of(logits, y, valid):
+    """Of each nodule: its own Dice and mean cross-entropy; and the cross-entropy of the background.
+
+    A nodule of 4 mm counts as much as one of 25 mm.
+    """
+    y, valid, logits = (t.flatten(1) for t in (y * valid, valid, logits))
+    entropy = F.binary_cross_entropy_with_logits(logits, y, reduction="none") * valid
+    background = BACKGROUND * (entropy * (1 - y)).mean()
+    holds = y.sum(1) > 0
+    if not holds.any():
+        return background
+    p, y, entropy = (torch.sigmoid(logits) * valid)[holds], y[holds], entropy[holds]
+    dice = 1 - 2 * (p * y).sum(1) / (p.sum(1) + y.sum(1))
+    return dice.mean() + ((entropy * y).sum(1) / y.sum(1)).mean() + background
+
+
+def main():
+    args = argparse.ArgumentParser()
+    args.add_argument("cache", type=Path)
+    args.add_argument("out", type=Path)
+    args.add_argument("--fold", default="all")
+    args.add_argument("--steps", type=int, default=4500)
+    args.add_argument("--rate", type=float, default=1.5e-3)
+    args.add_argument("--threads", type=int, default=1)
+    args.add_argument("--device", default="cpu")
+    args = args.parse_args()
+    torch.set_num_threads(args.threads)
+    seed = 1000 + (99 if args.fold == "all" else int(args.fold))
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    volumes = [v for v in load(args.cache) if args.fold == "all" or v.fold % SEGMENTER_FOLDS != int(args.fold)]
+    patches = Patches(volumes, rng)
+    net = segmenter().to(args.device, memory_format=torch.channels_last_3d)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.rate, args.steps, pct_start=0.02)
+    args.out.mkdir(parents=True, exist_ok=True)
+    resume, final = args.out / f"segmenter_{args.fold}.resume.pth", args.out / f"segmenter_{args.fold}.pth"
+    first = 0
+    if resume.exists():
+        state = torch.load(resume, weights_only=False)
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        patches.hard, first = state["hard"], state["step"]
+        rng.bit_generator.state = state["rng"]
+    start, sums = time.time(), []
+    for step in range(first, args.steps):
+        x, y, valid, source = patches.batch()
+        x, y, valid = (t.to(args.device, memory_format=torch.channels_last_3d) for t in (x, y, valid))
+        with torch.autocast(args.device, torch.bfloat16):
+            logits = net(x)
+        logits = logits.float()
+        loss = loss_of(logits, y, valid)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimizer.step()
+        schedule.step()
+        wrong = (torch.sigmoid(logits.detach()) * (1 - y) * valid).amax((1, 2, 3, 4))
+        for error, place in zip(wrong.tolist(), source):
+            patches.remember(error, place)
+        sums.append(loss.item())
+        if (step + 1) % 100 == 0:
+            print(f"{step + 1} loss {np.mean(sums):.4f} hard {len(patches.hard)} {time.time() - start:.0f} s", flush=True)
+            sums = []
+        if (step + 1) % 250 == 0:
+            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+            state |= {"hard": patches.hard, "step": step + 1, "rng": rng.bit_generator.state}
+            torch.save(state, resume.with_suffix(".tmp"))
+            resume.with_suffix(".tmp").rename(resume)
+    torch.save(net.state_dict(), final)
+
+
+if __name__ == "__main__":
+    main()

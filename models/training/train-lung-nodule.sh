@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Trains, calibrates and brings in one edition of the nodule model: models/training/train-lung-nodule.sh EDITION
+# EDITION: lung-nodule or lung-nodule-lite; both share what has been trained. Stopped, it goes on where it was.
+# DEVICE=cuda trains on a GPU; without one two cores take some four hours.
+source "$(dirname "$0")/../../scripts/common.sh"
+edition="${1:?lung-nodule or lung-nodule-lite}"
+work="$cache/training"
+device="${DEVICE:-cpu}"
+code=models/training/lung_nodule
+python="$work/venv/bin/python"
+[ -d ../shared/data/ct ] || { echo "../shared/data is missing: nothing to train on." >&2; exit 3; }
+install_missing python3 python3-venv
+[ -x "$python" ] || python3 -m venv "$work/venv"
+"$python" -m pip install --quiet --requirement "$code/requirements.txt"
+
+# pair SCRIPT ARGUMENTS...: every fold, two at a time on one thread each.
+folds() {
+    local script="$1" fold
+    shift
+    for fold in "$@"; do
+        while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n; done
+        "$python" "$code/$script.py" "$work/data" "$work/out" --fold "$fold" "${options[@]}" &
+    done
+    while [ "$(jobs -rp | wc -l)" -gt 0 ]; do wait -n; done
+}
+
+[ -f "$work/data/crops.npz" ] || "$python" "$code/data.py" ../shared/data "$work/data"
+options=(--device "$device")
+[ -f "$work/out/segmenter_all.pth" ] || folds segment 0 1 all
+options=()
+[ -f "$work/out/candidates_1.json" ] || folds candidates 0 1
+options=(--device "$device")
+[ -f "$work/out/predictions_3.npz" ] || folds classify 0 1 2 3
+"$python" "$code/calibrate.py" "$work/out"
+"$python" "$code/export.py" "$work/out" "$edition" "$work/$edition"
+build_hilum
+"$hilum" model import "$work/$edition" --out "models/$edition" --overwrite
+"$hilum" model verify "models/$edition"
