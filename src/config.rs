@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// Largest configuration file: the parser takes a hundred times the text's size.
 const MAX_BYTES: u64 = 64 << 10;
 
+/// In `models.enabled`: the built-in model that suits the device.
+pub const AUTO: &str = "auto";
+
 /// Everything that a run can be told, from a TOML file, then from the command line.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -114,7 +117,7 @@ impl Instructions {
 pub struct ModelsConfig {
     /// Folder of further models; those that the program brings need none.
     pub dir: PathBuf,
-    /// Names of the models to run.
+    /// Names of the models to run, or [`AUTO`].
     pub enabled: Vec<String>,
 }
 
@@ -124,7 +127,8 @@ pub struct ModelsConfig {
 pub struct CandidatesConfig {
     /// Lesions whose long axis is shorter are dropped, mm.
     pub min_long_axis_mm: f64,
-    /// Lesions of lower confidence are dropped, 0 to 1.
+    /// Lesions of lower confidence are dropped, 0 to 1; where a model has a classifier, the confidence is the chance of a
+    /// lesion.
     pub min_confidence: f64,
     /// Parts of the probability map nearer than this are one lesion, mm.
     pub merge_distance_mm: f64,
@@ -186,7 +190,7 @@ impl Default for ModelsConfig {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("models"),
-            enabled: vec!["lung-nodule-lite".into()],
+            enabled: vec![AUTO.into()],
         }
     }
 }
@@ -195,7 +199,7 @@ impl Default for CandidatesConfig {
     fn default() -> Self {
         Self {
             min_long_axis_mm: 3.0,
-            min_confidence: 0.3,
+            min_confidence: 0.1,
             merge_distance_mm: 2.0,
             max_lesions: 100,
         }

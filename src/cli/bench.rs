@@ -35,7 +35,7 @@ pub(super) struct BenchArgs {
     command: Option<BenchCommand>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Run this model: a name, or a folder that holds model.toml.
+    /// Run this model: a name, or a folder that holds model.toml; where none is named, the one that suits the device.
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// Measure on this synthetic chest (see `hilum phantom`).

@@ -49,7 +49,8 @@ pub(super) struct ProcessArgs {
     config: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Run this model: a name, or a folder that holds model.toml; may be given several times.
+    /// Run this model: a name, or a folder that holds model.toml; may be given several times. Where none is named, `auto`:
+    /// lung-nodule on a GPU, lung-nodule-lite on a CPU. Lesions that only one of several models has are marked for review.
     #[arg(long, value_name = "MODEL")]
     model: Vec<String>,
     /// Move the network's patch by this fraction of its size, 0.1 to 1: larger is faster, smaller averages more patches a
@@ -59,7 +60,7 @@ pub(super) struct ProcessArgs {
     /// Average over mirrored patches, where an imported nnU-Net allows it (test-time augmentation): up to 8 times the work.
     #[arg(long)]
     tta: bool,
-    /// Drop lesions of lower confidence, 0 to 1; 0.3 where nothing else is configured.
+    /// Drop lesions of lower confidence, 0 to 1; 0.1 where nothing else is configured.
     #[arg(long, value_name = "P")]
     min_confidence: Option<f64>,
     /// Drop lesions whose long axis is shorter, mm; 3.0 where nothing else is configured.

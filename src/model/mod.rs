@@ -28,7 +28,7 @@ pub use manifest::{
     Activation, ChannelNormalization, Confidence, InputChannel, InputSpec, IntendedUse, Label,
     Manifest, ModelGrid, OutputSpec, Unit, WeightsSpec,
 };
-pub use registry::{BUILTINS, Builtin, ModelSource};
+pub use registry::{BUILTINS, Builtin, ModelSource, automatic};
 pub use unet::{Architecture, Norm, UNetConfig};
 
 use crate::engine::cpu::{self, InstructionSet};

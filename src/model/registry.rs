@@ -37,6 +37,22 @@ macro_rules! builtin {
 /// Every model that the executable brings.
 pub static BUILTINS: &[Builtin] = &[builtin!("lung-nodule-lite")];
 
+/// Name of the built-in model where the configuration leaves the choice: the full one on a hardware GPU, the light one where
+/// the CPU computes; where one is missing, the other.
+pub fn automatic(hardware_gpu: bool) -> &'static str {
+    preferred(hardware_gpu, |name| BUILTINS.iter().any(|b| b.name == name))
+}
+
+fn preferred(hardware_gpu: bool, exists: impl Fn(&str) -> bool) -> &'static str {
+    const FULL: &str = "lung-nodule";
+    const LIGHT: &str = "lung-nodule-lite";
+    let (first, second) = match hardware_gpu {
+        true => (FULL, LIGHT),
+        false => (LIGHT, FULL),
+    };
+    if exists(first) { first } else { second }
+}
+
 /// A model to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelSource {
@@ -193,6 +209,18 @@ mod tests {
             assert_eq!(manifest.name, builtin.name);
             let hash = crate::model::weights::sha256_hex(builtin.weights);
             assert_eq!(manifest.weights.sha256, hash);
+        }
+    }
+
+    #[test]
+    fn the_automatic_model_is_the_full_one_on_a_gpu_and_the_light_one_on_a_cpu() {
+        let of = |gpu| preferred(gpu, |_| true);
+        assert_eq!([true, false].map(of), ["lung-nodule", "lung-nodule-lite"]);
+        for gpu in [true, false] {
+            for only in ["lung-nodule", "lung-nodule-lite"] {
+                assert_eq!(preferred(gpu, |name| name == only), only);
+            }
+            assert!(ModelSource::find(automatic(gpu), Path::new("nowhere")).is_ok());
         }
     }
 

@@ -1,19 +1,19 @@
 //! Loads the models onto the device, and decides what is left to try where one fails its self-check there.
 
 use crate::Error;
-use crate::config::Config;
+use crate::config::{AUTO, Config};
 use crate::engine::cpu::InstructionSet;
 use crate::gpu::Compute;
-use crate::model::{ModelSource, Segmenter};
+use crate::model::{self, ModelSource, Segmenter};
 use crate::warning::Warning;
 
-/// The enabled models, in the order of the configuration.
+/// The enabled models, in the order of the configuration, each once.
 pub(super) fn load(
     config: &Config,
     compute: &Compute,
     instructions: InstructionSet,
 ) -> Result<Vec<Segmenter>, Error> {
-    let load = |name: &String| {
+    let load = |name: &str| {
         let source = ModelSource::find(name, &config.models.dir)?;
         let mut segmenter = Segmenter::load(&source, compute, instructions)?;
         if config.inference.step > 0.0 {
@@ -21,7 +21,24 @@ pub(super) fn load(
         }
         Ok(segmenter)
     };
-    config.models.enabled.iter().map(load).collect()
+    let hardware_gpu = matches!(compute, Compute::Gpu(gpu) if !gpu.is_software());
+    let names = names(&config.models.enabled, hardware_gpu);
+    names.into_iter().map(load).collect()
+}
+
+/// What is enabled, with the model that suits the device where it is left to the program.
+fn names(enabled: &[String], hardware_gpu: bool) -> Vec<&str> {
+    let mut names = Vec::new();
+    for name in enabled {
+        let name = match name.as_str() {
+            AUTO => model::automatic(hardware_gpu),
+            name => name,
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// Runs every model's golden patch.
@@ -51,6 +68,13 @@ pub(super) fn leave_matrices(compute: &mut Compute, failed: Error) -> Result<War
 mod tests {
     use super::*;
     use crate::gpu::{self, Error as GpuError, Storage};
+
+    #[test]
+    fn auto_is_the_model_that_suits_the_device_and_no_model_runs_twice() {
+        let enabled = ["mine", "auto", "mine", "lung-nodule-lite"].map(String::from);
+        assert_eq!(names(&enabled, false), ["mine", "lung-nodule-lite"]);
+        assert_eq!(names(&enabled[..2], true), ["mine", model::automatic(true)]);
+    }
 
     fn failed() -> Error {
         Error::from(crate::model::Error::from(GpuError::Lost {
