@@ -24,6 +24,8 @@ pub struct Planner {
 pub(crate) struct PlannedModel {
     pub(crate) identity: ModelIdentity,
     pub(crate) intended: IntendedUse,
+    /// What its confidence means, in a sentence for the reader.
+    pub(crate) confidence_meaning: String,
     /// Input channels but the first.
     pub(crate) companions: Vec<InputChannel>,
 }
@@ -77,6 +79,11 @@ impl Planner {
     /// The models, in the order of the configuration.
     pub fn model(&self, model: usize) -> &ModelIdentity {
         &self.models[model].identity
+    }
+
+    /// What the confidence of a model means, in a sentence for the reader.
+    pub fn confidence_meaning(&self, model: usize) -> &str {
+        &self.models[model].confidence_meaning
     }
 
     /// Warnings of the device, for every report.

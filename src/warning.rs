@@ -93,6 +93,16 @@ pub enum Warning {
         /// Its value in this stack.
         value: String,
     },
+    /// Another model on the same series does not have some lesions of this one at all.
+    #[error(
+        "{count} lesion(s) of this model, of intermediate or high confidence, are none of {other}, which ran on the same series: a person must look at them."
+    )]
+    ModelsDisagree {
+        /// How many lesions.
+        count: usize,
+        /// Name of the other model.
+        other: String,
+    },
     /// Files of the study that could not be read or were left out of the series.
     #[error("{count} file(s) of this series were left out: {reason}.")]
     InstancesLeftOut {
@@ -119,6 +129,7 @@ impl Warning {
             Self::OverlappingSlices { .. } => "overlapping-slices",
             Self::NotAxial { .. } => "not-axial",
             Self::StackOfSeries { .. } => "stack-of-series",
+            Self::ModelsDisagree { .. } => "models-disagree",
             Self::InstancesLeftOut { .. } => "instances-left-out",
         }
     }

@@ -210,6 +210,7 @@ impl<'a> Work<'a> {
                     ));
                 }
                 Read::StudyDone { study } => {
+                    pipeline.compare(&mut runs);
                     runs.extend(self.passed_over(study));
                     let finished = Finished {
                         study,
@@ -313,11 +314,11 @@ impl<'a> Work<'a> {
         reason: Option<Reason>,
     ) -> SeriesRun<'a> {
         let series = &self.studies[study].series[series];
-        let model = self.planner.model(model).clone();
         SeriesRun {
             series,
             companions: Vec::new(),
-            model,
+            model: self.planner.model(model).clone(),
+            confidence_meaning: self.planner.confidence_meaning(model).into(),
             status,
             reason,
             lesions: Vec::new(),

@@ -1,6 +1,7 @@
 //! How one study of a batch ended, for people and as JSON.
 
 use crate::dicom::Study;
+use crate::lesion::{Assessment, Band};
 use crate::report::{LeftOutSeries, Reason, SeriesRun, Status, StudyReport};
 use crate::{Class, Error};
 use serde::Serialize;
@@ -23,6 +24,18 @@ pub(super) struct StudyResult {
     series: Vec<SeriesResult>,
     lesions: usize,
     highest_confidence: Option<f32>,
+    /// Of the lesions that a classifier assessed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assessed: Option<Assessed>,
+}
+
+/// Lesions in each band of confidence, and those that a person must look at.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+struct Assessed {
+    high: usize,
+    intermediate: usize,
+    low: usize,
+    review: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -53,6 +66,7 @@ impl StudyResult {
             series: Vec::new(),
             lesions: 0,
             highest_confidence: None,
+            assessed: None,
         }
     }
 
@@ -85,6 +99,9 @@ impl StudyResult {
             highest_confidence: lesions()
                 .map(|(lesion, _)| lesion.confidence)
                 .reduce(f32::max),
+            assessed: Assessed::count(
+                lesions().filter_map(|(lesion, _)| lesion.assessment.as_ref()),
+            ),
             ..Self::ended(study, StudyOutcome::Written, None)
         }
     }
@@ -142,11 +159,13 @@ impl fmt::Display for StudyResult {
         }
         match self.outcome {
             StudyOutcome::Written => match self.highest_confidence {
-                Some(highest) => write!(
-                    f,
-                    "{place}: {} lesion(s), highest confidence {highest:.2}",
-                    self.lesions
-                ),
+                Some(highest) => {
+                    write!(f, "{place}: {} lesion(s)", self.lesions)?;
+                    if let Some(assessed) = &self.assessed {
+                        write!(f, " ({assessed})")?;
+                    }
+                    write!(f, ", highest confidence {highest:.2}")
+                }
                 None if self.failed() => write!(f, "{place}: failed, see findings.json"),
                 None if !self.ran() => write!(f, "{place}: no series was run, see findings.json"),
                 None => write!(f, "{place}: no lesion"),
@@ -161,6 +180,38 @@ impl fmt::Display for StudyResult {
                 self.reason.as_ref().map_or("", |r| &r.text)
             ),
         }
+    }
+}
+
+impl Assessed {
+    /// `None` of none.
+    fn count<'a>(assessments: impl Iterator<Item = &'a Assessment>) -> Option<Self> {
+        let mut count = None;
+        for assessment in assessments {
+            let count = count.get_or_insert_with(Self::default);
+            *match assessment.band {
+                Band::High => &mut count.high,
+                Band::Intermediate => &mut count.intermediate,
+                Band::Low => &mut count.low,
+            } += 1;
+            count.review += usize::from(!assessment.review.is_empty());
+        }
+        count
+    }
+}
+
+impl fmt::Display for Assessed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            high,
+            intermediate,
+            low,
+            review,
+        } = self;
+        write!(
+            f,
+            "{high} high, {intermediate} intermediate, {low} low; {review} for review"
+        )
     }
 }
 
@@ -198,6 +249,7 @@ pub(super) fn reason_of(error: &Error) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lesion::ReviewReason;
 
     #[test]
     fn nothing_found_is_not_said_where_nothing_was_run() {
@@ -214,9 +266,34 @@ mod tests {
             }],
             lesions: 0,
             highest_confidence: None,
+            assessed: None,
         };
         assert_eq!(study(Status::Done).to_string(), "1.2: no lesion");
         assert!(!study(Status::Skipped).to_string().contains("no lesion"));
         assert!(!study(Status::Failed).to_string().contains("no lesion"));
+    }
+
+    #[test]
+    fn lesions_are_counted_by_band_and_by_need_for_review() {
+        let assessment = |band, review: &[ReviewReason]| Assessment {
+            confidence: 0.5,
+            band,
+            review: review.into(),
+            nodule_type: None,
+            logit: 0.0,
+            spread: 0.0,
+            novelty: 0.0,
+        };
+        let reasons = [ReviewReason::Undecided, ReviewReason::Unfamiliar];
+        let of = |assessments: &[Assessment]| Assessed::count(assessments.iter());
+        assert_eq!(of(&[]), None);
+        let found = of(&[
+            assessment(Band::High, &[]),
+            assessment(Band::Intermediate, &reasons),
+            assessment(Band::Low, &[]),
+            assessment(Band::Low, &reasons[..1]),
+        ]);
+        let line = "1 high, 1 intermediate, 2 low; 2 for review";
+        assert_eq!(found.expect("four").to_string(), line);
     }
 }

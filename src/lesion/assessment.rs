@@ -87,8 +87,7 @@ pub enum Band {
 }
 
 /// Why a person must look at a lesion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReviewReason {
     /// The confidence lies where the model's errors do.
     Undecided,
@@ -96,8 +95,20 @@ pub enum ReviewReason {
     FoldsDisagree,
     /// Unlike anything in the training data.
     Unfamiliar,
-    /// Another model that ran on the same series contradicts this one.
+    /// Another model that ran on the same series does not have it.
     ModelsDisagree,
+}
+
+impl ReviewReason {
+    /// A stable kebab-case code, as it stands in `findings.json` and in the SR.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Undecided => "undecided",
+            Self::FoldsDisagree => "folds-disagree",
+            Self::Unfamiliar => "unfamiliar",
+            Self::ModelsDisagree => "models-disagree",
+        }
+    }
 }
 
 impl Assessment {

@@ -82,6 +82,18 @@ impl LesionMask {
         inside.map(move |(i, _)| [oz + i / (ny * nx), oy + i / nx % ny, ox + i % nx])
     }
 
+    /// Whether a voxel `[z, y, x]` of the source grid belongs to the lesion.
+    pub fn holds(&self, voxel: [usize; 3]) -> bool {
+        let within = |axis: usize| {
+            let at = voxel[axis].checked_sub(self.origin[axis]);
+            at.filter(|at| *at < self.size[axis])
+        };
+        match [0, 1, 2].map(within) {
+            [Some(z), Some(y), Some(x)] => self.inside[(z * self.size[1] + y) * self.size[2] + x],
+            _ => false,
+        }
+    }
+
     /// The same from the even grid of an uneven stack to its slices, each of which takes the even one nearest to it; where
     /// none lies near, the fullest goes to the slice nearest to it.
     pub fn on_slices(&self, slices: &SlicePositions) -> Self {
@@ -274,6 +286,18 @@ mod tests {
         assert_eq!(of(vec![0.0, 0.8, 1.1, 2.9, 4.0]), (1, twice));
         // None lies near: the mask is not lost. Its fullest plane, at 2, is nearer to slice 2.
         assert_eq!(of(vec![0.0, 0.1, 3.8, 3.9, 4.0]), (2, vec![true, true]));
+    }
+
+    #[test]
+    fn a_mask_holds_exactly_its_voxels() {
+        let mask = LesionMask {
+            origin: [1, 2, 0],
+            size: [2, 1, 2],
+            inside: vec![true, false, false, true],
+        };
+        let grid = (0..4).flat_map(|z| (0..4).flat_map(move |y| (0..4).map(move |x| [z, y, x])));
+        let held: Vec<_> = grid.filter(|voxel| mask.holds(*voxel)).collect();
+        assert_eq!(held, [[1, 2, 0], [2, 2, 1]]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! In: a configuration once, then stored volumes. Out: lesions with their measurements. No files are read or written here.
 
+mod agreement;
 mod models;
 mod source;
 
@@ -22,6 +23,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+
+pub use agreement::compare;
 
 /// Milliseconds by stage.
 pub type StageTimings = BTreeMap<String, f64>;
@@ -236,6 +239,7 @@ impl Pipeline {
             .map(|segmenter| PlannedModel {
                 identity: segmenter.identity(),
                 intended: segmenter.manifest().intended_use.clone(),
+                confidence_meaning: segmenter.manifest().output.confidence_meaning.clone(),
                 companions: segmenter.manifest().input.channels[1..].to_vec(),
             })
             .collect();

@@ -1,7 +1,7 @@
 //! Coded terms of the reports: DCM (PS3.16 D), SCT (SNOMED CT), UCUM, LOINC.
 
-use crate::code::Code;
-use crate::lesion::Kind;
+use crate::code::{Code, NoduleType};
+use crate::lesion::{Band, Kind};
 use crate::measure::Laterality;
 
 /// A coded term; the constants are those that this program always writes the same way.
@@ -108,6 +108,12 @@ pub(super) const DERIVATION: Term<'static> = dcm("121401", "Derivation");
 pub(super) const MEAN: Term<'static> = sct("373098007", "Mean");
 pub(super) const CERTAINTY_OF_FINDING: Term<'static> = dcm("111012", "Certainty of Finding");
 
+// What a classifier says (qualitative evaluations of TID 1411).
+pub(super) const CERTAINTY: Term<'static> = sct("246103008", "Certainty");
+pub(super) const CERTAINTY_OF_FEATURE: Term<'static> = dcm("111011", "Certainty of Feature");
+pub(super) const TEXTURE: Term<'static> = term("C41144", "NCIt", "Texture");
+pub(super) const RECOMMENDATION: Term<'static> = dcm("121075", "Recommendation");
+
 // Algorithm identification (TID 4019).
 pub(super) const ALGORITHM_NAME: Term<'static> = dcm("111001", "Algorithm Name");
 pub(super) const ALGORITHM_VERSION: Term<'static> = dcm("111003", "Algorithm Version");
@@ -134,6 +140,28 @@ pub(super) fn site(kind: Kind) -> Term<'static> {
         Kind::LymphNode | Kind::PetLesion | Kind::PhysiologicUptake | Kind::Organ => {
             sct("38266002", "Entire body")
         }
+    }
+}
+
+/// A confidence in words.
+pub(super) fn band(band: Band) -> Term<'static> {
+    match band {
+        Band::High => sct("75540009", "High"),
+        Band::Intermediate => sct("11896004", "Intermediate"),
+        Band::Low => sct("62482003", "Low"),
+    }
+}
+
+/// Type of a nodule; no context group of PS3.16 has them, so [`TEXTURE`] and these are the terms in which the nodules of
+/// LIDC-IDRI are published as DICOM.
+///
+/// Source: Fedorov et al., Med Phys 2020.
+pub(super) fn nodule_type(kind: NoduleType) -> Term<'static> {
+    let radlex = |value, meaning| term(value, "RADLEX", meaning);
+    match kind {
+        NoduleType::Solid => radlex("RID50151", "Solid pulmonary nodule"),
+        NoduleType::PartSolid => radlex("RID50152", "Part-solid pulmonary nodule"),
+        NoduleType::GroundGlass => radlex("RID50153", "Non-solid pulmonary nodule"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Error, SeriesRun, Status, StudyReport};
 use crate::dicom::{Instance, Series};
-use crate::lesion::{Lesion, LesionMask, Structure, Terms};
+use crate::lesion::{Assessment, Lesion, LesionMask, Structure, Terms};
 use crate::measure::Measurement;
 
 /// One lesion of the report, known to fit its grid and to hold finite numbers.
@@ -98,6 +98,7 @@ impl<'a> Findings<'a> {
         let id = self.all.len() + 1;
         check_mask(id, run, &lesion.mask)?;
         check_numbers(id, run, lesion, measurement)?;
+        check_assessment(id, run, lesion)?;
         let (grid, segment_number) = self.next_segment(run)?;
         self.all.push(Finding {
             id,
@@ -247,7 +248,37 @@ fn check_numbers(
         ("axis slice", *axis_slice < run.series.instances.len()),
         ("mean HU", mean_hu.is_finite()),
     ];
-    match checks.into_iter().find(|(_, sound)| !sound) {
+    sound(&checks, id, run)
+}
+
+fn check_assessment(id: usize, run: &SeriesRun, lesion: &Lesion) -> Result<(), Error> {
+    let Some(assessment) = &lesion.assessment else {
+        return Ok(());
+    };
+    let Assessment {
+        logit,
+        spread,
+        novelty,
+        ..
+    } = assessment;
+    let same_confidence = lesion.confidence.to_bits() == assessment.confidence.to_bits();
+    let probability = assessment.nodule_type.map_or(1.0, |t| t.probability);
+    let checks = [
+        ("assessed confidence", same_confidence),
+        (
+            "probability of the type",
+            (0.0..=1.0).contains(&probability),
+        ),
+        ("logit", logit.is_finite()),
+        ("spread", (0.0..f32::INFINITY).contains(spread)),
+        ("novelty", (0.0..f32::INFINITY).contains(novelty)),
+    ];
+    sound(&checks, id, run)
+}
+
+/// The first of the numbers that is not sound, as an error.
+fn sound(checks: &[(&'static str, bool)], id: usize, run: &SeriesRun) -> Result<(), Error> {
+    match checks.iter().find(|(_, sound)| !sound) {
         None => Ok(()),
         Some((what, _)) => Err(Error::Measurement {
             what,

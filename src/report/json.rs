@@ -1,5 +1,6 @@
 //! `findings.json`: the report for programs, as `docs/findings.schema.json` describes it. Holds no patient attributes.
 
+use super::assessment::AssessmentEntry;
 use super::finding::{Finding, Findings, FoundStructure};
 use super::{Error, Reason, SeriesRun, Status, StudyReport, codes};
 use crate::code::Code;
@@ -32,6 +33,8 @@ struct SeriesEntry<'a> {
     model: Option<&'a str>,
     status: Status,
     reason: Option<&'a Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence_meaning: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -45,6 +48,8 @@ struct LesionEntry<'a> {
     frame_number: Option<u32>,
     segment_number: u16,
     confidence: f32,
+    #[serde(flatten)]
+    assessment: Option<AssessmentEntry>,
     centroid_lps_mm: [f64; 3],
     volume_mm3: f64,
     long_axis_mm: f64,
@@ -105,6 +110,7 @@ fn series<'a>(report: &'a StudyReport) -> Vec<SeriesEntry<'a>> {
         model: Some(&run.model.name),
         status: run.status,
         reason: run.reason.as_ref(),
+        confidence_meaning: run.assessed_confidence_meaning(),
     });
     let left_out = report.left_out.iter().map(|series| SeriesEntry {
         series_instance_uid: &series.series_instance_uid,
@@ -112,6 +118,7 @@ fn series<'a>(report: &'a StudyReport) -> Vec<SeriesEntry<'a>> {
         model: None,
         status: series.status,
         reason: Some(&series.reason),
+        confidence_meaning: None,
     });
     runs.chain(left_out).collect()
 }
@@ -132,6 +139,7 @@ fn lesion<'a>(finding: &'a Finding) -> LesionEntry<'a> {
         frame_number: finding.instance(measurement.axis_slice).frame_number,
         segment_number: finding.segment_number,
         confidence: lesion.confidence,
+        assessment: lesion.assessment.as_ref().map(AssessmentEntry::from),
         centroid_lps_mm: measurement.centroid_lps_mm.to_array(),
         volume_mm3: measurement.volume_mm3,
         long_axis_mm: measurement.long_axis.length_mm,

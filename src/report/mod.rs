@@ -15,6 +15,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+mod assessment;
 mod codes;
 mod content;
 mod element;
@@ -75,6 +76,8 @@ pub struct SeriesRun<'a> {
     pub companions: Vec<&'a Series>,
     /// The model that ran, or was meant to.
     pub model: ModelIdentity,
+    /// What the model says that its confidence means; reported where a classifier gave it.
+    pub confidence_meaning: String,
     /// How it ended.
     pub status: Status,
     /// Why, unless it is done.
@@ -91,6 +94,13 @@ impl SeriesRun<'_> {
     /// Warnings of the series, then of the run.
     fn all_warnings(&self) -> impl Iterator<Item = &Warning> {
         self.series.warnings.iter().chain(&self.warnings)
+    }
+
+    /// What the confidence of the lesions means; `None` where no classifier gave it.
+    fn assessed_confidence_meaning(&self) -> Option<&str> {
+        let mut lesions = self.lesions.iter();
+        let assessed = lesions.any(|(lesion, _)| lesion.assessment.is_some());
+        assessed.then_some(&*self.confidence_meaning)
     }
 
     /// Series Instance UID (0020,000E).

@@ -1,8 +1,9 @@
 //! The Comprehensive 3D SR of a study: TID 1500, Measurement Report (PS3.16).
 //!
-//! One TID 1411 group a lesion with its segment, volume and attenuation, one TID 1501 group with both axes drawn on
-//! their slice, and the outcome of every series under Qualitative Evaluations, which stand there also without lesions.
+//! One TID 1411 group a lesion with its segment, volume, attenuation and confidence, one TID 1501 group with both axes drawn
+//! on their slice, and the outcome of every series under Qualitative Evaluations, which stand there also without lesions.
 
+use super::assessment;
 use super::codes::{self, Term};
 use super::content::{Node, coded, container, image, number, polyline, text, uid_reference};
 use super::element::{element, empty, image_reference, item, items, object_references, reference};
@@ -134,6 +135,7 @@ fn volumetric_group(report: &StudyReport, finding: &Finding) -> Node {
             .has_concept_mod(coded(codes::DERIVATION, codes::MEAN)),
         )
         .contains(certainty(report, finding))
+        .for_each(&finding.lesion.assessment, assessment::evaluations)
 }
 
 /// TID 1501, Measurement and Qualitative Evaluation Group: what viewers draw.
@@ -171,9 +173,9 @@ fn group(report: &StudyReport, finding: &Finding) -> Node {
     algorithm(group, &finding.run.model, &report.provenance)
 }
 
-/// TID 1419 row 5 with the confidence in percent; digits beyond those of `f32` say nothing and are dropped.
+/// TID 1419 row 5 with the confidence in percent.
 fn certainty(report: &StudyReport, finding: &Finding) -> Node {
-    let percent = (f64::from(finding.lesion.confidence) * 1e6).round() / 1e4;
+    let percent = assessment::percent(finding.lesion.confidence);
     let node = number(codes::CERTAINTY_OF_FINDING, percent, codes::PERCENT);
     algorithm(node, &finding.run.model, &report.provenance)
 }
@@ -197,6 +199,7 @@ fn algorithm(node: Node, model: &ModelIdentity, provenance: &Provenance) -> Node
 fn qualitative_evaluations(report: &StudyReport, findings: &Findings) -> Node {
     container(codes::QUALITATIVE_EVALUATIONS)
         .contains(text(codes::COMMENT, DISCLAIMER))
+        .for_each(assessment::review_summary(findings), Node::contains)
         .contains(coded(codes::PROCESSING_SUMMARY, outcome(report, findings)))
         .for_each(&report.runs, |node, run| node.contains(series_outcome(run)))
         .for_each(&report.left_out, |node, series| {
@@ -238,6 +241,9 @@ fn series_outcome(run: &SeriesRun) -> Node {
         .for_each(&run.reason, |node, reason| {
             let reason = format!("{}: {}", reason.code, reason.text);
             node.has_properties(text(codes::COMMENT, &reason))
+        })
+        .for_each(run.assessed_confidence_meaning(), |node, meaning| {
+            node.has_properties(text(codes::COMMENT, &format!("Confidence: {meaning}")))
         })
         .for_each(run.all_warnings(), |node, warning| {
             node.has_properties(text(codes::COMMENT, &format!("Warning: {warning}")))

@@ -176,6 +176,7 @@ pub(crate) fn done(series: &Series, lesions: Vec<(Lesion, Measurement)>) -> Seri
         series,
         companions: Vec::new(),
         model: model(),
+        confidence_meaning: "Calibrated probability of a nodule.".into(),
         status: Status::Done,
         reason: None,
         lesions,

@@ -3,6 +3,8 @@
 #[path = "../common/study.rs"]
 mod study;
 
+mod agreement;
+mod assessment;
 mod findings;
 mod folder;
 mod header;

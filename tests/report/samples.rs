@@ -1,5 +1,6 @@
 //! Reports for outside validators, and that of a real series.
 
+use super::assessment::every_assessment;
 use super::study::{self, Plane, done, report, series, sphere};
 use super::{dicom, failed, localizer, string};
 use dicom_dictionary_std::tags;
@@ -49,6 +50,7 @@ fn samples_for_outside_validators_are_written() {
         &[&first],
     );
     keep("failed", &report(vec![failed(&first)]), &[&first]);
+    keep("assessed", &every_assessment(&first), &[&first]);
     let mut left_out = report(Vec::new());
     left_out.left_out.push(localizer());
     keep("left-out", &left_out, &[&first]);
