@@ -13,7 +13,7 @@ from patches import box, normalized, scanner, turned, with_lesion
 
 PATCH, BOX, BATCH = 40, 64, 8
 REPLAYED = 400  # hard places remembered
-BACKGROUND = 5.0  # weight of the background's mean cross-entropy beside that of the nodules
+BACKGROUND = (5.0, 60.0)  # weight of the background's mean cross-entropy beside the nodules', at the first and last step
 
 
 class Patches:
@@ -80,14 +80,14 @@ class Patches:
         self.hard = sorted(self.hard, key=lambda h: -h[0])[:REPLAYED]
 
 
-def loss_of(logits, y, valid):
+def loss_of(logits, y, valid, progress):
     """Of each nodule: its own Dice and mean cross-entropy; and the cross-entropy of the background.
 
-    A nodule of 4 mm counts as much as one of 25 mm.
+    A nodule of 4 mm counts as much as one of 25 mm. First the network learns to see them, then to be choosy.
     """
     y, valid, logits = (t.flatten(1) for t in (y * valid, valid, logits))
     entropy = F.binary_cross_entropy_with_logits(logits, y, reduction="none") * valid
-    background = BACKGROUND * (entropy * (1 - y)).mean()
+    background = BACKGROUND[0] * (BACKGROUND[1] / BACKGROUND[0]) ** progress * (entropy * (1 - y)).mean()
     holds = y.sum(1) > 0
     if not holds.any():
         return background
@@ -132,7 +132,7 @@ def main():
         with torch.autocast(args.device, torch.bfloat16):
             logits = net(x)
         logits = logits.float()
-        loss = loss_of(logits, y, valid)
+        loss = loss_of(logits, y, valid, step / args.steps)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
