@@ -8,6 +8,7 @@ const LAYERS: &[&str] = &[
     "main",
     "lib",
     "cli",
+    "evaluate",
     "pipeline",
     "plan",
     "volume_study",
