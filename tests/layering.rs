@@ -60,6 +60,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("::burn", &[]),
     ("wgpu::", &["gpu"]),
     ("dicom_", &["deidentify", "dicom", "report", "phantom"]),
+    ("csv::", &["evaluate"]),
+    ("plotters::", &["evaluate"]),
     ("clap::", &["cli", "main.rs"]),
     ("anyhow::", &["cli", "main.rs"]),
     ("unsafe", &["engine", "gpu"]),

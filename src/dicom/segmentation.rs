@@ -27,16 +27,16 @@ pub struct Segment {
     pub number: u16,
     /// Tracking UID (0062,0021); none for a structure that is no finding.
     pub tracking_uid: Option<String>,
-    /// Centres of its pixels, LPS mm, frame by frame.
+    /// Centres of its pixels, LPS mm, frame by frame; none where they were not wanted.
     pub pixels_lps_mm: Vec<DVec3>,
 }
 
 impl Segmentation {
-    /// Reads a file.
+    /// Reads a file, of its segments the pixels of those that are wanted.
     ///
     /// # Errors
     /// What is wrong with the file; [`Error::Unsupported`] for anything but an uncompressed binary segmentation.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    pub fn read(path: &Path, is_wanted: impl Fn(&Segment) -> bool) -> Result<Self, Error> {
         let WholeObject { object, .. } = read_whole(path)?;
         let unknown = Attributes::new(&object, "unknown");
         let uid = unknown.uid(tags::SOP_INSTANCE_UID)?;
@@ -48,7 +48,9 @@ impl Segmentation {
         for (index, frame) in frames(&attributes)?.iter().enumerate() {
             let own = segments.iter_mut().find(|s| s.number == frame.segment);
             let segment = own.ok_or_else(|| attributes.bad(tags::SEGMENT_SEQUENCE, NUMBERS))?;
-            frame.append(index, &pixels, &mut segment.pixels_lps_mm);
+            if is_wanted(segment) {
+                frame.append(index, &pixels, &mut segment.pixels_lps_mm);
+            }
         }
         Ok(Self {
             source_series_uid: source.uid(tags::SERIES_INSTANCE_UID)?,

@@ -89,3 +89,33 @@ fn interval(mut values: Vec<f64>) -> Option<[f64; 2]> {
     };
     Some([percentile(TAIL), percentile(1.0 - TAIL)])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_interpolated_as_numpy_does() {
+        let values = (0..=100).rev().map(f64::from).collect();
+        assert_eq!(interval(values), Some([2.5, 97.5]));
+        assert_eq!(interval(vec![3.0]), Some([3.0, 3.0]));
+        assert_eq!(interval(Vec::new()), None);
+    }
+
+    #[test]
+    fn every_resample_has_as_many_scans_and_the_spread_is_that_of_the_binomial() {
+        let resamples = Resamples::new(100, 2000, 7);
+        assert!(
+            resamples
+                .drawn
+                .iter()
+                .all(|weights| weights.iter().sum::<u32>() == 100)
+        );
+        let half = |weights: &[u32]| Some(f64::from(weights[..50].iter().sum::<u32>()) / 100.0);
+        let estimate = resamples.estimate(100, half);
+        assert_eq!((estimate.value, estimate.n), (Some(0.5), 100));
+        let [lower, upper] = estimate.interval_95.expect("an interval");
+        // 1.96 times the standard deviation of 0.05.
+        assert!((0.39..=0.42).contains(&lower) && (0.58..=0.61).contains(&upper));
+    }
+}

@@ -36,7 +36,13 @@ pub struct Bin {
 
 impl Samples {
     pub(super) fn new(mut samples: Vec<Sample>) -> Self {
-        samples.sort_by(|a, b| a.confidence.total_cmp(&b.confidence));
+        // Sums of numbers depend on their order, so that of ties is fixed too.
+        let key = |sample: &Sample| (sample.hit, sample.scan);
+        samples.sort_by(|a, b| {
+            a.confidence
+                .total_cmp(&b.confidence)
+                .then(key(a).cmp(&key(b)))
+        });
         Self(samples)
     }
 
@@ -104,4 +110,39 @@ pub(super) fn expected_error(table: &[Bin]) -> Option<f64> {
     let all: usize = table.iter().map(|bin| bin.n).sum();
     let error = |bin: &Bin| bin.n as f64 * (bin.confidence - bin.observed).abs();
     (all > 0).then(|| table.iter().map(error).sum::<f64>() / all as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(of: &[(f64, bool, usize)]) -> Samples {
+        let sample = |(confidence, hit, scan): &(f64, bool, usize)| Sample {
+            confidence: *confidence,
+            hit: *hit,
+            scan: *scan,
+        };
+        Samples::new(of.iter().map(sample).collect())
+    }
+
+    #[test]
+    fn equal_confidences_share_their_outcome_whatever_bin_they_fall_into() {
+        // 20 candidates of confidence 0.5 of which half hit are perfectly calibrated.
+        let all: Vec<_> = (0..20).map(|i| (0.5, i % 2 == 0, 0)).collect();
+        let table = samples(&all).table(&[1]);
+        let counts: Vec<usize> = table.iter().map(|bin| bin.n).collect();
+        assert_eq!(counts, [[2; 5].as_slice(), &[1; 10]].concat());
+        assert_eq!(expected_error(&table), Some(0.0));
+    }
+
+    #[test]
+    fn error_and_brier_are_the_hand_computed_ones_and_weights_repeat_scans() {
+        let few = samples(&[(0.25, false, 0), (0.75, true, 1)]);
+        assert_eq!(expected_error(&few.table(&[1, 1])), Some(0.25));
+        assert_eq!(few.brier(&[1, 1]), Some(0.0625));
+        let weighted = few.table(&[0, 3]);
+        assert_eq!(weighted.iter().map(|bin| bin.n).sum::<usize>(), 3);
+        assert_eq!((few.table(&[0, 0]).len(), few.brier(&[0, 0])), (0, None));
+        assert_eq!(expected_error(&[]), None);
+    }
 }

@@ -113,3 +113,59 @@ pub(super) fn at_threshold(curve: &[Point], threshold: f64) -> [f64; 2] {
     let point = &curve[accepted.saturating_sub(1)];
     [point.sensitivity, point.false_positives_per_scan]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two scans of two nodules each, three of which are found, and three false positives.
+    fn events() -> Events {
+        let event = |(confidence, scan, found)| Event {
+            confidence,
+            scan,
+            found,
+        };
+        let all = [
+            (0.9, 0, true),
+            (0.8, 1, false),
+            (0.7, 0, true),
+            (0.7, 1, false),
+            (0.6, 1, true),
+            (0.5, 0, false),
+        ];
+        Events::new(all.map(event).to_vec(), vec![2, 2])
+    }
+
+    #[test]
+    fn points_are_those_counted_by_hand() {
+        let curve = events().curve(&[1, 1]).expect("a curve");
+        let rates: Vec<f64> = curve.iter().map(|p| p.false_positives_per_scan).collect();
+        assert_eq!(rates, [0.0, 0.0, 0.5, 1.0, 1.0, 1.5]);
+        let shares: Vec<f64> = curve.iter().map(|p| p.sensitivity).collect();
+        assert_eq!(shares, [0.0, 0.25, 0.25, 0.5, 0.75, 0.75]);
+        assert_eq!(at_threshold(&curve, 0.7), [0.5, 1.0]);
+        assert_eq!(at_threshold(&curve, 1.0), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn sensitivity_between_points_is_linear_and_at_a_step_the_upper_one() {
+        let curve = events().curve(&[1, 1]).expect("a curve");
+        let rates = [0.0, 0.5, 0.75, 1.0, 8.0];
+        let found = rates.map(|rate| sensitivity_at(&curve, rate));
+        assert_eq!(found, [0.25, 0.25, 0.375, 0.75, 0.75]);
+        let [.., mean] = operating_points(&curve);
+        let expected = (0.25 * 3.0 + 0.75 * 4.0) / 7.0;
+        assert!((mean - expected).abs() < 1e-12, "{mean}");
+    }
+
+    #[test]
+    fn a_scan_that_is_drawn_twice_counts_twice_and_no_scan_is_no_curve() {
+        let curve = events().curve(&[2, 0]).expect("a curve");
+        let last = curve[curve.len() - 1];
+        assert_eq!(
+            (last.sensitivity, last.false_positives_per_scan),
+            (1.0, 1.0)
+        );
+        assert_eq!(events().curve(&[0, 0]), None);
+    }
+}

@@ -5,7 +5,7 @@
 
 use super::Error;
 use super::truth::told;
-use crate::dicom::Segmentation;
+use crate::dicom::{Segment, Segmentation};
 use crate::uid;
 use glam::DVec3;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const KIND: &str = "lung-nodule";
 const FINDINGS_JSON: &str = "findings.json";
 /// Larger files are no findings.
-const MAX_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
 /// The results of all series.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -170,7 +170,7 @@ fn document(file: &Path) -> Result<Document, Error> {
         kind: e.kind(),
     })?;
     if read as u64 > MAX_BYTES {
-        return Err(malformed(file, "larger than 256 MiB".into()));
+        return Err(malformed(file, "larger than 64 MiB".into()));
     }
     let document: Document =
         serde_json::from_slice(&bytes).map_err(|e| malformed(file, told(&e)))?;
@@ -211,9 +211,12 @@ fn candidate(lesion: LesionEntry) -> Option<Candidate> {
     })
 }
 
-/// Pixels of every segment in the SEGs beside a findings.json, LPS mm, by Tracking UID; none where there is no SEG, as of
-/// volume files.
-pub(super) fn segments(findings: &Path) -> Result<Option<BTreeMap<String, Vec<DVec3>>>, Error> {
+/// Pixels of segments in the SEGs beside a findings.json, LPS mm, by Tracking UID; none where there is no SEG, as of volume
+/// files.
+pub(super) fn segments(
+    findings: &Path,
+    wanted: &BTreeSet<&str>,
+) -> Result<Option<BTreeMap<String, Vec<DVec3>>>, Error> {
     let folder = findings.parent().unwrap_or(Path::new("."));
     let mut segments = None;
     for entry in walkdir::WalkDir::new(folder)
@@ -224,7 +227,11 @@ pub(super) fn segments(findings: &Path) -> Result<Option<BTreeMap<String, Vec<DV
             Ok(entry) if is_segmentation(&entry) => entry.into_path(),
             _ => continue,
         };
-        let segmentation = Segmentation::read(&file);
+        let is_wanted = |segment: &Segment| {
+            let uid = segment.tracking_uid.as_deref();
+            uid.is_some_and(|uid| wanted.contains(uid))
+        };
+        let segmentation = Segmentation::read(&file, is_wanted);
         let segmentation = segmentation.map_err(|source| Error::Segmentation { file, source })?;
         let named = segmentation.segments.into_iter();
         let named = named.filter_map(|s| Some((s.tracking_uid?, s.pixels_lps_mm)));

@@ -7,7 +7,7 @@ use super::results::{self, Candidate, SeriesResult};
 use super::truth::{Case, Nodule};
 use crate::volume_file::{self, LabelVoxels};
 use glam::DVec3;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A nodule's voxels may lie this far from its stated centroid, or its diameter where that is more, mm.
@@ -41,6 +41,8 @@ pub(super) struct Compared {
 /// The most confident candidate that hits a nodule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Finder {
+    /// Index of the candidate.
+    candidate: usize,
     /// Number of the lesion within its study.
     pub(super) id: u64,
     pub(super) confidence: f64,
@@ -81,7 +83,7 @@ pub(super) fn compare(
     let compared = |(nodule, finder): (&Nodule, Option<usize>)| Compared {
         nodule: nodule.clone(),
         counts: nodule.readers >= readers,
-        finder: finder.map(|index| found(&result.candidates[index], nodule, labels.as_ref())),
+        finder: finder.map(|index| found(index, &result.candidates, nodule, labels.as_ref())),
     };
     let mut scan = Scan {
         series_instance_uid: case.series_instance_uid.clone(),
@@ -99,13 +101,20 @@ pub(super) fn compare(
     Ok(scan)
 }
 
-fn found(candidate: &Candidate, nodule: &Nodule, labels: Option<&LabelVoxels>) -> Finder {
+fn found(
+    index: usize,
+    candidates: &[Candidate],
+    nodule: &Nodule,
+    labels: Option<&LabelVoxels>,
+) -> Finder {
+    let candidate = &candidates[index];
     let voxels = labels.and_then(|labels| {
         let count = labels.voxels.get(&nodule.label)?.len();
         Some(count as f64 * labels.geometry.voxel_volume_mm3())
     });
     let truth_mm3 = voxels.or(nodule.volume_mm3);
     Finder {
+        candidate: index,
         id: candidate.id,
         confidence: candidate.confidence,
         distance_mm: matching::distance_mm(candidate, nodule),
@@ -163,21 +172,29 @@ impl Scan {
         labels: &LabelVoxels,
         result: &SeriesResult,
     ) -> Result<Option<WithoutOverlap>, Error> {
-        if self
-            .nodules
-            .iter()
-            .all(|compared| compared.finder.is_none())
-        {
+        let Self {
+            candidates,
+            nodules,
+            ..
+        } = self;
+        let found = || {
+            nodules
+                .iter()
+                .filter_map(|compared| compared.finder.as_ref())
+        };
+        let uid = |finder: &Finder| candidates[finder.candidate].tracking_uid.as_str();
+        let wanted: BTreeSet<&str> = found().map(uid).collect();
+        if wanted.is_empty() {
             return Ok(None);
         }
-        let Some(segments) = results::segments(&result.findings)? else {
+        let Some(segments) = results::segments(&result.findings, &wanted)? else {
             return Ok(Some(WithoutOverlap::NoSeg));
         };
-        for compared in &mut self.nodules {
+        for compared in nodules {
             let Some(finder) = &mut compared.finder else {
                 continue;
             };
-            let segment = segment(finder.id, &segments, &self.candidates);
+            let segment = segments.get(uid(finder));
             let segment = segment.ok_or_else(|| Error::SegmentMissing {
                 file: result.findings.clone(),
                 lesion: finder.id,
@@ -204,16 +221,6 @@ impl Scan {
             .filter(|(candidate, own)| **own == outcome && candidate.confidence >= threshold)
             .count()
     }
-}
-
-/// The pixels of a lesion's segment.
-fn segment<'a>(
-    id: u64,
-    segments: &'a BTreeMap<String, Vec<DVec3>>,
-    candidates: &[Candidate],
-) -> Option<&'a Vec<DVec3>> {
-    let candidate = candidates.iter().find(|candidate| candidate.id == id)?;
-    segments.get(&candidate.tracking_uid)
 }
 
 impl Compared {

@@ -11,7 +11,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Larger files are no truth.
-const MAX_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 16 << 20;
 
 /// No nodule is larger, and no patient, mm.
 const MAX_MM: f64 = 1e5;
@@ -130,7 +130,7 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Error> {
     if read as u64 > MAX_BYTES {
         return Err(Error::TruthMalformed {
             file: file.into(),
-            what: "larger than 64 MiB".into(),
+            what: "larger than 16 MiB".into(),
         });
     }
     Ok(bytes)
