@@ -111,7 +111,10 @@ impl Results {
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let mut results = Self::default();
         let mut files = 0;
-        for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        for entry in walkdir::WalkDir::new(folder)
+            .follow_links(true)
+            .sort_by_file_name()
+        {
             let entry = entry.map_err(|e| Error::Read {
                 file: folder.into(),
                 kind: e
@@ -220,6 +223,7 @@ pub(super) fn segments(
     let folder = findings.parent().unwrap_or(Path::new("."));
     let mut segments = None;
     for entry in walkdir::WalkDir::new(folder)
+        .follow_links(true)
         .max_depth(1)
         .sort_by_file_name()
     {

@@ -28,7 +28,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Case>, Error> {
 /// JSON files of a folder and of its folders, by name.
 fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
-    for entry in walkdir::WalkDir::new(path).max_depth(2).sort_by_file_name() {
+    for entry in walkdir::WalkDir::new(path)
+        .follow_links(true)
+        .max_depth(2)
+        .sort_by_file_name()
+    {
         let entry = entry.map_err(|e| Error::Read {
             file: path.into(),
             kind: e
