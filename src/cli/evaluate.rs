@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::config::Config;
 use crate::evaluate::{Evaluation, Format, LunaFiles, Options, Results, Truth};
-use crate::report::write_folder;
+use crate::report::{check_folder, write_folder};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -99,6 +99,8 @@ pub(super) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
         seed: args.seed,
         max_voxels: Config::default().input.max_voxels,
     };
+    // Told before the work rather than after it.
+    check_folder(&args.out, &Evaluation::FILES, args.overwrite).map_err(Error::from)?;
     let truth = Truth::read(&args.truth, &luna).map_err(Error::from)?;
     if truth.format == Format::Json && luna != LunaFiles::default() {
         anyhow::bail!("--excluded and --series go with LUNA16's annotations.csv; leave them out");

@@ -85,7 +85,8 @@ fn opening(summary: &Summary) -> String {
         parameters.readers, parameters.threshold, parameters.bootstrap
     );
     if scans < FEW_SCANS {
-        let few = "These are few series: the figures say what was seen in them, and nothing of other patients.";
+        let few = "These are few series: the figures say what was seen in them, and nothing of others. An interval without width \
+                   only says that no resample of them differs.";
         write_line(&mut text, &format!("\n{few}"));
     }
     for model in &summary.models {

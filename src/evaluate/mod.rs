@@ -105,34 +105,47 @@ impl Evaluation {
         })
     }
 
-    /// Tables and plots: `summary.json`, `summary.md`, `lesions.csv`, `candidates.csv`, `froc.csv`, `froc.svg`,
-    /// `reliability.svg` and `size.svg`.
+    /// Names of the tables and plots.
+    pub const FILES: [&str; 8] = [
+        "summary.json",
+        "summary.md",
+        "lesions.csv",
+        "candidates.csv",
+        "froc.csv",
+        "froc.svg",
+        "reliability.svg",
+        "size.svg",
+    ];
+
+    /// The tables and plots.
     ///
     /// # Errors
     /// [`Error::Encode`] and [`Error::Plot`], which are defects of this program.
     pub fn files(&self) -> Result<Vec<OutputFile>, Error> {
-        let json = table::json(&self.summary)?;
-        Ok(vec![
-            file("summary.json", json),
-            file("summary.md", markdown::page(&self.summary).into_bytes()),
-            file("lesions.csv", table::lesions(&self.inputs, &self.summary)?),
-            file("candidates.csv", table::candidates(&self.inputs.scans)?),
-            file("froc.csv", table::froc(&self.curve)?),
-            file("froc.svg", plot::froc(&self.curve, &self.summary)?),
-            file("reliability.svg", plot::reliability(&self.summary)?),
-            file("size.svg", plot::size(&self.summary)?),
-        ])
+        let Self {
+            summary,
+            inputs,
+            curve,
+        } = self;
+        let contents = [
+            table::json(summary)?,
+            markdown::page(summary).into_bytes(),
+            table::lesions(inputs, summary)?,
+            table::candidates(&inputs.scans)?,
+            table::froc(curve)?,
+            plot::froc(curve, summary)?,
+            plot::reliability(summary)?,
+            plot::size(summary)?,
+        ];
+        let file = |(name, bytes): (&str, Vec<u8>)| OutputFile {
+            name: name.into(),
+            bytes,
+        };
+        Ok(Self::FILES.into_iter().zip(contents).map(file).collect())
     }
 
     /// The most important figures as a few lines.
     pub fn table(&self) -> String {
         markdown::short(&self.summary)
-    }
-}
-
-fn file(name: &str, bytes: Vec<u8>) -> OutputFile {
-    OutputFile {
-        name: name.into(),
-        bytes,
     }
 }

@@ -69,30 +69,36 @@ pub fn write_study(
     })
 }
 
-/// Writes `files` to the folder `dir`, whole or not at all.
+/// Whether `dir` exists and may be replaced by a folder of files of these names.
 ///
 /// A folder that holds files of these names alone is replaced with `overwrite`; an empty one always, any other never.
 ///
 /// # Errors
-/// [`Error::Exists`], [`Error::NotOurs`]; [`Error::DiskFull`], [`Error::NotWritable`] and [`Error::Io`] from the file
-/// system.
-pub fn write_folder(dir: &Path, files: &[OutputFile], overwrite: bool) -> Result<(), Error> {
-    let exists = match fs::read_dir(dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => false,
-        Err(e) => return Err(at(dir)(e)),
-        Ok(entries) => {
-            let names = entries.map(|entry| entry.map(|e| e.file_name()));
-            let names: Vec<_> = names.collect::<io::Result<_>>().map_err(at(dir))?;
-            let is_ours = |name: &std::ffi::OsString| files.iter().any(|file| *name == *file.name);
-            if !names.iter().all(is_ours) {
-                return Err(Error::NotOurs { dir: dir.into() });
-            }
-            if !names.is_empty() && !overwrite {
-                return Err(Error::Exists { dir: dir.into() });
-            }
-            true
-        }
+/// [`Error::Exists`], [`Error::NotOurs`]; [`Error::NotWritable`] and [`Error::Io`] where the folder cannot be read.
+pub fn check_folder(dir: &Path, names: &[&str], overwrite: bool) -> Result<bool, Error> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        entries => entries.map_err(at(dir))?,
     };
+    let found = entries.map(|entry| entry.map(|e| e.file_name()));
+    let found: Vec<_> = found.collect::<io::Result<_>>().map_err(at(dir))?;
+    let is_ours = |name: &std::ffi::OsString| names.iter().any(|ours| *name == **ours);
+    if !found.iter().all(is_ours) {
+        return Err(Error::NotOurs { dir: dir.into() });
+    }
+    if !found.is_empty() && !overwrite {
+        return Err(Error::Exists { dir: dir.into() });
+    }
+    Ok(true)
+}
+
+/// Writes `files` to the folder `dir`, whole or not at all, where [`check_folder`] allows it.
+///
+/// # Errors
+/// Those of [`check_folder`]; [`Error::DiskFull`], [`Error::NotWritable`] and [`Error::Io`] from the file system.
+pub fn write_folder(dir: &Path, files: &[OutputFile], overwrite: bool) -> Result<(), Error> {
+    let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    let exists = check_folder(dir, &names, overwrite)?;
     let parent = match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

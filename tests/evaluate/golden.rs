@@ -237,17 +237,7 @@ fn plots_are_readable_and_no_patient_is_in_any_file() {
     });
     let files = evaluation.files().expect("files");
     let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
-    let expected = [
-        "summary.json",
-        "summary.md",
-        "lesions.csv",
-        "candidates.csv",
-        "froc.csv",
-        "froc.svg",
-        "reliability.svg",
-        "size.svg",
-    ];
-    assert_eq!(names, expected);
+    assert_eq!(names, Evaluation::FILES);
     for file in &files {
         let text = str::from_utf8(&file.bytes).expect("UTF-8");
         assert!(!text.contains("\"patient\""), "{}", file.name);
