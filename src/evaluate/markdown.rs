@@ -2,7 +2,7 @@
 
 use super::bootstrap::Estimate;
 use super::summary::{Series, Summary};
-use super::{Bin, Stratum};
+use super::{Assessments, Bin, Group, Stratum, TypePair};
 use std::fmt::Write;
 
 /// Fewer scans than this say little about others, however they are resampled.
@@ -16,6 +16,10 @@ pub(super) fn page(summary: &Summary) -> String {
         strata(summary),
         outlines(summary),
         calibration(summary),
+        summary
+            .assessments
+            .as_ref()
+            .map_or_else(String::new, assessments),
         series(summary),
     ];
     parts.join("\n")
@@ -208,6 +212,28 @@ fn calibration(summary: &Summary) -> String {
             &format!(
                 "| {number} | {n} | {lowest:.3} to {highest:.3} | {confidence:.3} | {observed:.3} |"
             ),
+        );
+    }
+    text
+}
+
+fn assessments(assessments: &Assessments) -> String {
+    let mut text = "## What the classifier says\n\n| band, review by a person | candidates | hits |\n| --- | --- | --- |\n".to_owned();
+    for Group { name, n, hits } in assessments.bands.iter().chain(&assessments.review) {
+        write_line(&mut text, &format!("| {name} | {n} | {hits} |"));
+    }
+    let agreement = shown(&assessments.type_agreement, 2);
+    write_line(
+        &mut text,
+        &format!("\nType right: {agreement}.\n\n| type | told | nodules |\n| --- | --- | --- |"),
+    );
+    for TypePair { truth, told, n } in &assessments.types {
+        let [truth, told] =
+            [truth, told].map(|kind| serde_json::to_value(kind).unwrap_or_default());
+        let name = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        write_line(
+            &mut text,
+            &format!("| {} | {} | {n} |", name(&truth), name(&told)),
         );
     }
     text

@@ -4,6 +4,7 @@
 //! In: a truth and the folder that `hilum process` wrote. Out: an [`Evaluation`] and the bytes of its tables and plots.
 //! Refused, by code: truths and results that are broken or do not fit. Nothing but UIDs and numbers is repeated.
 
+mod assessed;
 mod bootstrap;
 mod calibration;
 mod error;
@@ -19,11 +20,12 @@ mod summary;
 mod table;
 mod truth;
 
+pub use assessed::{Assessments, Group, TypePair};
 pub use bootstrap::Estimate;
 pub use calibration::Bin;
 pub use error::Error;
 pub use froc::{OPERATING_POINTS, Point};
-pub use results::{Candidate, Model, Results, SeriesResult};
+pub use results::{Assessed, Candidate, Model, Results, SeriesResult};
 pub use scan::WithoutOverlap;
 pub use strata::{Strata, Stratum};
 pub use summary::Summary;

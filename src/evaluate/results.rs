@@ -5,9 +5,11 @@
 
 use super::Error;
 use super::truth::told;
+use crate::code::NoduleType;
 use crate::dicom::{Segment, Segmentation};
 use crate::uid;
 use glam::DVec3;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -54,6 +56,19 @@ pub struct Candidate {
     pub centroid_lps_mm: DVec3,
     /// As reported, mm³.
     pub volume_mm3: f64,
+    /// What a classifier says of it, where the model has one.
+    pub assessed: Option<Assessed>,
+}
+
+/// What a classifier says of a candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assessed {
+    /// Of its confidence: `high`, `intermediate` or `low`.
+    pub band: String,
+    /// A person must look.
+    pub asks_for_review: bool,
+    /// Where it tells types.
+    pub nodule_type: Option<NoduleType>,
 }
 
 /// Which weights ran.
@@ -95,6 +110,15 @@ struct LesionEntry {
     confidence: f64,
     centroid_lps_mm: [f64; 3],
     volume_mm3: f64,
+    band: Option<String>,
+    #[serde(default)]
+    review: Vec<IgnoredAny>,
+    nodule_type: Option<TypeEntry>,
+}
+
+#[derive(Deserialize)]
+struct TypeEntry {
+    value: NoduleType,
 }
 
 #[derive(Deserialize)]
@@ -204,13 +228,20 @@ fn candidate(lesion: LesionEntry) -> Option<Candidate> {
     let sound = (0.0..=1.0).contains(&lesion.confidence)
         && centroid_lps_mm.is_finite()
         && lesion.volume_mm3 >= 0.0
-        && lesion.volume_mm3.is_finite();
+        && lesion.volume_mm3.is_finite()
+        && lesion.band.as_deref().is_none_or(is_code);
+    let assessed = |band| Assessed {
+        band,
+        asks_for_review: !lesion.review.is_empty(),
+        nodule_type: lesion.nodule_type.map(|told| told.value),
+    };
     sound.then_some(Candidate {
         id: lesion.id,
         tracking_uid: lesion.tracking_uid,
         confidence: lesion.confidence,
         centroid_lps_mm,
         volume_mm3: lesion.volume_mm3,
+        assessed: lesion.band.map(assessed),
     })
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Compared {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Finder {
     /// Index of the candidate.
-    candidate: usize,
+    pub(super) candidate: usize,
     /// Number of the lesion within its study.
     pub(super) id: u64,
     pub(super) confidence: f64,

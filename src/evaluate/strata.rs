@@ -39,7 +39,7 @@ pub struct Strata {
     pub by_size: Vec<Stratum>,
     /// Of 5 mm and more.
     pub from_5_mm: Option<Stratum>,
-    /// By density, where known.
+    /// By type, where known.
     pub by_type: Vec<Stratum>,
     /// By what they touch, where known.
     pub by_attachment: Vec<Stratum>,
@@ -88,15 +88,15 @@ impl Strata {
         Self {
             by_size: sizes.collect(),
             from_5_mm: stratum("5 mm and more", &|nodule| nodule.diameter_mm >= 5.0),
-            by_type: named(density),
+            by_type: named(type_name),
             by_attachment: named(|nodule| nodule.attachment.clone()),
         }
     }
 }
 
-/// The density as it stands in JSON.
-pub(super) fn density(nodule: &Nodule) -> Option<String> {
-    let name = serde_json::to_value(nodule.density?).ok()?;
+/// The type as it stands in JSON.
+pub(super) fn type_name(nodule: &Nodule) -> Option<String> {
+    let name = serde_json::to_value(nodule.nodule_type?).ok()?;
     name.as_str().map(str::to_owned)
 }
 

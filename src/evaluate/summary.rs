@@ -1,5 +1,6 @@
 //! All figures of an evaluation, as `summary.json` holds them.
 
+use super::assessed::{self, Assessments};
 use super::bootstrap::{Estimate, Resamples};
 use super::calibration::{self, Bin, Sample, Samples};
 use super::froc::{self, OPERATING_POINTS, Point};
@@ -41,6 +42,8 @@ pub struct Summary {
     pub overlap: OverlapSummary,
     /// Whether confidences are shares.
     pub calibration: Calibration,
+    /// Bands, requests for review and types; none without a classifier.
+    pub assessments: Option<Assessments>,
 }
 
 /// How it was counted.
@@ -174,6 +177,7 @@ impl Summary {
             strata: Strata::new(scans, &resamples, options.threshold),
             overlap: overlap(scans, &resamples, options.threshold),
             calibration: calibration(scans, &resamples),
+            assessments: assessed::assessments(scans, &resamples, options.threshold),
         };
         (summary, curve)
     }

@@ -90,7 +90,7 @@ fn lesion(uid: &str, nodule: &Nodule, outcome: &str, finder: Option<&Finder>) ->
         z.to_string(),
         nodule.diameter_mm.to_string(),
         nodule.readers.to_string(),
-        strata::density(nodule).unwrap_or_default(),
+        strata::type_name(nodule).unwrap_or_default(),
         nodule.attachment.clone().unwrap_or_default(),
         outcome.to_owned(),
         finder.map_or_else(String::new, |f| f.id.to_string()),

@@ -1,7 +1,7 @@
 //! Truth files as JSON: those of LIDC-IDRI series with a label map beside them, and those of phantoms.
 
 use super::{Case, Error, Nodule};
-use crate::phantom::Density;
+use crate::code::NoduleType;
 use crate::uid;
 use serde::Deserialize;
 use serde_json::Value;
@@ -63,10 +63,10 @@ struct Entry {
     volume_mm3: Option<f64>,
     /// Of an inserted lesion.
     #[serde(rename = "type")]
-    density: Option<Density>,
+    nodule_type: Option<NoduleType>,
     attachment: Option<String>,
     /// What a phantom calls these two.
-    kind: Option<Density>,
+    kind: Option<NoduleType>,
     place: Option<String>,
     ratings: Option<Ratings>,
 }
@@ -183,20 +183,22 @@ fn nodule(value: Value) -> Result<Nodule, String> {
     if !attachment.as_ref().is_none_or(is_term) {
         return Err("attachment must be lower-case letters and hyphens".into());
     }
-    let by_texture = entry.ratings.and_then(|ratings| density(ratings.texture));
+    let by_texture = entry
+        .ratings
+        .and_then(|ratings| by_texture(ratings.texture));
     Ok(Nodule {
         label: entry.label,
         readers: entry.readers,
         centroid_lps_mm: entry.centroid_lps_mm,
         diameter_mm: entry.equivalent_diameter_mm,
         volume_mm3: entry.volume_mm3,
-        density: entry.density.or(entry.kind).or(by_texture),
+        nodule_type: entry.nodule_type.or(entry.kind).or(by_texture),
         attachment,
     })
 }
 
 /// By the median of the readers' texture.
-fn density(mut texture: Vec<f64>) -> Option<Density> {
+fn by_texture(mut texture: Vec<f64>) -> Option<NoduleType> {
     texture.retain(|rating| rating.is_finite());
     texture.sort_by(f64::total_cmp);
     let middle = texture.len() / 2;
@@ -206,8 +208,8 @@ fn density(mut texture: Vec<f64>) -> Option<Density> {
         _ => f64::midpoint(texture[middle - 1], texture[middle]),
     };
     Some(match median {
-        m if m <= 2.0 => Density::GroundGlass,
-        m if m <= 3.5 => Density::PartSolid,
-        _ => Density::Solid,
+        m if m <= 2.0 => NoduleType::GroundGlass,
+        m if m <= 3.5 => NoduleType::PartSolid,
+        _ => NoduleType::Solid,
     })
 }

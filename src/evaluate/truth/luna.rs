@@ -99,7 +99,7 @@ fn mark(row: &StringRecord, columns: [usize; 5], readers: u32) -> Result<(&str, 
         centroid_lps_mm: [number(1)?, number(2)?, number(3)?],
         diameter_mm,
         volume_mm3: None,
-        density: None,
+        nodule_type: None,
         attachment: None,
     };
     Ok((uid, nodule))

@@ -9,7 +9,7 @@ mod luna;
 pub(super) use json::told;
 
 use super::Error;
-use crate::phantom::Density;
+use crate::code::NoduleType;
 use std::path::{Path, PathBuf};
 
 /// All series that results are compared with.
@@ -58,7 +58,7 @@ pub struct Nodule {
     /// Volume as the truth states it, mm³.
     pub volume_mm3: Option<f64>,
     /// Where known; of LIDC-IDRI by the median of the readers' texture: 1 and 2 ground glass, to 3.5 part-solid.
-    pub density: Option<Density>,
+    pub nodule_type: Option<NoduleType>,
     /// What it touches, such as `juxtapleural`, where known.
     pub attachment: Option<String>,
 }
