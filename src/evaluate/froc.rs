@@ -116,6 +116,8 @@ pub(super) fn at_threshold(curve: &[Point], threshold: f64) -> [f64; 2] {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::float_cmp, reason = "quarters and eighths are exact")]
+
     use super::*;
 
     /// Two scans of two nodules each, three of which are found, and three false positives.
