@@ -12,8 +12,9 @@ Examples:
   hilum process cases/dicom --out results
   hilum evaluate --truth cases/truth --results results --out evaluation
 
+  hilum process luna16/*.mhd --out results
   hilum evaluate --truth annotations.csv --excluded annotations_excluded.csv --series seriesuids.csv \\
-      --results results --out evaluation
+      --volumes luna16 --results results --out evaluation
 
   hilum phantom --out phantom
   hilum process phantom/series --out results
@@ -25,6 +26,8 @@ OUT gets
   candidates.csv             every candidate, as LUNA16 takes results
   froc.csv                   threshold, false positives a scan, sensitivity
   froc.svg, reliability.svg, size.svg
+
+docs/evaluation.md has the keys of a truth file and what each figure counts.
 
 Exit codes: 0 every series of the truth was evaluated; 1 some were not processed, or failed, or a file is broken; others as
 for every verb (hilum --help).";
@@ -55,6 +58,9 @@ pub(super) struct EvaluateArgs {
     /// Evaluate the series in LUNA16's seriesuids.csv too, which have no nodules unless annotations.csv says so.
     #[arg(long, value_name = "FILE")]
     series: Option<PathBuf>,
+    /// Match results of volume files by the names of these files or folders, <SeriesInstanceUID>.mhd, as LUNA16 has them.
+    #[arg(long, value_name = "PATH")]
+    volumes: Vec<PathBuf>,
     /// Count nodules that at least so many readers marked.
     #[arg(long, value_name = "N", default_value_t = 3)]
     readers: u32,
@@ -105,7 +111,8 @@ pub(super) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     if truth.format == Format::Json && luna != LunaFiles::default() {
         anyhow::bail!("--excluded and --series go with LUNA16's annotations.csv; leave them out");
     }
-    let results = Results::read(&args.results).map_err(Error::from)?;
+    let mut results = Results::read(&args.results).map_err(Error::from)?;
+    results.name_volumes(&args.volumes).map_err(Error::from)?;
     let evaluation = Evaluation::new(truth, &results, &options).map_err(Error::from)?;
     let files = evaluation.files().map_err(Error::from)?;
     write_folder(&args.out, &files, args.overwrite).map_err(Error::from)?;

@@ -65,6 +65,14 @@ pub enum Error {
         /// Why.
         source: crate::volume_file::Error,
     },
+    /// A volume file that was refused.
+    #[error("{}: {source}", file.display())]
+    Volume {
+        /// The volume.
+        file: PathBuf,
+        /// Why.
+        source: crate::volume_file::Error,
+    },
     /// A label map of another size than its truth file says.
     #[error(
         "{} has {found:?} voxels (z, y, x), its truth file says {declared:?}; take the label map of that series", file.display()
@@ -180,7 +188,7 @@ impl Error {
             | Self::ResultsDuplicate { .. }
             | Self::SegmentMissing { .. } => Class::Input,
             Self::Plot { .. } | Self::Encode { .. } => Class::Internal,
-            Self::LabelMap { source: e, .. } => e.class(),
+            Self::LabelMap { source: e, .. } | Self::Volume { source: e, .. } => e.class(),
             Self::Segmentation { source: e, .. } => e.class(),
         }
     }
@@ -204,7 +212,7 @@ impl Error {
             Self::NothingInCommon { .. } => "nothing-evaluated",
             Self::Plot { .. } => "plot-failed",
             Self::Encode { .. } => "encode-failed",
-            Self::LabelMap { source: e, .. } => e.code(),
+            Self::LabelMap { source: e, .. } | Self::Volume { source: e, .. } => e.code(),
             Self::Segmentation { source: e, .. } => e.code(),
         }
     }

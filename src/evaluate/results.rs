@@ -8,7 +8,10 @@ use super::truth::told;
 use crate::code::NoduleType;
 use crate::dicom::{Segment, Segmentation};
 use crate::uid;
+use crate::volume_file::{self, VolumeFile};
+use crate::volume_study;
 use glam::DVec3;
+use rayon::prelude::*;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,6 +161,37 @@ impl Results {
         }
     }
 
+    /// Names the series of volume files as the files are named, where that is a UID, such as LUNA16's
+    /// `<SeriesInstanceUID>.mhd`: in findings.json they have UIDs of their bytes.
+    ///
+    /// # Errors
+    /// [`Error::Volume`] for a volume that cannot be read.
+    pub fn name_volumes(&mut self, paths: &[PathBuf]) -> Result<(), Error> {
+        let named: Vec<(String, PathBuf)> = volume_file::find(paths)
+            .into_iter()
+            .filter_map(|path| Some((uid_of_name(&path)?, path)))
+            .collect();
+        let of_bytes = |(uid, path): &(String, PathBuf)| {
+            let volume = VolumeFile::open(path).map_err(|source| Error::Volume {
+                file: path.clone(),
+                source,
+            })?;
+            let study = volume_study::study(&volume);
+            let first = study.series.first().and_then(|s| s.instances.first());
+            Ok(first.map(|instance| (uid.clone(), instance.series_instance_uid.clone())))
+        };
+        let pairs: Vec<Result<_, Error>> = named.par_iter().map(of_bytes).collect();
+        for pair in pairs {
+            let Some((name, uid)) = pair? else { continue };
+            if let Some(result) = self.series.remove(&uid)
+                && self.series.insert(name.clone(), result).is_some()
+            {
+                return Err(Error::ResultsDuplicate { uid: name });
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, file: &Path) -> Result<(), Error> {
         let document = document(file)?;
         let mut series: BTreeMap<String, SeriesResult> = BTreeMap::new();
@@ -186,6 +220,14 @@ impl Results {
         }
         Ok(())
     }
+}
+
+/// The UID that a volume file is named by.
+fn uid_of_name(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let endings = [".nii.gz", ".nii", ".mhd", ".mha"];
+    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending));
+    stem.filter(|stem| uid::is_valid(stem)).map(str::to_owned)
 }
 
 fn document(file: &Path) -> Result<Document, Error> {

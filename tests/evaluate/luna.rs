@@ -1,7 +1,11 @@
 //! LUNA16's CSV files.
 
 use super::{OPTIONS, summary, write_findings};
+use glam::DVec3;
 use hilum::evaluate::{Error, Evaluation, Format, LunaFiles, Results, Truth};
+use hilum::volume::Geometry;
+use hilum::volume_file::{VolumeFile, encode_label_map};
+use hilum::volume_study;
 use std::fs;
 use std::path::Path;
 
@@ -57,6 +61,35 @@ fn annotations_exclusions_and_empty_series_count_as_in_luna16() {
     let expected = "seriesuid,coordX,coordY,coordZ,probability\n1.1,14,-20.5,-300,0.9\n";
     assert!(csv.starts_with(expected), "{csv}");
     assert_eq!(csv.lines().count(), 1 + 5);
+}
+
+#[test]
+fn results_of_volume_files_are_matched_by_the_files_names() {
+    let folder = tempfile::tempdir().expect("folder");
+    let geometry = Geometry::axis_aligned([2, 4, 4], [1.0; 3], DVec3::ZERO);
+    let volume = folder.path().join("1.2.3.nii.gz");
+    let bytes = encode_label_map(&geometry, |_, _| {}).expect("encoded");
+    fs::write(&volume, bytes).expect("written");
+    write(folder.path(), "Jane.nii.gz", "no volume, and not looked at");
+    let study = volume_study::study(&VolumeFile::open(&volume).expect("a volume"));
+    let uid = &study.series[0].instances[0].series_instance_uid;
+    let results = folder.path().join("results");
+    write_findings(&results, uid, &[([1.0, 2.0, 1.0], 0.9)]);
+    let truth = format!("{HEADER}1.2.3,1,2,3,6\n");
+    let truth = write(folder.path(), "annotations.csv", &truth);
+    let truth = Truth::read(&truth, &LunaFiles::default()).expect("truth");
+    let mut results = Results::read(&results).expect("results");
+    let evaluated = |results: &Results| Evaluation::new(truth.clone(), results, &OPTIONS);
+    assert_eq!(
+        evaluated(&results).expect_err("refused").code(),
+        "nothing-evaluated"
+    );
+    results
+        .name_volumes(&[folder.path().into()])
+        .expect("named");
+    let found = summary(&evaluated(&results).expect("evaluated"));
+    assert_eq!(found["detection"]["found"], 1);
+    assert_eq!(found["series"][0]["series_instance_uid"], "1.2.3");
 }
 
 #[test]
