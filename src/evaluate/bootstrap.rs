@@ -26,7 +26,7 @@ pub(super) struct Resamples {
 }
 
 impl Resamples {
-    /// `count` resamples of `scans` scans; the same seed draws the same.
+    /// `count` resamples of `scans` scans, none of a single one; the same seed draws the same.
     pub(super) fn new(scans: usize, count: u32, seed: u64) -> Self {
         let draw = |stream: u32| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -35,6 +35,7 @@ impl Resamples {
             (0..scans).for_each(|_| weights[rng.random_range(0..scans)] += 1);
             weights
         };
+        let count = if scans > 1 { count } else { 0 };
         Self {
             all: vec![1; scans],
             drawn: (0..count).map(draw).collect(),
@@ -100,6 +101,12 @@ mod tests {
         assert_eq!(interval(values), Some([2.5, 97.5]));
         assert_eq!(interval(vec![3.0]), Some([3.0, 3.0]));
         assert_eq!(interval(Vec::new()), None);
+    }
+
+    #[test]
+    fn one_scan_has_no_interval() {
+        let estimate = Resamples::new(1, 100, 0).estimate(5, |_| Some(0.5));
+        assert_eq!((estimate.value, estimate.interval_95), (Some(0.5), None));
     }
 
     #[test]

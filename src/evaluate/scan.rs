@@ -172,11 +172,7 @@ impl Scan {
         labels: &LabelVoxels,
         result: &SeriesResult,
     ) -> Result<Option<WithoutOverlap>, Error> {
-        let Self {
-            candidates,
-            nodules,
-            ..
-        } = self;
+        let (candidates, nodules) = (&self.candidates, &mut self.nodules);
         let found = || {
             nodules
                 .iter()
@@ -202,8 +198,8 @@ impl Scan {
             let Some(segment) = overlap::on_grid(segment, &labels.geometry) else {
                 return Ok(Some(WithoutOverlap::OtherGrid));
             };
-            let truth = labels.voxels.get(&compared.nodule.label);
-            let truth: Voxels = truth.into_iter().flatten().copied().collect();
+            let truth = labels.voxels.get(&compared.nodule.label).into_iter();
+            let truth: Voxels = truth.flatten().copied().collect();
             finder.overlap = overlap::overlap(&segment, &truth, &labels.geometry);
         }
         Ok(None)

@@ -9,6 +9,12 @@ const LESIONS_CSV: &str = "lesions.csv";
 const CANDIDATES_CSV: &str = "candidates.csv";
 const FROC_CSV: &str = "froc.csv";
 
+#[rustfmt::skip]
+const LESION_COLUMNS: [&str; 17] = [
+    "seriesuid", "nodule", "coordX", "coordY", "coordZ", "diameter_mm", "readers", "type", "attachment", "outcome", "lesion",
+    "confidence", "distance_mm", "found_volume_mm3", "volume_error_percent", "dice", "surface_distance_mm",
+];
+
 /// The bytes of `summary.json`.
 pub(super) fn json(summary: &Summary) -> Result<Vec<u8>, Error> {
     let mut bytes = serde_json::to_vec_pretty(summary).map_err(|e| Error::Encode {
@@ -21,29 +27,7 @@ pub(super) fn json(summary: &Summary) -> Result<Vec<u8>, Error> {
 
 /// A row for each nodule of the truth, whether it counts or not.
 pub(super) fn lesions(inputs: &Inputs, summary: &Summary) -> Result<Vec<u8>, Error> {
-    let mut rows = vec![
-        [
-            "seriesuid",
-            "nodule",
-            "coordX",
-            "coordY",
-            "coordZ",
-            "diameter_mm",
-            "readers",
-            "type",
-            "attachment",
-            "outcome",
-            "lesion",
-            "confidence",
-            "distance_mm",
-            "found_volume_mm3",
-            "volume_error_percent",
-            "dice",
-            "surface_distance_mm",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-    ];
+    let mut rows = vec![LESION_COLUMNS.map(str::to_owned).to_vec()];
     let parameters = &summary.parameters;
     for scan in &inputs.scans {
         for compared in &scan.nodules {
