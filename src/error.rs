@@ -48,6 +48,9 @@ pub enum Error {
     /// Making or writing a phantom.
     #[error(transparent)]
     Phantom(#[from] crate::phantom::Error),
+    /// Comparing results with a truth.
+    #[error(transparent)]
+    Evaluate(#[from] crate::evaluate::Error),
     /// Reading or checking the configuration.
     #[error(transparent)]
     Config(#[from] crate::config::Error),
@@ -66,6 +69,7 @@ impl Error {
             Self::Model(e) => e.class(),
             Self::Report(e) => e.class(),
             Self::Phantom(e) => e.class(),
+            Self::Evaluate(e) => e.class(),
             Self::Config(_) => Class::Config,
         }
     }
@@ -82,6 +86,7 @@ impl Error {
             Self::Model(e) => e.code(),
             Self::Report(e) => e.code(),
             Self::Phantom(e) => e.code(),
+            Self::Evaluate(e) => e.code(),
             Self::Config(_) => "config-invalid",
         }
     }

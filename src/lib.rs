@@ -18,6 +18,7 @@ pub mod deidentify;
 pub mod dicom;
 pub mod engine;
 pub mod error;
+pub mod evaluate;
 pub mod gpu;
 pub mod lesion;
 pub mod measure;

@@ -8,6 +8,8 @@ mod bodies;
 mod imports;
 #[path = "../../tests/mutations/slices.rs"]
 mod slices;
+#[path = "../../tests/mutations/truths.rs"]
+mod truths;
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -42,6 +44,7 @@ pub fn run(target: &str, data: &[u8]) {
         "checkpoint" => imports::checkpoint,
         "nnunet-folder" => imports::nnunet_folder,
         "findings" => bodies::findings,
+        "truth" => truths::truth,
         "phantom" => bodies::phantom,
         other => panic!("no target {other}"),
     };

@@ -4,6 +4,7 @@ mod batch;
 mod bench;
 mod deidentify;
 mod devices;
+mod evaluate;
 mod interrupt;
 mod model;
 pub mod phantom;
@@ -53,6 +54,7 @@ enum Command {
     Bench(bench::BenchArgs),
     Deidentify(deidentify::DeidentifyArgs),
     Model(model::ModelArgs),
+    Evaluate(evaluate::EvaluateArgs),
 }
 
 impl Cli {
@@ -69,6 +71,7 @@ impl Cli {
             Command::Bench(args) => bench::run(args),
             Command::Deidentify(args) => deidentify::run(args),
             Command::Model(args) => model::run(args),
+            Command::Evaluate(args) => evaluate::run(args),
         }
     }
 }

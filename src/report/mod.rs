@@ -27,7 +27,7 @@ mod seg;
 mod sr;
 mod write;
 
-pub use write::{Existing, Written, existing_run, write_study};
+pub use write::{Existing, Written, check_folder, existing_run, write_folder, write_study};
 
 /// Everything that is reported of one study.
 #[derive(Debug)]

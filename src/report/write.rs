@@ -2,7 +2,7 @@
 //!
 //! Whatever goes wrong, the output folder holds the whole old result or the whole new one under the study's name.
 
-use super::{Error, Status, StudyReport, encode};
+use super::{Error, OutputFile, Status, StudyReport, encode};
 use serde::Deserialize;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -60,20 +60,53 @@ pub fn write_study(
     let files = encode(report)?;
     fs::create_dir_all(out_dir).map_err(at(out_dir))?;
     let staging = Staging::new(out_dir, &report.study_instance_uid)?;
-    for file in &files {
-        write_synced(&staging.path.join(&file.name), &file.bytes)?;
-    }
-    sync_dir(&staging.path)?;
-    match existing {
-        Existing::None => fs::rename(&staging.path, &dir).map_err(at(&dir))?,
-        Existing::Run(_) | Existing::Incomplete | Existing::Foreign => staging.swap_with(&dir)?,
-    }
+    staging.put(&files, &dir, existing != Existing::None)?;
     sync_dir(out_dir)?;
     Ok(Written {
         files: files.iter().map(|file| dir.join(&file.name)).collect(),
         dir,
         unchanged: false,
     })
+}
+
+/// Whether `dir` exists and may be replaced by a folder of files of these names.
+///
+/// A folder that holds files of these names alone is replaced with `overwrite`; an empty one always, any other never.
+///
+/// # Errors
+/// [`Error::Exists`], [`Error::NotOurs`]; [`Error::NotWritable`] and [`Error::Io`] where the folder cannot be read.
+pub fn check_folder(dir: &Path, names: &[&str], overwrite: bool) -> Result<bool, Error> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        entries => entries.map_err(at(dir))?,
+    };
+    let found = entries.map(|entry| entry.map(|e| e.file_name()));
+    let found: Vec<_> = found.collect::<io::Result<_>>().map_err(at(dir))?;
+    let is_ours = |name: &std::ffi::OsString| names.iter().any(|ours| *name == **ours);
+    if !found.iter().all(is_ours) {
+        return Err(Error::NotOurs { dir: dir.into() });
+    }
+    if !found.is_empty() && !overwrite {
+        return Err(Error::Exists { dir: dir.into() });
+    }
+    Ok(true)
+}
+
+/// Writes `files` to the folder `dir`, whole or not at all, where [`check_folder`] allows it.
+///
+/// # Errors
+/// Those of [`check_folder`]; [`Error::DiskFull`], [`Error::NotWritable`] and [`Error::Io`] from the file system.
+pub fn write_folder(dir: &Path, files: &[OutputFile], overwrite: bool) -> Result<(), Error> {
+    let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    let exists = check_folder(dir, &names, overwrite)?;
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(parent).map_err(at(parent))?;
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    Staging::new(parent, &name)?.put(files, dir, exists)?;
+    sync_dir(parent)
 }
 
 /// Which run's results `out_dir` holds for a study.
@@ -147,16 +180,29 @@ struct Staging {
 }
 
 impl Staging {
-    fn new(out_dir: &Path, study_instance_uid: &str) -> Result<Self, Error> {
+    /// For the folder `name` in `out_dir`.
+    fn new(out_dir: &Path, name: &str) -> Result<Self, Error> {
         let pid = std::process::id();
         let staging = Self {
-            path: out_dir.join(format!(".{study_instance_uid}.tmp-{pid}")),
-            aside: out_dir.join(format!(".{study_instance_uid}.old-{pid}")),
+            path: out_dir.join(format!(".{name}.tmp-{pid}")),
+            aside: out_dir.join(format!(".{name}.old-{pid}")),
         };
         // A process of the same number may have died here.
         remove_dir(&staging.path)?;
         fs::create_dir(&staging.path).map_err(at(&staging.path))?;
         Ok(staging)
+    }
+
+    /// Writes the files, and puts them in place as `dir`.
+    fn put(&self, files: &[OutputFile], dir: &Path, replace: bool) -> Result<(), Error> {
+        for file in files {
+            write_synced(&self.path.join(&file.name), &file.bytes)?;
+        }
+        sync_dir(&self.path)?;
+        match replace {
+            true => self.swap_with(dir),
+            false => fs::rename(&self.path, dir).map_err(at(dir)),
+        }
     }
 
     /// Moves `dir` aside, takes its place, and only then removes the old files.
@@ -258,6 +304,28 @@ mod tests {
         };
         assert_eq!(found_with("failed"), Existing::Incomplete);
         assert_eq!(found_with("skipped"), Existing::Run("a".into()));
+    }
+
+    #[test]
+    fn a_folder_is_replaced_only_when_told_and_never_where_it_holds_something_else() {
+        let out = tempfile::tempdir().expect("temporary folder");
+        let dir = out.path().join("new/table");
+        let files = |text: &str| {
+            let (name, bytes) = ("a.csv".to_owned(), text.into());
+            [OutputFile { name, bytes }]
+        };
+        let write = |text, overwrite| write_folder(&dir, &files(text), overwrite);
+        write("old", false).expect("written");
+        let code = |result: Result<(), Error>| result.expect_err("refused").code();
+        assert_eq!(code(write("new", false)), "output-exists");
+        write("new", true).expect("replaced");
+        assert_eq!(fs::read(dir.join("a.csv")).expect("file"), b"new");
+        fs::write(dir.join("mine"), "mine").expect("file");
+        assert_eq!(code(write("newer", true)), "output-not-ours");
+        let names = fs::read_dir(out.path().join("new"))
+            .expect("folder")
+            .count();
+        assert_eq!(names, 1, "nothing temporary is left");
     }
 
     #[test]

@@ -79,6 +79,14 @@ pub enum Error {
         /// The value as text.
         found: String,
     },
+    /// A voxel of a label map that is no label.
+    #[error(
+        "a voxel is {found}, a label is a whole number from 0 to 65535; write the label map again"
+    )]
+    Label {
+        /// The value as text.
+        found: String,
+    },
     /// The values are no HU: another modality, a label map, or a CT without its rescale.
     #[error(
         "fewer than 1 in 200 voxels are as low as lung or air, so the values are no Hounsfield units: \
@@ -108,7 +116,8 @@ impl Error {
             | Self::Field { .. }
             | Self::Truncated { .. }
             | Self::DataLength { .. }
-            | Self::Voxel { .. } => Class::Input,
+            | Self::Voxel { .. }
+            | Self::Label { .. } => Class::Input,
         }
     }
 
@@ -125,6 +134,7 @@ impl Error {
             Self::TooManyVoxels { .. } => "too-many-voxels",
             Self::OutOfMemory { .. } => "out-of-memory",
             Self::Voxel { .. } => "volume-file-voxel",
+            Self::Label { .. } => "volume-file-label",
             Self::NotHounsfield => "volume-file-not-hounsfield",
             Self::Changed => "file-changed",
             Self::Cancelled => "cancelled",

@@ -6,6 +6,7 @@
 
 mod error;
 mod label_map;
+mod labels;
 mod layout;
 mod metaimage;
 mod nifti;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use error::Error;
 pub use label_map::encode_label_map;
+pub use labels::LabelVoxels;
 
 use crate::volume::{Geometry, StoredVolume};
 use layout::Layout;
@@ -42,12 +44,7 @@ impl VolumeFile {
     /// # Errors
     /// What is wrong with the header or with the length of the data.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let layout = match format(path) {
-            Some(Format::Nifti { gzip }) => nifti::layout(path, gzip)?,
-            Some(Format::MetaImage) => metaimage::layout(path)?,
-            None => return Err(Error::Malformed { what: "its name" }),
-        };
-        layout.check_length()?;
+        let layout = layout(path)?;
         Ok(Self {
             path: path.to_owned(),
             geometry: layout.geometry,
@@ -81,6 +78,17 @@ impl VolumeFile {
         }
         Err(Error::Changed)
     }
+}
+
+/// The header of a file, whose data are as long as it says.
+fn layout(path: &Path) -> Result<Layout, Error> {
+    let layout = match format(path) {
+        Some(Format::Nifti { gzip }) => nifti::layout(path, gzip)?,
+        Some(Format::MetaImage) => metaimage::layout(path)?,
+        None => return Err(Error::Malformed { what: "its name" }),
+    };
+    layout.check_length()?;
+    Ok(layout)
 }
 
 /// Whether the name of a file is that of a volume file.

@@ -24,10 +24,26 @@ const AIR_SHARE: usize = 200;
 pub(super) fn read(layout: &Layout, cancel: Option<&AtomicBool>) -> Result<StoredVolume, Error> {
     let voxels = layout.voxels();
     let out_of_memory = |_| Error::OutOfMemory { voxels };
+    let mut samples: Vec<u16> = Vec::new();
+    read_chunks(layout, cancel, |chunk| {
+        let count = chunk.len() / layout.sample.bytes();
+        samples.try_reserve(count).map_err(out_of_memory)?;
+        append(&mut samples, chunk, layout)
+    })?;
+    let stored = stored_volume(layout, samples);
+    expect_hounsfield(&stored)?;
+    Ok(stored)
+}
+
+/// Hands the bytes of all samples to `take`, some at a time.
+pub(super) fn read_chunks(
+    layout: &Layout,
+    cancel: Option<&AtomicBool>,
+    mut take: impl FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
     let mut reader = layout.reader()?;
     let mut bytes = vec![0; CHUNK * layout.sample.bytes()];
-    let mut samples: Vec<u16> = Vec::new();
-    let mut left = voxels;
+    let mut left = layout.voxels();
     while left > 0 {
         if cancel.is_some_and(|c| c.load(Ordering::Relaxed)) {
             return Err(Error::Cancelled);
@@ -35,13 +51,10 @@ pub(super) fn read(layout: &Layout, cancel: Option<&AtomicBool>) -> Result<Store
         let count = left.min(CHUNK as u64) as usize;
         let chunk = &mut bytes[..count * layout.sample.bytes()];
         read_exact(&mut reader, chunk, layout)?;
-        samples.try_reserve(count).map_err(out_of_memory)?;
-        append(&mut samples, chunk, layout)?;
+        take(chunk)?;
         left -= count as u64;
     }
-    let stored = stored_volume(layout, samples);
-    expect_hounsfield(&stored)?;
-    Ok(stored)
+    Ok(())
 }
 
 fn read_exact(reader: &mut dyn Read, bytes: &mut [u8], layout: &Layout) -> Result<(), Error> {
@@ -116,7 +129,7 @@ fn append(samples: &mut Vec<u16>, bytes: &[u8], layout: &Layout) -> Result<(), E
 }
 
 /// Groups of `N` bytes, least significant first.
-fn words<'a, const N: usize>(
+pub(super) fn words<'a, const N: usize>(
     bytes: &'a [u8],
     layout: &Layout,
 ) -> impl Iterator<Item = [u8; N]> + use<'a, N> {

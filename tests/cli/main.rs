@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod benchmark;
+mod evaluate;
 mod help;
 mod inference;
 mod interrupt;

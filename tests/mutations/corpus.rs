@@ -96,6 +96,7 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
         "checkpoint" => checkpoints(),
         "nnunet-folder" => nnunet_folders(),
         "findings" => vec![FINDINGS.into()],
+        "truth" => truths(),
         "phantom" => vec![PHANTOM.into(), LESIONS.into()],
         other => panic!("no seeds for {other}"),
     }
@@ -110,9 +111,22 @@ pub(crate) fn kind(target: &str) -> Kind {
         "geometry" => Kind::Bytes,
         "model" => Kind::Model,
         "checkpoint" => Kind::Checkpoint,
-        "nnunet-folder" => Kind::TextParts,
+        "nnunet-folder" | "truth" => Kind::TextParts,
         _ => Kind::Text,
     }
+}
+
+/// A truth with its label map, annotations of LUNA16 and the results of both.
+fn truths() -> Vec<Vec<u8>> {
+    const SERIES: &str = "1.2.826.0.1.3680043.8.498.7.1";
+    let file = |name: &str| read(&root().join("testdata/evaluate").join(name));
+    let annotations = format!("seriesuid,coordX,coordY,coordZ,diameter_mm\n{SERIES},1,30,-10,8\n");
+    vec![join(&[
+        file("truth/a.truth.json"),
+        file("truth/a.truth.nii.gz"),
+        annotations.into_bytes(),
+        file(&format!("results/{SERIES}/findings.json")),
+    ])]
 }
 
 /// What `torch.save` wrote: a small one first, whose network, as the second's, is that of the plans that the body has.

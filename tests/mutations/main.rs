@@ -17,6 +17,7 @@ mod frames;
 mod imports;
 mod mutate;
 mod slices;
+mod truths;
 mod volumes;
 mod watch;
 
@@ -79,19 +80,20 @@ const fn target(
 const MIB: u64 = 1 << 20;
 
 // Shares of a thousand; none is below what finds defects, and costly targets get no more.
-static TARGETS: [Target; 13] = [
+static TARGETS: [Target; 14] = [
     target("dicom-file", bodies::dicom_file, MIB, 400),
     target("series-grouping", bodies::series_grouping, MIB, 100),
     target("pixel-decode", bodies::pixel_decode, 2 * MIB, 100),
     target("volume-file", bodies::volume_file, 2 * MIB, 60),
     target("deidentify", bodies::deidentify, 2 * MIB, 20),
-    target("geometry", bodies::geometry, MIB, 126),
+    target("geometry", bodies::geometry, MIB, 106),
     target("config", bodies::config, 8 * MIB, 52),
     target("manifest", bodies::manifest, 8 * MIB, 50),
     target("model", bodies::model, 8 * MIB, 4),
     target("checkpoint", imports::checkpoint, 16 * MIB, 20),
     target("nnunet-folder", imports::nnunet_folder, 16 * MIB, 4),
     target("findings", bodies::findings, MIB, 60),
+    target("truth", truths::truth, 8 * MIB, 20),
     target("phantom", bodies::phantom, 64 * MIB, 4),
 ];
 
@@ -285,6 +287,7 @@ tests! {
     damaged_checkpoints_are_refused_within_bounds: "checkpoint", 2000;
     damaged_nnunet_folders_are_refused_within_bounds: "nnunet-folder", 400;
     damaged_findings_are_foreign_within_bounds: "findings", 10_000;
+    damaged_truths_are_evaluated_or_refused_within_bounds: "truth", 2000;
     odd_phantoms_are_made_or_refused_within_bounds: "phantom", 1000;
 }
 
