@@ -36,6 +36,9 @@ pub enum Error {
     /// Removing identity.
     #[error(transparent)]
     Deidentify(#[from] crate::deidentify::Error),
+    /// Inserting lesions.
+    #[error(transparent)]
+    Insertion(#[from] crate::insertion::Error),
     /// Bringing a volume onto the model's grid.
     #[error(transparent)]
     Preprocess(#[from] crate::preprocess::Error),
@@ -63,6 +66,7 @@ impl Error {
             Self::Dicom(e) => e.class(),
             Self::VolumeFile(e) => e.class(),
             Self::Deidentify(e) => e.class(),
+            Self::Insertion(e) => e.class(),
             Self::Gpu(e) => e.class(),
             Self::Engine(e) => e.class(),
             Self::Preprocess(e) => e.class(),
@@ -80,6 +84,7 @@ impl Error {
             Self::Dicom(e) => e.code(),
             Self::VolumeFile(e) => e.code(),
             Self::Deidentify(e) => e.code(),
+            Self::Insertion(e) => e.code(),
             Self::Gpu(e) => e.code(),
             Self::Engine(e) => e.code(),
             Self::Preprocess(e) => e.code(),

@@ -20,6 +20,7 @@ pub mod engine;
 pub mod error;
 pub mod evaluate;
 pub mod gpu;
+pub mod insertion;
 pub mod lesion;
 pub mod measure;
 pub mod model;

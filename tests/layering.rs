@@ -12,6 +12,7 @@ const LAYERS: &[&str] = &[
     "pipeline",
     "plan",
     "volume_study",
+    "insertion",
     "deidentify",
     "report",
     "measure",

@@ -1,29 +1,50 @@
 //! `hilum phantom`: writes a synthetic chest CT with known lesions.
 
+use crate::config::Config;
+use crate::insertion::{self, Job};
 use crate::phantom::{
     Defect, Dose, Kernel, Lesions, Orientation, Params, Phantom, WriteOptions, write_series,
 };
 use anyhow::Context;
 use clap::ValueEnum;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+const AFTER_HELP: &str = "\
+Examples:
+  hilum phantom --out DIR --preset demo
+      a whole synthetic chest in 4 MB, with DIR/truth.json
+  hilum phantom --into CT --lesions 25 --seed 3 --avoid CT.truth.json --out DIR
+      the series CT with 25 lesions more: solid, part-solid and ground glass, 3 to 30 mm, of the table in
+      docs/insertion.md, at least 10 mm from each other and from the nodules of CT.truth.json";
 
 /// Writes a synthetic chest CT series with lesions of known size, density and place.
 ///
 /// No patient is behind it: use it to try the program, to test a PACS, or to measure detection against `truth.json`.
 /// The same options and seed give the same files.
+///
+/// With --into, the chest is a real one: lesions of a fixed, published table (docs/insertion.md) are mixed into the lungs
+/// of a CT series, and DIR gets `series/*.dcm`, `CASE.truth.json` and the label map `CASE.truth.nii.gz`, where CASE is the
+/// new Patient ID. The new series has new UIDs and a phantom's patient; what of the lungs is no lesion keeps its values.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct PhantomArgs {
     /// Write `DIR/series/*.dcm` and `DIR/truth.json`; DIR must be empty or not exist.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Insert lesions into this CT series, a folder, instead of making a chest; --lesions and --seed say which (25 and 1).
+    #[arg(long, value_name = "SERIES", conflicts_with_all = MAKES_A_CHEST)]
+    pub into: Option<PathBuf>,
+    /// Keep inserted lesions 10 mm away from the nodules of this truth file, and name these in the new one, with 0 readers.
+    #[arg(long, value_name = "TRUTH.json", requires = "into")]
+    pub avoid: Option<PathBuf>,
     /// Start from this set of parameters; every option below changes one of them.
     #[arg(long, value_enum, default_value_t)]
     pub preset: Preset,
     /// Read all parameters from a JSON file instead: the `params` of a `truth.json`, or some of its fields.
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     pub params: Option<PathBuf>,
-    /// Vary anatomy, lesion places and noise.
+    /// Vary anatomy, lesions, their places and noise.
     #[arg(long)]
     pub seed: Option<u64>,
     /// Set the number of slices, rows and columns.
@@ -46,7 +67,7 @@ pub struct PhantomArgs {
     /// Set the reconstruction kernel: smooth with coarse noise, or sharp with fine noise.
     #[arg(long, value_parser = named::<Kernel>, value_name = "soft|lung")]
     pub kernel: Option<Kernel>,
-    /// Place this many lesions of mixed kinds, 4 to 30 mm; give a list of lesions by --params.
+    /// Place this many lesions of mixed kinds, 4 to 30 mm; give a list of lesions by --params. With --into, 1 to 200.
     #[arg(long, value_name = "N")]
     pub lesions: Option<usize>,
     /// Let columns, rows and slices count up in these patient directions, such as LPS (axial) or PIR (sagittal).
@@ -68,9 +89,29 @@ pub struct PhantomArgs {
     #[arg(long, value_name = "NAME")]
     pub defect: Option<Defect>,
     /// Replace a phantom that DIR already holds.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "into")]
     pub overwrite: bool,
 }
+
+/// Options that say what chest to make.
+const MAKES_A_CHEST: [&str; 13] = [
+    "preset",
+    "params",
+    "size",
+    "spacing_mm",
+    "centre_lps_mm",
+    "dose",
+    "kernel",
+    "orientation",
+    "tilt_deg",
+    "circular_fov",
+    "signed",
+    "shuffle",
+    "defect",
+];
+
+/// How many lesions --into inserts unless told.
+const INSERTED: usize = 25;
 
 /// A named set of parameters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -106,6 +147,9 @@ fn named<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
 /// When a parameter is not usable, a lesion has no room, or the folder cannot be written.
 #[expect(clippy::print_stdout, reason = "the paths are this command's result")]
 pub fn run(args: &PhantomArgs) -> anyhow::Result<ExitCode> {
+    if let Some(series) = &args.into {
+        return insert(args, series);
+    }
     let params = args.params()?;
     let phantom = Phantom::new(&params).map_err(crate::Error::from)?;
     let options = WriteOptions {
@@ -116,6 +160,23 @@ pub fn run(args: &PhantomArgs) -> anyhow::Result<ExitCode> {
     let written = write_series(&phantom, &args.out, options).map_err(crate::Error::from)?;
     println!("{}", written.series.display());
     println!("{}", written.truth.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "the paths are this command's result")]
+fn insert(args: &PhantomArgs, series: &Path) -> anyhow::Result<ExitCode> {
+    let job = Job {
+        series: series.to_owned(),
+        lesions: args.lesions.unwrap_or(INSERTED),
+        seed: args.seed.unwrap_or(1),
+        avoid: args.avoid.clone(),
+        out: args.out.clone(),
+        max_voxels: Config::default().input.max_voxels,
+    };
+    let files = insertion::run(&job).map_err(crate::Error::from)?;
+    for path in [&files.series, &files.truth, &files.labels] {
+        println!("{}", path.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -199,6 +260,21 @@ mod tests {
         assert!(changed.centre_lps_mm[0] < -69.9);
         assert_eq!(changed.orientation.to_string(), "PIR");
         assert_eq!(changed.size, Params::tiny().size);
+    }
+
+    #[test]
+    fn options_of_a_made_chest_do_not_go_with_a_real_one() {
+        for option in [
+            ["--preset", "tiny"],
+            ["--kernel", "lung"],
+            ["--dose", "low"],
+            ["--tilt-deg", "3"],
+        ] {
+            assert!(params(&[&["--into", "CT"], &option[..]].concat()).is_err());
+        }
+        assert!(params(&["--into", "CT", "--shuffle"]).is_err());
+        assert!(params(&["--avoid", "CT.truth.json"]).is_err());
+        assert!(params(&["--into", "CT", "--lesions", "9", "--seed", "2"]).is_ok());
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub use error::Error;
 pub use instance::Instance;
 pub use read::{Inventory, LeftOut, Study, Unreadable, header, read_paths};
 pub use segmentation::{Segment, Segmentation};
-pub use select::{KernelPreference, PassedOver, Request, Selection, select};
+pub use select::{KernelPreference, PassedOver, Request, Selection, is_sharp_kernel, select};
 pub use series::Series;
 pub use stack::load;
 pub use whole::{WholeObject, read_whole};

@@ -188,6 +188,11 @@ enum Sharpness {
     Sharp,
 }
 
+/// Whether a Convolution Kernel (0018,1210) is sharp, for lung or bone; none where its name is not known.
+pub fn is_sharp_kernel(kernel: &str) -> Option<bool> {
+    sharpness(kernel).map(|sharpness| sharpness == Sharpness::Sharp)
+}
+
 /// What makers' kernel names mean: words (GE and others), a letter code with a number (Siemens, `B70f`, `Br40d\3`) or
 /// `FC` with a number (Canon).
 fn sharpness(kernel: &str) -> Option<Sharpness> {

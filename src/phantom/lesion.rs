@@ -266,7 +266,7 @@ fn apart(lesion: &Placed, others: &[Placed], gap_mm: f64) -> bool {
 }
 
 /// A random turn.
-fn turn(rng: &mut ChaCha8Rng) -> DMat3 {
+pub(super) fn turn(rng: &mut ChaCha8Rng) -> DMat3 {
     let mut part = || rng.random_range(-1.0..1.0);
     let q = DQuat::from_xyzw(part(), part(), part(), part());
     DMat3::from_quat(if q.length() < 1e-3 {
@@ -322,7 +322,7 @@ fn unit_moments(lobes: &[DVec3]) -> (f64, DVec3) {
 }
 
 /// Unit vectors spread evenly over the sphere (Fibonacci lattice).
-fn sphere_directions(count: u32) -> impl Iterator<Item = DVec3> {
+pub(super) fn sphere_directions(count: u32) -> impl Iterator<Item = DVec3> {
     let golden = PI * (3.0 - 5.0_f64.sqrt());
     (0..count).map(move |i| {
         let z = 1.0 - (2.0 * f64::from(i) + 1.0) / f64::from(count);

@@ -13,6 +13,7 @@
 
 mod anatomy;
 mod defect;
+pub mod insertion;
 mod lesion;
 mod noise;
 mod organs;
@@ -39,6 +40,11 @@ use anatomy::Chest;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::path::PathBuf;
+#[cfg(test)]
+use {
+    crate::volume::{Geometry, Volume},
+    glam::DVec3,
+};
 
 /// A synthetic chest CT.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +76,24 @@ pub enum Error {
         /// Its diameter.
         diameter_mm: f64,
     },
+    /// A lesion to insert fits nowhere.
+    #[error(
+        "{placed} of {asked} lesions found room in these lungs, the next one ({diameter_mm:.1} mm) did not; insert fewer, or take another seed"
+    )]
+    NoRoomInLungs {
+        /// How many found room.
+        placed: usize,
+        /// How many were asked for.
+        asked: usize,
+        /// Diameter of the one that did not.
+        diameter_mm: f64,
+    },
+    /// The table of lesions that is compiled in does not parse: a defect.
+    #[error("the table of lesions is broken: {reason}")]
+    Table {
+        /// The parser's reason.
+        reason: String,
+    },
     /// The target folder already holds a phantom or other files.
     #[error("{} is not empty; choose another folder, or overwrite it (--overwrite)", path.display())]
     NotEmpty {
@@ -98,9 +122,12 @@ impl Error {
     /// Whose fault it is.
     pub fn class(&self) -> Class {
         match self {
-            Self::OutOfRange { .. } | Self::NoRoom { .. } | Self::NotEmpty { .. } => Class::Config,
+            Self::OutOfRange { .. }
+            | Self::NoRoom { .. }
+            | Self::NoRoomInLungs { .. }
+            | Self::NotEmpty { .. } => Class::Config,
             Self::Write { .. } => Class::Environment,
-            Self::Encode { .. } => Class::Internal,
+            Self::Encode { .. } | Self::Table { .. } => Class::Internal,
         }
     }
 
@@ -109,6 +136,8 @@ impl Error {
         match self {
             Self::OutOfRange { .. } => "phantom-parameter-out-of-range",
             Self::NoRoom { .. } => "phantom-lesion-has-no-room",
+            Self::NoRoomInLungs { .. } => "insertion-no-room",
+            Self::Table { .. } => "insertion-table",
             Self::NotEmpty { .. } => "output-folder-not-empty",
             Self::Write { .. } => "write-failed",
             Self::Encode { .. } => "encode-failed",
@@ -164,6 +193,22 @@ impl Phantom {
         );
         let truth = Truth::new(params, &geometry, uids(params).uid("series"), &lesions);
         Ok(Self { stored, truth })
+    }
+}
+
+#[cfg(test)]
+impl Phantom {
+    /// Depth below the pleura, mm, on a grid.
+    fn lung_depth_mm(params: &Params, geometry: Geometry) -> Volume<f32> {
+        let chest = Chest::new(params.detail, &mut random(params.seed, Stream::Anatomy));
+        let [_, ny, nx] = geometry.size;
+        let index =
+            |i: usize| DVec3::new((i % nx) as f64, (i / nx % ny) as f64, (i / nx / ny) as f64);
+        let depth = |i| -chest.lung_distance(geometry.to_lps_mm(index(i))) as f32;
+        Volume {
+            geometry,
+            voxels: (0..geometry.voxel_count()).map(depth).collect(),
+        }
     }
 }
 

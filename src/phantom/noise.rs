@@ -54,7 +54,12 @@ const SHARPEN: f32 = 0.7;
 
 impl ScannerNoise {
     pub(super) fn new(seed: u64, sigma_hu: f32, kernel: Kernel, pixel_mm: f64) -> Self {
-        let sigma = GRAIN_MM / pixel_mm;
+        Self::of_grain(seed, sigma_hu, kernel, GRAIN_MM / pixel_mm)
+    }
+
+    /// The same by the standard deviation of its filter, pixels.
+    pub(super) fn of_grain(seed: u64, sigma_hu: f32, kernel: Kernel, grain_pixels: f64) -> Self {
+        let sigma = grain_pixels;
         let reach = (3.0 * sigma).ceil().clamp(1.0, 12.0) as i32;
         let gauss = |i: i32| (-0.5 * (f64::from(i) / sigma).powi(2)).exp();
         let sum: f64 = (-reach..=reach).map(gauss).sum();

@@ -133,6 +133,6 @@ impl Nodule {
 }
 
 /// Rounds to 0.001, so that the file reads well.
-fn thousandth(value: f64) -> f64 {
+pub(super) fn thousandth(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

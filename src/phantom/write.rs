@@ -91,7 +91,7 @@ pub fn write_series(
     Ok(written)
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
@@ -129,7 +129,7 @@ struct SeriesHeader<'a> {
     uids: &'a UidSource,
 }
 
-fn text(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: &str) {
+pub(super) fn text(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: &str) {
     object.put(DataElement::new(tag, vr, PrimitiveValue::from(value)));
 }
 
