@@ -292,3 +292,29 @@ pub(super) fn one_layer() -> (OneLayer, Vec<f32>) {
     };
     (layer_out, input)
 }
+
+/// Two blocks without a norm, of which the second strides, that end a network at their features; and its input.
+pub(super) fn features() -> (OneLayer, Vec<f32>) {
+    let size = [4, 6, 10];
+    let mut numbers = Numbers(5);
+    let first = Layer::new(&mut numbers, [1, 18], [3; 3], [1; 3]);
+    let second = Layer::new(&mut numbers, [18, 21], [3; 3], [2; 3]);
+    let input = numbers.take(size.iter().product());
+    let volume = Volume {
+        size,
+        values: input.iter().map(|v| f64::from(*v)).collect(),
+    };
+    let slope = f64::from(SLOPE);
+    let block = |x: &Volume, layer: &Layer| reference::conv(x, &layer.conv()).activated(slope);
+    let mut layers = Layers::new(1, SLOPE);
+    let mut x = layers.input();
+    for layer in [&first, &second] {
+        x = layers.block(&[x], &layer.conv(), None);
+    }
+    let features = OneLayer {
+        layers: layers.features(),
+        size,
+        expected: block(&block(&volume, &first), &second).values,
+    };
+    (features, input)
+}

@@ -28,7 +28,7 @@ pub struct NormParams<'a> {
     pub epsilon: f64,
 }
 
-/// The layers of a network in the order in which they run; the last gives the logits.
+/// The layers of a network in the order in which they run; the last gives its output: logits, or features.
 #[derive(Debug, Clone)]
 pub struct Layers {
     /// Channels of each activation: of the input, then of each layer's output.
@@ -182,6 +182,16 @@ impl Layers {
         self.push_conv(&[input], conv, true, (None, false))
     }
 
+    /// Ends the network at its last block, whose activated channels are its output.
+    ///
+    /// # Panics
+    /// Where that is no block, or has a norm: nothing reads its output, and it is readers that normalise.
+    pub fn features(self) -> Self {
+        let last = self.steps.last();
+        assert!(last.is_some_and(|step| step.activated && step.norm.is_none()));
+        self
+    }
+
     /// Adds the last layer, a convolution whose output are the logits.
     ///
     /// # Panics
@@ -189,6 +199,14 @@ impl Layers {
     pub fn head(mut self, input: Activation, conv: &ConvParams<'_>) -> Self {
         self.push_conv(&[input], conv, false, (None, false));
         self
+    }
+
+    /// What the leaky ReLU behind the last layer multiplies values below zero by; 1 where there is none.
+    pub(super) fn last_slope(&self) -> f32 {
+        match self.steps.last() {
+            Some(step) if step.activated => self.slope,
+            _ => 1.0,
+        }
     }
 
     fn push_conv(
@@ -267,5 +285,13 @@ impl Layers {
             buffers[step + 1] = Some(buffer);
         }
         buffers
+    }
+}
+
+/// The leaky ReLU of a network's output, in place; NaN stays.
+pub(super) fn activate(output: &mut [f32], slope: f32) {
+    if slope < 1.0 {
+        let below = output.iter_mut().filter(|value| **value < 0.0);
+        below.for_each(|value| *value *= slope);
     }
 }

@@ -7,7 +7,7 @@ use super::lanes::{Lanes, block_channels, blocks, voxels};
 use super::norm::{Affine, Norm, RowStats};
 use super::sum::{self, Branch};
 use super::task::{self, Output};
-use crate::engine::layers::{self, Activation, Layers, Op};
+use crate::engine::layers::{self, Activation, Layers, Op, activate};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ pub struct Network {
     channels: Vec<usize>,
     steps: Vec<Step>,
     slope: f32,
+    /// Of the output below zero.
+    last_slope: f32,
     /// Buffer of each activation.
     slots: Vec<Option<usize>>,
     memory: Mutex<Memory>,
@@ -55,6 +57,7 @@ impl Network {
             channels: layers.channels.clone(),
             steps: steps.collect(),
             slope: layers.slope,
+            last_slope: layers.last_slope(),
             slots: layers.buffers(),
             memory: Mutex::default(),
         }
@@ -65,7 +68,8 @@ impl Network {
         self.set
     }
 
-    /// Logits `[classes, z, y, x]` of a patch `[input_channels, z, y, x]` of `size` voxels.
+    /// Logits `[classes, z, y, x]` of a patch `[input_channels, z, y, x]` of `size` voxels; of a network that ends at
+    /// features, these.
     ///
     /// The same bits on any number of threads. A second caller waits for the first.
     ///
@@ -109,6 +113,7 @@ impl Network {
             self.step(number, (input, size_in), &mut memory, &mut logits);
             after_layer();
         }
+        activate(&mut logits, self.last_slope);
         logits
     }
 

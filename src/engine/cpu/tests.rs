@@ -1,5 +1,5 @@
 use super::{InstructionSet, Network};
-use crate::engine::cases::{Case, Net, cases, difference, large_mean, wide};
+use crate::engine::cases::{Case, Net, cases, difference, features, large_mean, wide};
 use proptest::prelude::{ProptestConfig, prop_assert, proptest};
 
 /// Between sums of 32-bit products in another order, of inputs and weights between -1 and 1, relative to the largest logit.
@@ -89,5 +89,19 @@ fn a_nan_reaches_the_logits() {
     for set in InstructionSet::available() {
         let logits = compiled(&case.net(), set).forward(&input, case.size());
         assert!(logits.iter().any(|logit| logit.is_nan()), "{}", set.name());
+    }
+}
+
+#[test]
+fn a_network_that_ends_at_features_gives_them_activated() {
+    let (case, input) = features();
+    assert!(case.expected.iter().any(|value| *value < 0.0));
+    for set in InstructionSet::available() {
+        let found = Network::new(&case.layers, set).forward(&input, case.size);
+        assert!(
+            difference(&found, &case.expected) < TOLERANCE,
+            "{}",
+            set.name()
+        );
     }
 }

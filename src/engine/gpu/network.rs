@@ -5,7 +5,7 @@ use super::norm::Norm;
 use super::tile::Shape;
 use super::tuning::Tuned;
 use super::{QUAD, pack, quads, sum, voxels};
-use crate::engine::layers::{Activation, Layers};
+use crate::engine::layers::{Activation, Layers, activate};
 use crate::gpu::{Binding, Buffer, Dispatch, Error, Gpu, Pass, Storage};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ pub struct Network {
     /// Buffer of each activation but the first and the last.
     slots: Vec<Option<usize>>,
     slope: f32,
+    /// Of the output below zero.
+    last_slope: f32,
     /// Work of one submission at most.
     max_flop: f64,
 }
@@ -35,10 +37,12 @@ struct Layer {
 /// A network for patches of one size; it may run any number of times.
 #[derive(Debug)]
 pub struct Program {
-    size: [usize; 3],
     patch: Buffer<f32>,
     logits: Buffer<u32>,
+    /// Voxels of each class.
+    voxels: usize,
     classes: usize,
+    last_slope: f32,
     storage: Storage,
     steps: Vec<Step>,
     max_flop: f64,
@@ -85,6 +89,7 @@ impl Network {
             channels: channels.clone(),
             slots: layers.buffers(),
             slope: layers.slope,
+            last_slope: layers.last_slope(),
             max_flop: MAX_FLOP,
         })
     }
@@ -126,7 +131,8 @@ impl Network {
             self.record(gpu, number, &memory, &mut steps)?;
         }
         Ok(Program {
-            size,
+            voxels: voxels(*memory.sizes.last().unwrap_or(&size)),
+            last_slope: self.last_slope,
             patch: memory.patch,
             logits: memory.logits,
             classes: *self.channels.last().unwrap_or(&0),
@@ -347,7 +353,8 @@ impl Program {
         Ok(times)
     }
 
-    /// Logits `[classes, z, y, x]` of a patch `[input_channels, z, y, x]`, from and to host memory.
+    /// Logits `[classes, z, y, x]` of a patch `[input_channels, z, y, x]`, from and to host memory; of a network that ends
+    /// at features, these.
     ///
     /// # Errors
     /// As [`Gpu::download`].
@@ -355,19 +362,40 @@ impl Program {
     /// # Panics
     /// Where `input` is not as long as the patch.
     pub fn forward(&self, gpu: &Gpu, input: &[f32]) -> Result<Vec<f32>, Error> {
+        self.send(gpu, input)?;
+        self.receive(gpu)
+    }
+
+    /// The first half of [`Program::forward`]: what [`Program::receive`] will wait for.
+    ///
+    /// # Errors
+    /// As [`Pass::submit`].
+    ///
+    /// # Panics
+    /// Where `input` is not as long as the patch.
+    pub fn send(&self, gpu: &Gpu, input: &[f32]) -> Result<(), Error> {
         gpu.write(&self.patch, input)?;
-        self.record(Pass::new(gpu)?)?.submit()?;
+        self.record(Pass::new(gpu)?)?.submit().map(drop)
+    }
+
+    /// The second half of [`Program::forward`]: its output for the patch that was sent last.
+    ///
+    /// # Errors
+    /// As [`Gpu::download`].
+    pub fn receive(&self, gpu: &Gpu) -> Result<Vec<f32>, Error> {
         let words = gpu.download(&self.logits)?;
         let values: Vec<f32> = match self.storage {
             Storage::F32 => bytemuck::cast_vec(words),
             Storage::F16 => words.into_iter().flat_map(halves).collect(),
         };
-        let voxels = voxels(self.size);
+        let voxels = self.voxels;
         let plain = (0..self.classes).flat_map(|class| {
             let quad = values[class / QUAD * voxels * QUAD..].chunks_exact(QUAD);
             quad.take(voxels).map(move |quad| quad[class % QUAD])
         });
-        Ok(plain.collect())
+        let mut plain: Vec<f32> = plain.collect();
+        activate(&mut plain, self.last_slope);
+        Ok(plain)
     }
 }
 

@@ -1,5 +1,5 @@
 use super::Network;
-use crate::engine::cases::{Case, cases, difference, large_mean, one_layer, wide};
+use crate::engine::cases::{Case, cases, difference, features, large_mean, one_layer, wide};
 use crate::gpu::{self, Gpu, Storage};
 use proptest::prelude::{ProptestConfig, Strategy, prop_assert, proptest};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -193,5 +193,17 @@ fn many_small_submissions_give_the_bits_of_one_and_every_layer_is_timed() {
         let times = parts.profile(gpu).expect("runs");
         assert_eq!(times.len(), layers.steps.len());
         assert!(times.iter().all(|time| !time.is_zero()), "{times:?}");
+    });
+}
+
+#[test]
+fn a_network_that_ends_at_features_gives_them_activated() {
+    on_gpu(|gpu| {
+        let (case, input) = features();
+        let network = Network::new(&case.layers, gpu).expect("uploads");
+        let program = network.program(gpu, case.size).expect("fits");
+        let found = program.forward(gpu, &input).expect("runs");
+        let difference = difference(&found, &case.expected);
+        assert!(difference < TOLERANCE, "{difference}");
     });
 }
