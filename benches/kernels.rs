@@ -10,7 +10,7 @@ use hilum::config::{DeviceConfig, DeviceKind};
 use hilum::gpu::{Compute, Gpu, Pass};
 use hilum::preprocess::mapping::Mapping;
 use hilum::preprocess::nnunet::{Decision, Export, Resize, SourceRows, Spacings, gather, logits};
-use hilum::preprocess::normalize::{self, Patch};
+use hilum::preprocess::normalize::{self, Outside, Patch};
 use hilum::preprocess::resample;
 use hilum::preprocess::slab::{self, Slab};
 use hilum::preprocess::{Interpolation, Normalization, rescale, smooth};
@@ -46,6 +46,7 @@ const NORMALIZATION: Normalization = Normalization {
 const PATCH: Patch = Patch {
     origin: [40, 60, 60],
     size: [96; 3],
+    outside: Outside::Padding,
 };
 
 const SEARCH_SIGMA: [f64; 3] = [1.0; 3];
@@ -115,7 +116,7 @@ fn on_cpu(c: &mut Criterion) {
         b.iter(|| export.run(logits_of));
     });
     group.bench_function("normalize 96³", |b| {
-        b.iter(|| normalize::reference(&hu, &grid, PATCH.origin, PATCH.size, &NORMALIZATION));
+        b.iter(|| normalize::reference(&hu, &grid, PATCH, &NORMALIZATION));
     });
 }
 

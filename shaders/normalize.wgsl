@@ -12,8 +12,8 @@ struct Params {
     subtract_hu: f32,
     divide_hu: f32,
     outside_hu: f32,
+    repeats_edge: u32,   // 1: outside lies the nearest voxel instead of outside_hu
     _pad0: u32,
-    _pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -27,7 +27,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let nearest = clamp_to_edge(params.source_grid, wanted);
     if nearest.z < params.slab_first || nearest.z >= params.slab_end { return; }
     var hu = params.outside_hu;
-    if all(wanted == vec3<i32>(nearest)) {
+    if params.repeats_edge == 1u || all(wanted == vec3<i32>(nearest)) {
         let loaded = vec3<u32>(nearest.xy, nearest.z - params.slab_first);
         hu = source_hu[index_of(params.source_grid, loaded)];
     }

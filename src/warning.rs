@@ -33,6 +33,16 @@ pub enum Warning {
         /// The patch that fitted, `[z, y, x]` voxels.
         patch: [usize; 3],
     },
+    /// What the classifier saw is mostly unlike its training data.
+    #[error(
+        "{unfamiliar} of {candidates} candidates look unlike the model's training data: check the scan before relying on any result."
+    )]
+    UnfamiliarInput {
+        /// Candidates that were assessed.
+        candidates: usize,
+        /// Those whose features lie too far from the training data's.
+        unfamiliar: usize,
+    },
     /// The series lies outside what the model was made for.
     #[error("Outside the model's intended use: {reason}.")]
     OutsideIntendedUse {
@@ -122,6 +132,7 @@ impl Warning {
             Self::MatricesFailed { .. } => "matrices-failed",
             Self::LungMaskFallback => "lung-mask-fallback",
             Self::SmallerPatch { .. } => "smaller-patch",
+            Self::UnfamiliarInput { .. } => "unfamiliar-input",
             Self::OutsideIntendedUse { .. } => "outside-intended-use",
             Self::GantryTilt { .. } => "gantry-tilt",
             Self::MissingSlices { .. } => "missing-slices",

@@ -9,7 +9,7 @@ use glam::{DAffine3, DMat3, DQuat, DVec3};
 use hilum::config::{DeviceConfig, DeviceKind};
 use hilum::gpu::{Compute, Gpu, Pass};
 use hilum::preprocess::mapping::Mapping;
-use hilum::preprocess::normalize::{self, Patch};
+use hilum::preprocess::normalize::{self, Outside, Patch};
 use hilum::preprocess::resample;
 use hilum::preprocess::{GridHu, Interpolation, Normalization, Plan, rescale, slab, smooth};
 use hilum::volume::{Geometry, Rescale, SlicePositions, StoredVolume};
@@ -257,7 +257,8 @@ fn normalize_equals_its_reference_whole_and_in_slabs() {
         subtract_hu: -300.0,
         divide_hu: 312.5,
     };
-    for seed in SEEDS {
+    let both = [Outside::Padding, Outside::Nearest];
+    for (seed, outside) in SEEDS.flat_map(|seed| both.map(|o| (seed, o))) {
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
         let (grid, size) = (random_size(rng), random_size(rng));
         let geometry = Geometry::axis_aligned(grid, [1.0; 3], DVec3::ZERO);
@@ -274,7 +275,11 @@ fn normalize_equals_its_reference_whole_and_in_slabs() {
             .output::<f32>("patch", size.iter().product())
             .expect("allocates");
         let mut pass = Pass::new(&gpu).expect("pass");
-        let patch = Patch { origin, size };
+        let patch = Patch {
+            origin,
+            size,
+            outside,
+        };
         normalize::record(
             &mut pass,
             (&slabs, grid),
@@ -285,7 +290,7 @@ fn normalize_equals_its_reference_whole_and_in_slabs() {
         .expect("records");
         pass.submit().expect("runs");
         let found = gpu.download(&output).expect("downloads");
-        let wanted = normalize::reference(&hu, &geometry, origin, size, &normalization);
+        let wanted = normalize::reference(&hu, &geometry, patch, &normalization);
         assert_close(&found, &wanted, normalize_tolerance, seed);
     }
 }

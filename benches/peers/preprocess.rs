@@ -6,7 +6,8 @@
 
 use hilum::dicom::{load, read_paths};
 use hilum::preprocess::mapping::Mapping;
-use hilum::preprocess::{Interpolation, Normalization, normalize, resample};
+use hilum::preprocess::normalize::{self, Outside, Patch};
+use hilum::preprocess::{Interpolation, Normalization, resample};
 use hilum::volume::StoredVolume;
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -42,13 +43,12 @@ fn main() {
         resample::from_stored(&mapping, &stored)
     };
     let normalized = |hu: &[f32], origin, size| {
-        black_box(normalize::reference(
-            hu,
-            &grid,
+        let patch = Patch {
             origin,
             size,
-            &NORMALIZATION,
-        ))
+            outside: Outside::Padding,
+        };
+        black_box(normalize::reference(hu, &grid, patch, &NORMALIZATION))
     };
     if let Some(output) = output.first() {
         let voxels = normalized(&resampled(), [0; 3], grid.size);

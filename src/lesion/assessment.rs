@@ -8,20 +8,8 @@
 )]
 
 use crate::code::NoduleType;
+use crate::model::Evidence;
 use serde::Serialize;
-
-/// What a classifier gives for one candidate, as computed; all finite.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Evidence {
-    /// Logit of a lesion, the mean over the ensemble and the mirrored copies.
-    pub logit: f32,
-    /// Standard deviation of the ensemble's logits of a lesion; 0 of a single network.
-    pub spread: f32,
-    /// Logits of the types, in the order of [`Judge::types`].
-    pub type_logits: Vec<f32>,
-    /// Distance of the features from those of the training data, in standard deviations of these.
-    pub novelty: f32,
-}
 
 /// How a model reads its classifier's evidence; the values of `[classifier]` in `model.toml`.
 #[derive(Debug, Clone, PartialEq)]

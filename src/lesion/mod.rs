@@ -12,7 +12,8 @@ use components::Component;
 use glam::DVec3;
 
 pub use crate::code::{Kind, NoduleType, Terms};
-pub use assessment::{Assessment, Band, Evidence, Judge, ReviewReason, TypeEstimate};
+pub use crate::model::Evidence;
+pub use assessment::{Assessment, Band, Judge, ReviewReason, TypeEstimate};
 
 /// What makes a lesion of a component.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,7 @@
 //! The network's parameters, handed to the engine: the same layers in the same order as `UNet::forward`.
 
 use super::block::{Block, NEGATIVE_SLOPE, ResidualBlock};
+use super::classifier::Classifier;
 use super::unet::UNet;
 use crate::engine::{Activation, ConvParams, Layers, NormParams};
 use burn::module::Param;
@@ -18,14 +19,9 @@ struct Parameters {
 impl UNet {
     /// The network as the engine's kernels are compiled from it.
     pub(super) fn layers(&self) -> Layers {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a constant with few digits"
-        )]
-        let slope = NEGATIVE_SLOPE as f32;
         let first = self.stem.as_ref().unwrap_or_else(|| &self.encoder[0][0]);
         let [_, input_channels, ..] = first.conv.weight.dims();
-        let mut layers = Layers::new(input_channels, slope);
+        let mut layers = Layers::new(input_channels, slope());
         let mut x = layers.input();
         let mut skips = Vec::new();
         for stage in &self.encoder {
@@ -54,6 +50,27 @@ impl UNet {
         }
         layers.head(x, &Parameters::from(&self.head).conv())
     }
+}
+
+impl Classifier {
+    /// The encoder as the engine's kernels are compiled from it; pooling and head are the host's.
+    pub(super) fn layers(&self) -> Layers {
+        let [_, input_channels, ..] = self.encoder[0][0].conv.weight.dims();
+        let mut layers = Layers::new(input_channels, slope());
+        let mut x = layers.input();
+        for stage in &self.encoder {
+            x = through(&mut layers, stage, &[x]);
+        }
+        layers.features()
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a constant with few digits"
+)]
+fn slope() -> f32 {
+    NEGATIVE_SLOPE as f32
 }
 
 fn through(layers: &mut Layers, stage: &[Block], inputs: &[Activation]) -> Activation {
@@ -124,7 +141,7 @@ impl Affine {
 }
 
 /// Values of a parameter; where the layer has none, what leaves the result alone.
-fn values<const D: usize>(
+pub(super) fn values<const D: usize>(
     parameter: Option<&Param<Tensor<D>>>,
     neutral: f32,
     count: usize,

@@ -202,6 +202,17 @@ pub(super) fn mirror(values: &[f32], [nz, ny, nx]: [usize; 3], [z, y, x]: [bool;
     mirrored
 }
 
+/// Every combination of the axes, none first: whether each axis is mirrored.
+pub(super) fn mirrorings(axes: &[usize]) -> Vec<[bool; 3]> {
+    let combination = |bits: usize| {
+        [0, 1, 2].map(|axis| {
+            let position = axes.iter().position(|own| *own == axis);
+            position.is_some_and(|position| bits >> position & 1 == 1)
+        })
+    };
+    (0..1 << axes.len()).map(combination).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,5 +253,13 @@ mod tests {
         let mut reversed = expected;
         reversed.reverse();
         assert_eq!(reference(input, mirrored), reversed);
+    }
+
+    #[test]
+    fn mirrorings_are_all_combinations_of_the_axes() {
+        assert_eq!(mirrorings(&[]), [[false; 3]]);
+        let found = mirrorings(&[0, 2]);
+        let expected = [[false, false], [true, false], [false, true], [true, true]];
+        assert_eq!(found, expected.map(|[z, x]| [z, false, x]));
     }
 }

@@ -3,11 +3,12 @@
 //!
 //! Source: Isensee et al., Nat Methods 2021 (nnU-Net). Patches are added in a fixed order, so two runs give equal bits.
 
-use super::cut::{self, Channels, Patch, Slabs};
+use super::cut::{self, Channels, Patch, Slabs, mirrorings};
+use super::network::Network;
 use super::sliding::PATCHES_AHEAD;
 use super::stitch::{GpuSums, Sums};
 use super::window::starts;
-use super::{Error, Network, Segmenter, is_memory};
+use super::{Error, Segmenter, is_memory};
 use crate::engine;
 use crate::gpu::{Gpu, Pass, Submission};
 use rayon::prelude::*;
@@ -102,7 +103,7 @@ impl Run<'_> {
     fn on_host(&self) -> Result<Vec<f32>, Error> {
         let manifest = &self.model.manifest;
         let patch = manifest.input.patch;
-        let runner = self.model.runner(patch)?;
+        let runner = self.model.network.runner(patch)?;
         let mut sums = Sums::new(manifest.network.classes, self.input.size, patch);
         for (done, &patch) in self.patches.iter().enumerate() {
             self.step(done)?;
@@ -157,17 +158,6 @@ impl Run<'_> {
     }
 }
 
-/// Every combination of the axes, none first: whether each axis is mirrored.
-fn mirrorings(axes: &[usize]) -> Vec<[bool; 3]> {
-    let combination = |bits: usize| {
-        [0, 1, 2].map(|axis| {
-            let position = axes.iter().position(|own| *own == axis);
-            position.is_some_and(|position| bits >> position & 1 == 1)
-        })
-    };
-    (0..1 << axes.len()).map(combination).collect()
-}
-
 fn patches([z, y, x]: &[Vec<i64>; 3], size: [usize; 3], mirrorings: &[[bool; 3]]) -> Vec<Patch> {
     let mut patches = Vec::new();
     for &z in z {
@@ -182,17 +172,4 @@ fn patches([z, y, x]: &[Vec<i64>; 3], size: [usize; 3], mirrorings: &[[bool; 3]]
         }
     }
     patches
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mirrorings_are_all_combinations_of_the_axes() {
-        assert_eq!(mirrorings(&[]), [[false; 3]]);
-        let found = mirrorings(&[0, 2]);
-        let expected = [[false, false], [true, false], [false, true], [true, true]];
-        assert_eq!(found, expected.map(|[z, x]| [z, false, x]));
-    }
 }

@@ -5,13 +5,19 @@
 
 mod blend;
 mod block;
+mod check;
+mod classifier;
+mod classify;
 mod compile;
 mod cut;
 mod divide;
 mod error;
+mod golden;
 pub mod import;
 mod logits;
 mod manifest;
+mod mean;
+mod network;
 mod registry;
 mod sliding;
 mod stitch;
@@ -21,30 +27,36 @@ mod validate;
 mod weights;
 mod window;
 
+pub use classify::Evidence;
 pub use cut::Channels;
 pub use error::Error;
 pub use logits::Logits;
 pub use manifest::{
-    Activation, ChannelNormalization, Confidence, InputChannel, InputSpec, IntendedUse, Label,
-    Manifest, ModelGrid, OutputSpec, Unit, WeightsSpec,
+    Activation, Bands, Calibration, ChannelNormalization, ClassifierSpec, Confidence, InputChannel,
+    InputSpec, IntendedUse, Label, Manifest, ModelGrid, OutputSpec, Review, Unit, WeightsSpec,
 };
 pub use registry::{BUILTINS, Builtin, ModelSource, automatic};
 pub use unet::{Architecture, Norm, UNetConfig};
 
-use crate::engine::cpu::{self, InstructionSet};
-use crate::engine::{self, Layers};
-use crate::gpu::{self, Compute, Gpu, Kernel, Storage};
-use crate::preprocess::{GridHu, Prepared};
+pub(crate) use check::largest_difference;
+
+use crate::engine::Layers;
+use crate::engine::cpu::InstructionSet;
+use crate::gpu::{self, Compute, Kernel};
+use crate::preprocess::{self, GridHu, Prepared};
 use crate::provenance::ModelIdentity;
 use crate::volume::{Geometry, Mask, ProbabilityMap};
 use crate::warning::Warning;
 use blend::Channel;
 use burn::tensor::Device;
+use classify::Ensemble;
+use golden::{Golden, GoldenCandidate};
+use network::Network;
 use registry::ModelFiles;
 use sliding::Pass;
 use std::sync::atomic::AtomicBool;
 use unet::UNet;
-use weights::Golden;
+use weights::Tensors;
 use window::Region;
 
 /// Every kernel of this stage; `tests/shaders.rs` checks each against its WGSL.
@@ -52,11 +64,9 @@ pub static KERNELS: &[&Kernel] = &[
     &blend::KERNEL,
     &cut::KERNEL,
     &divide::KERNEL,
+    &mean::KERNEL,
     &stitch::KERNEL,
 ];
-
-/// Largest error of a probability that activations of 16 bits may cost on the golden patch.
-const HALF_TOLERANCE_PROBABILITY: f32 = 1e-2;
 
 /// A loaded model on its device.
 #[derive(Debug)]
@@ -64,35 +74,7 @@ pub struct Segmenter {
     manifest: Manifest,
     network: Network,
     golden: Golden,
-}
-
-/// The networks of an ensemble on the engine's kernels; at least one.
-#[derive(Debug)]
-enum Network {
-    Cpu(Vec<cpu::Network>),
-    Gpu(Vec<engine::gpu::Network>, Gpu),
-}
-
-/// The networks of an ensemble, ready for patches of one size.
-enum Runner<'a> {
-    Cpu(&'a [cpu::Network], [usize; 3]),
-    Gpu(Vec<engine::gpu::Program>, &'a Gpu),
-}
-
-impl Runner<'_> {
-    /// Logits `[classes, z, y, x]` of one normalised patch `[input_channels, z, y, x]`, the mean over the ensemble.
-    fn logits(&self, input: &[f32]) -> Result<Vec<f32>, Error> {
-        let logits: Vec<Vec<f32>> = match self {
-            Self::Cpu(networks, patch) => {
-                networks.iter().map(|n| n.forward(input, *patch)).collect()
-            }
-            Self::Gpu(programs, gpu) => {
-                let run = |program: &engine::gpu::Program| program.forward(gpu, input);
-                programs.iter().map(run).collect::<Result<_, _>>()?
-            }
-        };
-        Ok(mean(logits))
-    }
+    classifier: Option<(Ensemble, GoldenCandidate)>,
 }
 
 /// A volume on the model's grid, and where to look in it.
@@ -139,10 +121,22 @@ impl Segmenter {
         instructions: InstructionSet,
     ) -> Result<Self, Error> {
         let files = source.read()?;
-        let (manifest, defined) = defined(&files)?;
+        let Defined {
+            manifest,
+            networks,
+            classifier,
+        } = defined(&files)?;
         let golden = Golden::parse(&files.golden, &manifest.network)?;
+        let classifier = manifest.classifier.as_ref().zip(classifier);
+        let classifier = classifier.map(|(spec, defined)| {
+            let channels = manifest.network.input_channels;
+            let golden = GoldenCandidate::parse(&files.golden, spec, channels)?;
+            let ensemble = Ensemble::new(&defined, spec, compute, instructions)?;
+            Ok::<_, Error>((ensemble, golden))
+        });
         Ok(Self {
-            network: Network::new(&defined, compute, instructions)?,
+            classifier: classifier.transpose()?,
+            network: Network::new(networks.iter().map(UNet::layers), compute, instructions)?,
             manifest,
             golden,
         })
@@ -165,58 +159,6 @@ impl Segmenter {
             version: self.manifest.version.clone(),
             sha256: self.manifest.weights.sha256.clone(),
         }
-    }
-
-    /// Runs the golden patch on the device and compares logits and probabilities.
-    ///
-    /// # Errors
-    /// [`Error::SelfCheck`] when the device miscomputes; [`Error::Device`].
-    pub fn self_check(&self) -> Result<(), Error> {
-        let Golden {
-            patch,
-            input,
-            logits: expected,
-        } = &self.golden;
-        let logits = self.runner(*patch)?.logits(input)?;
-        let weights = &self.manifest.weights;
-        if !self.stores_halves() {
-            self.compare("logit", &logits, expected, weights.golden_tolerance_logit)?;
-        }
-        let (channel, voxels) = (self.channel(), patch.iter().product());
-        let [found, expected] = [&logits, expected].map(|logits| -> Vec<f32> {
-            let probability = |voxel| channel.probability(logits, voxels, voxel);
-            (0..voxels).map(probability).collect()
-        });
-        let mut tolerance = weights.golden_tolerance_probability;
-        if self.stores_halves() {
-            tolerance = tolerance.max(HALF_TOLERANCE_PROBABILITY);
-        }
-        self.compare("probability", &found, &expected, tolerance)
-    }
-
-    /// Whether activations have 16 bits, for which the tolerances of `model.toml` are not made.
-    fn stores_halves(&self) -> bool {
-        matches!(&self.network, Network::Gpu(_, gpu) if gpu.storage() == Storage::F16)
-    }
-
-    fn compare(
-        &self,
-        quantity: &'static str,
-        found: &[f32],
-        expected: &[f32],
-        tolerance: f32,
-    ) -> Result<(), Error> {
-        let difference = largest_difference(found, expected);
-        // Written so that NaN fails.
-        if difference <= tolerance {
-            return Ok(());
-        }
-        Err(Error::SelfCheck {
-            model: self.manifest.name.clone(),
-            quantity,
-            difference,
-            tolerance,
-        })
     }
 
     /// Probability of the label wherever the search mask asks for it.
@@ -258,11 +200,11 @@ impl Segmenter {
 
     fn run(&self, pass: &Pass<'_>, input: &Input<'_>) -> Result<Vec<f32>, Error> {
         match (&self.network, input.hu) {
-            (Network::Cpu(networks), GridHu::Cpu(hu)) => pass.on_cpu(input.grid, hu, &networks[0]),
+            (Network::Cpu(networks), GridHu::Cpu(hu)) => pass.on_cpu(input.grid, hu, networks),
             (Network::Gpu(networks, gpu), GridHu::Gpu(slabs)) => {
-                pass.on_gpu((input.grid, slabs), &networks[0], gpu)
+                pass.on_gpu((input.grid, slabs), networks, gpu)
             }
-            _ => Err(self.failed(&"the volume and the model lie on different devices")),
+            _ => Err(self.elsewhere()),
         }
     }
 
@@ -297,17 +239,6 @@ impl Segmenter {
         })
     }
 
-    /// The networks, ready for patches of one size.
-    fn runner(&self, patch: [usize; 3]) -> Result<Runner<'_>, Error> {
-        Ok(match &self.network {
-            Network::Cpu(networks) => Runner::Cpu(networks, patch),
-            Network::Gpu(networks, gpu) => {
-                let programs = networks.iter().map(|network| network.program(gpu, patch));
-                Runner::Gpu(programs.collect::<Result<_, _>>()?, gpu)
-            }
-        })
-    }
-
     fn channel(&self) -> Channel {
         Channel {
             index: self.manifest.label().channel,
@@ -323,6 +254,18 @@ impl Segmenter {
         }
     }
 
+    fn elsewhere(&self) -> Error {
+        self.failed(&"the volume and the model lie on different devices")
+    }
+
+    /// Why a patch could not be cut.
+    fn preprocessing(&self, error: preprocess::Error) -> Error {
+        match error {
+            preprocess::Error::Gpu(error) => error.into(),
+            other => self.failed(&other),
+        }
+    }
+
     fn non_finite(&self, origin: [i64; 3]) -> Error {
         Error::NonFinite {
             model: self.manifest.name.clone(),
@@ -331,57 +274,63 @@ impl Segmenter {
     }
 }
 
-/// What a model expects, gives and is for, and its network (of an ensemble the first) as every device's kernels are
-/// compiled from it.
+/// A model as every device's kernels are compiled from it.
+#[derive(Debug)]
+pub struct Definition {
+    /// What it expects, gives and is for.
+    pub manifest: Manifest,
+    /// Its network; of an ensemble the first.
+    pub network: Layers,
+    /// The encoder of its classifier, likewise.
+    pub classifier: Option<Layers>,
+}
+
+/// Reads a model without bringing it to a device.
 ///
 /// # Errors
 /// As [`Segmenter::load`], but for the device's.
-pub fn layers(source: &ModelSource) -> Result<(Manifest, Layers), Error> {
-    let (manifest, defined) = defined(&source.read()?)?;
-    Ok((manifest, defined[0].layers()))
+pub fn definition(source: &ModelSource) -> Result<Definition, Error> {
+    let defined = defined(&source.read()?)?;
+    let classifier = defined.classifier.as_ref();
+    Ok(Definition {
+        manifest: defined.manifest,
+        network: defined.networks[0].layers(),
+        classifier: classifier.map(|ensemble| ensemble.networks[0].layers()),
+    })
 }
 
-fn defined(files: &ModelFiles) -> Result<(Manifest, Vec<UNet>), Error> {
+/// A model as burn's modules.
+struct Defined {
+    manifest: Manifest,
+    networks: Vec<UNet>,
+    classifier: Option<classifier::Ensemble>,
+}
+
+fn defined(files: &ModelFiles) -> Result<Defined, Error> {
     let manifest = Manifest::parse(&files.manifest)?;
-    let (spec, network) = (&manifest.weights, &manifest.network);
-    let networks = weights::load(&files.weights, spec, network, &Device::flex())?;
-    Ok((manifest, networks))
+    let (networks, classifier) = loaded(&files.weights, &manifest)?;
+    Ok(Defined {
+        manifest,
+        networks,
+        classifier,
+    })
 }
 
-impl Network {
-    /// The defined networks, compiled for a device.
-    fn new(
-        defined: &[UNet],
-        compute: &Compute,
-        instructions: InstructionSet,
-    ) -> Result<Self, gpu::Error> {
-        let layers = defined.iter().map(UNet::layers);
-        Ok(match compute {
-            Compute::Cpu => Self::Cpu(
-                layers
-                    .map(|layers| cpu::Network::new(&layers, instructions))
-                    .collect(),
-            ),
-            Compute::Gpu(gpu) => {
-                let networks = layers.map(|layers| engine::gpu::Network::new(&layers, gpu));
-                Self::Gpu(networks.collect::<Result<_, _>>()?, gpu.clone())
-            }
-        })
-    }
-}
-
-/// The mean of each value, added in order; of one, that one.
-fn mean(all: Vec<Vec<f32>>) -> Vec<f32> {
-    let count = all.len() as f32;
-    let sum = all.into_iter().reduce(|mut sum, other| {
-        sum.iter_mut().zip(other).for_each(|(sum, v)| *sum += v);
-        sum
-    });
-    let mut mean = sum.unwrap_or_default();
-    if count > 1.0 {
-        mean.iter_mut().for_each(|value| *value /= count);
-    }
-    mean
+/// The networks of a model from exactly the tensors that they have.
+fn loaded(
+    weights: &[u8],
+    manifest: &Manifest,
+) -> Result<(Vec<UNet>, Option<classifier::Ensemble>), Error> {
+    let (network, device) = (&manifest.network, &Device::flex());
+    let mut file = Tensors::open(weights, &manifest.weights)?;
+    let networks = file.networks(manifest.weights.folds, network, device)?;
+    let ensemble = manifest
+        .classifier
+        .as_ref()
+        .map(|spec| classifier::Ensemble::load(&mut file, spec, network.input_channels, device));
+    let ensemble = ensemble.transpose()?;
+    file.finish()?;
+    Ok((networks, ensemble))
 }
 
 fn is_memory(error: &gpu::Error) -> bool {
@@ -402,18 +351,6 @@ fn nothing_searched(grid: &Geometry) -> Segmentation {
         patches: 0,
         warnings: Vec::new(),
     }
-}
-
-/// Infinite where any value is NaN, so that no comparison passes.
-pub(crate) fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
-    let differences = a.iter().zip(b).map(|(a, b)| (a - b).abs());
-    differences.fold(0.0, |largest, d| {
-        if d.is_nan() {
-            f32::INFINITY
-        } else {
-            largest.max(d)
-        }
-    })
 }
 
 #[cfg(test)]

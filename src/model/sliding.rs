@@ -5,12 +5,12 @@
 use super::blend::{self, Placement};
 use super::sums::Sums;
 use super::window::{Importance, Region};
-use super::{Error, Segmenter, divide};
+use super::{Error, Segmenter, divide, mean, network};
 use crate::engine;
 use crate::engine::cpu;
 use crate::gpu::{self, Binding, Gpu, Submission};
+use crate::preprocess::normalize::{self, Outside};
 use crate::preprocess::slab::Slab;
-use crate::preprocess::{self, normalize};
 use crate::volume::Geometry;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +35,7 @@ impl Pass<'_> {
         &self,
         grid: &Geometry,
         hu: &[f32],
-        network: &cpu::Network,
+        networks: &[cpu::Network],
     ) -> Result<Vec<f32>, Error> {
         let voxels = self.region.inside.len();
         let (mut sums, mut weights) = (vec![0.0; voxels], vec![0.0; voxels]);
@@ -43,8 +43,9 @@ impl Pass<'_> {
         let normalization = &self.model.manifest.normalization();
         for (done, &origin) in self.origins.iter().enumerate() {
             self.step(done)?;
-            let input = normalize::reference(hu, grid, origin, self.patch, normalization);
-            let logits = network.forward(&input, self.patch);
+            let input = normalize::reference(hu, grid, self.at(origin), normalization);
+            let forward = |network: &cpu::Network| network.forward(&input, self.patch);
+            let logits = mean::reference(networks.iter().map(forward));
             let place = self.placement(origin);
             let channel = self.model.channel();
             let both = (&mut sums[..], &mut weights[..]);
@@ -61,12 +62,14 @@ impl Pass<'_> {
     pub(super) fn on_gpu(
         &self,
         (grid, hu): (&Geometry, &[Slab]),
-        network: &engine::gpu::Network,
+        networks: &[engine::gpu::Network],
         gpu: &Gpu,
     ) -> Result<Vec<f32>, Error> {
         let importance = Importance::gaussian(self.patch);
         let sums = Sums::new(gpu, self.region.size, &importance)?;
-        let program = network.program(gpu, self.patch)?;
+        let programs = network::programs(networks, gpu, self.patch)?;
+        // The first network's logits become the mean.
+        let (logits, storage) = (programs[0].logits(), programs[0].storage());
         let mut sent: VecDeque<Submission> = VecDeque::with_capacity(PATCHES_AHEAD);
         for (number, &origin) in self.origins.iter().enumerate() {
             if sent.len() == PATCHES_AHEAD
@@ -76,11 +79,16 @@ impl Pass<'_> {
             }
             self.step(number - sent.len())?;
             let mut pass = gpu::Pass::new(gpu)?;
-            self.cut_on_gpu(&mut pass, (grid, hu), origin, program.patch().binding())?;
-            let mut pass = program.record(pass)?;
+            for (before, program) in programs.iter().enumerate() {
+                self.cut_on_gpu(&mut pass, (grid, hu), origin, program.patch().binding())?;
+                pass = program.record(pass)?;
+                if before > 0 {
+                    let own = (program.logits(), storage);
+                    mean::record(&mut pass, own, logits, before + 1)?;
+                }
+            }
             let (place, channel) = (self.placement(origin), self.model.channel());
-            let logits = (program.logits(), program.storage());
-            sums.record(&mut pass, logits, channel, place, number + 1)?;
+            sums.record(&mut pass, (logits, storage), channel, place, number + 1)?;
             sent.push_back(pass.submit()?);
         }
         let not_finite = |number: usize| self.model.non_finite(self.origins[number - 1]);
@@ -97,17 +105,19 @@ impl Pass<'_> {
         origin: [i64; 3],
         output: Binding<'_>,
     ) -> Result<(), Error> {
-        let patch = normalize::Patch {
+        let normalization = &self.model.manifest.normalization();
+        let volume = (hu, grid.size);
+        normalize::record(pass, volume, self.at(origin), normalization, output)
+            .map_err(|error| self.model.preprocessing(error))
+    }
+
+    /// The patch at `origin`, beyond whose volume lies air.
+    fn at(&self, origin: [i64; 3]) -> normalize::Patch {
+        normalize::Patch {
             origin,
             size: self.patch,
-        };
-        let normalization = &self.model.manifest.normalization();
-        normalize::record(pass, (hu, grid.size), patch, normalization, output).map_err(|error| {
-            match error {
-                preprocess::Error::Gpu(e) => Error::Gpu(e),
-                other => self.model.failed(&other),
-            }
-        })
+            outside: Outside::Padding,
+        }
     }
 
     /// Tells how far it is; ends the run where that was asked for.

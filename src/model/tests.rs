@@ -7,7 +7,7 @@
 )]
 
 use super::*;
-use crate::gpu::for_tests as gpu;
+use crate::gpu::{Gpu, Storage, for_tests as gpu};
 use crate::preprocess::slab;
 use crate::volume::PADDING_HU;
 use burn::module::{Module, ModuleMapper, Param};
@@ -26,12 +26,17 @@ fn lite(compute: &Compute) -> Segmenter {
 }
 
 /// A network of two stages with random weights, which runs on a software GPU in a moment.
-fn random_network(compute: &Compute) -> Segmenter {
+pub(super) fn random_network(compute: &Compute) -> Segmenter {
     changed_network(compute, |defined| defined)
 }
 
 /// [`random_network`] with its parameters changed.
 fn changed_network(compute: &Compute, change: impl Fn(UNet) -> UNet) -> Segmenter {
+    ensemble(compute, &[SEED], change)
+}
+
+/// An ensemble of such networks, one of each seed.
+fn ensemble(compute: &Compute, seeds: &[u64], change: impl Fn(UNet) -> UNet) -> Segmenter {
     let mut model = lite(&Compute::Cpu);
     let network = UNetConfig {
         architecture: Architecture::Plain,
@@ -44,13 +49,15 @@ fn changed_network(compute: &Compute, change: impl Fn(UNet) -> UNet) -> Segmente
         encoder_convs: vec![1, 2],
         decoder_convs: vec![1],
     };
-    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let bytes = weights::tests::random(&network, &mut rng);
-    model.manifest.weights.sha256 = weights::sha256_hex(&bytes);
-    let spec = &model.manifest.weights;
-    let defined = weights::load(&bytes, spec, &network, &Device::flex()).expect("loads");
-    let changed: Vec<UNet> = defined.into_iter().map(change).collect();
-    model.network = Network::new(&changed, compute, InstructionSet::detect()).expect("compiles");
+    let layers = seeds.iter().map(|seed| {
+        let mut rng = ChaCha8Rng::seed_from_u64(*seed);
+        let bytes = weights::tests::random(&network, &mut rng);
+        model.manifest.weights.sha256 = weights::sha256_hex(&bytes);
+        let spec = &model.manifest.weights;
+        let defined = weights::tests::networks(&bytes, spec, &network).expect("loads");
+        change(defined.into_iter().next().expect("one")).layers()
+    });
+    model.network = Network::new(layers, compute, InstructionSet::detect()).expect("compiles");
     model.manifest.network = network;
     model.manifest.output.activation = Activation::Softmax;
     model.manifest.labels[0].channel = 1;
@@ -59,7 +66,7 @@ fn changed_network(compute: &Compute, change: impl Fn(UNet) -> UNet) -> Segmente
 }
 
 /// Random HU on 14 × 30 × 40 voxels of 1 mm, and a search mask of 2 mm with a ball and a far corner.
-fn small_volume() -> (Geometry, Vec<f32>, Mask) {
+pub(super) fn small_volume() -> (Geometry, Vec<f32>, Mask) {
     let grid = Geometry::axis_aligned([14, 30, 40], [1.0; 3], DVec3::new(-5.0, 8.0, 100.0));
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     let hu = (0..grid.voxel_count())
@@ -90,7 +97,7 @@ fn largest_activation_bytes(patch: [usize; 3]) -> u64 {
 }
 
 /// HU in slabs that each fit a binding of `gpu`.
-fn on_gpu(gpu: &Gpu, grid: &Geometry, hu: &[f32]) -> GridHu {
+pub(super) fn on_gpu(gpu: &Gpu, grid: &Geometry, hu: &[f32]) -> GridHu {
     let mut slabs = slab::allocate(gpu, grid.size).expect("allocates");
     let plane = grid.size[1] * grid.size[2];
     for slab in &mut slabs {
@@ -111,6 +118,7 @@ fn the_cpu_reproduces_pytorch_logits() {
         logits,
     } = &model.golden;
     let found = model
+        .network
         .runner(*patch)
         .and_then(|runner| runner.logits(input))
         .expect("runs");
@@ -308,4 +316,39 @@ fn the_gpu_passes_the_self_check() {
     if let Ok(half) = gpu.with_storage(Storage::F16) {
         lite(&Compute::Gpu(half)).self_check().expect("passes");
     }
+}
+
+#[test]
+fn an_ensemble_averages_the_logits_of_its_networks_on_every_device() {
+    // exp and the blend's division.
+    const TOLERANCE: f32 = 1e-5;
+    const SEEDS: [u64; 3] = [20, 21, 22];
+    let (grid, hu, search) = small_volume();
+    // One patch over the whole volume: its probabilities are the network's.
+    let run = |compute: &Compute, hu: &GridHu, seeds: &[u64]| {
+        let mut model = ensemble(compute, seeds, |defined| defined);
+        model.manifest.input.patch = [14, 32, 40];
+        segment(&model, &grid, hu, &search)
+            .expect("runs")
+            .probability
+            .voxels
+    };
+    let on_cpu = GridHu::Cpu(hu.clone());
+    let single = SEEDS.map(|seed| run(&Compute::Cpu, &on_cpu, &[seed]));
+    let logit = |p: f32| (p / (1.0 - p)).ln();
+    let expected: Vec<f32> = (0..single[0].len())
+        .map(|i| match single.each_ref().map(|network| network[i]) {
+            [0.0, ..] => 0.0,
+            found => 1.0 / (1.0 + (-found.map(logit).iter().sum::<f32>() / 3.0).exp()),
+        })
+        .collect();
+    assert!(largest_difference(&single[0], &expected) > 0.01);
+    let found = run(&Compute::Cpu, &on_cpu, &SEEDS);
+    assert!(largest_difference(&found, &expected) < TOLERANCE);
+    let Some(gpu) = gpu() else { return };
+    let slabs = on_gpu(&gpu, &grid, &hu);
+    let [first, second] = [0, 1].map(|_| run(&Compute::Gpu(gpu.clone()), &slabs, &SEEDS));
+    assert!(largest_difference(&first, &expected) < 1e-3);
+    let bits = |voxels: &[f32]| voxels.iter().map(|p| p.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&first), bits(&second));
 }

@@ -81,19 +81,14 @@ impl UNetConfig {
     /// A network whose weights are drawn only if they are used before others are loaded.
     pub(crate) fn init(&self, device: &Device) -> UNet {
         let is_residual = self.architecture == Architecture::Residual;
-        let stages = |of: bool| 0..if of { self.channels.len() } else { 0 };
         let stem = self.block(0, self.input_channels, [1; 3]);
-        let residual = stages(is_residual).map(|stage| self.residual_stage(stage, device));
-        let encoder = stages(!is_residual).map(|stage| {
-            let convs = self.encoder_convs[stage];
-            self.blocks(
-                stage,
-                self.channels_above(stage),
-                self.strides[stage],
-                convs,
-                device,
-            )
-        });
+        let (residual, encoder) = if is_residual {
+            let stages = 0..self.channels.len();
+            let stages = stages.map(|stage| self.residual_stage(stage, device));
+            (stages.collect(), Vec::new())
+        } else {
+            (Vec::new(), self.plain_encoder(device))
+        };
         let skips = (0..self.channels.len().saturating_sub(1)).rev();
         let (upsample, decoder) = skips
             .zip(&self.decoder_convs)
@@ -101,12 +96,26 @@ impl UNetConfig {
             .unzip();
         UNet {
             stem: is_residual.then(|| stem.init(device)),
-            residual: residual.collect(),
-            encoder: encoder.collect(),
+            residual,
+            encoder,
             upsample,
             decoder,
             head: Conv3dConfig::new([self.channels[0], self.classes], [1; 3]).init(device),
         }
+    }
+
+    /// The stages of a plain encoder, whose weights are drawn only if they are used before others are loaded.
+    pub(super) fn plain_encoder(&self, device: &Device) -> Vec<Vec<Block>> {
+        let stage = |stage: usize| {
+            self.blocks(
+                stage,
+                self.channels_above(stage),
+                self.strides[stage],
+                self.encoder_convs[stage],
+                device,
+            )
+        };
+        (0..self.channels.len()).map(stage).collect()
     }
 
     /// Channels that an encoder stage is given; a residual encoder's stem has made those of its first stage.
@@ -202,7 +211,7 @@ impl UNet {
     }
 }
 
-fn through(stage: &[Block], input: Tensor<5>) -> Tensor<5> {
+pub(super) fn through(stage: &[Block], input: Tensor<5>) -> Tensor<5> {
     stage.iter().fold(input, |x, block| block.forward(x))
 }
 
@@ -212,7 +221,8 @@ mod tests {
     use crate::engine;
     use crate::engine::cpu::{self, InstructionSet};
     use crate::gpu::for_tests as gpu;
-    use crate::model::weights::{self, Golden};
+    use crate::model::golden::Golden;
+    use crate::model::weights;
     use crate::model::{WeightsSpec, largest_difference};
     use burn::tensor::TensorData;
 
@@ -255,7 +265,7 @@ mod tests {
             golden_tolerance_logit: TOLERANCE,
             golden_tolerance_probability: TOLERANCE,
         };
-        let networks = weights::load(&bytes, &spec, config, &device);
+        let networks = weights::tests::networks(&bytes, &spec, config);
         let golden = Golden::parse(&read("golden"), config).expect("well-formed");
         let [z, y, x] = golden.patch;
         let shape = [1, config.input_channels, z, y, x];

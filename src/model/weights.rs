@@ -1,7 +1,7 @@
-//! Safetensors files of a model: the weights into the module, the golden patch into host memory.
+//! Weights of a model into the modules that define its networks.
 //!
-//! In: bytes of `weights.safetensors` and `golden.safetensors`. Refused by code: a wrong hash, a malformed file, and
-//! missing, surplus or mis-shaped tensors by name. Nothing is allocated beyond the bytes that are there.
+//! In: bytes of `weights.safetensors`. Refused by code: a wrong hash, a malformed file, and missing, surplus or
+//! mis-shaped tensors by name. Nothing is allocated beyond the bytes that are there.
 
 use super::Error;
 use super::manifest::WeightsSpec;
@@ -21,69 +21,103 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Checks the hash, then builds the networks of an ensemble from exactly the tensors that they have.
-///
-/// # Errors
-/// [`Error::WeightsHash`], [`Error::Safetensors`], [`Error::MissingTensor`], [`Error::TensorMismatch`],
-/// [`Error::SurplusTensor`].
-pub(crate) fn load(
-    bytes: &[u8],
-    spec: &WeightsSpec,
-    config: &UNetConfig,
-    device: &Device,
-) -> Result<Vec<UNet>, Error> {
-    let found = sha256_hex(bytes);
-    if found != spec.sha256 {
-        return Err(Error::WeightsHash {
-            found,
-            wanted: spec.sha256.clone(),
-        });
-    }
-    parse(bytes, spec.folds, config, device)
+/// The tensors of `weights.safetensors`, each of which must be a module's.
+pub(crate) struct Tensors<'a> {
+    tensors: BTreeMap<String, TensorView<'a>>,
 }
 
-fn parse(
-    bytes: &[u8],
-    folds: usize,
-    config: &UNetConfig,
-    device: &Device,
-) -> Result<Vec<UNet>, Error> {
-    let file = deserialize("weights.safetensors", bytes)?;
-    let tensors = file
-        .iter()
-        .filter(|(name, _)| !name.starts_with(DEEP_SUPERVISION))
-        .collect();
-    let mut loader = Loader {
-        tensors,
-        path: Vec::new(),
-        device,
-        refused: None,
-    };
-    let mut networks = Vec::with_capacity(folds);
-    for fold in 0..folds {
-        if folds > 1 {
-            loader.path = vec![format!("folds.{fold}")];
+impl<'a> Tensors<'a> {
+    /// Checks the hash, then reads what tensors there are.
+    ///
+    /// # Errors
+    /// [`Error::WeightsHash`], [`Error::Safetensors`].
+    pub(crate) fn open(bytes: &'a [u8], spec: &WeightsSpec) -> Result<Self, Error> {
+        let found = sha256_hex(bytes);
+        if found == spec.sha256 {
+            return Self::parse(bytes);
         }
-        networks.push(config.init(device).map(&mut loader));
-        if let Some(error) = loader.refused.take() {
-            return Err(error);
-        }
+        Err(Error::WeightsHash {
+            found,
+            wanted: spec.sha256.clone(),
+        })
     }
-    match loader.tensors.into_keys().next() {
-        Some(name) => Err(Error::SurplusTensor { name: name.into() }),
-        None => Ok(networks),
+
+    fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        let tensors = deserialize("weights.safetensors", bytes)?.tensors();
+        let needed = tensors
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with(DEEP_SUPERVISION));
+        Ok(Self {
+            tensors: needed.collect(),
+        })
+    }
+
+    /// Takes the networks of an ensemble.
+    ///
+    /// # Errors
+    /// Those of [`Tensors::module`].
+    pub(crate) fn networks(
+        &mut self,
+        folds: usize,
+        config: &UNetConfig,
+        device: &Device,
+    ) -> Result<Vec<UNet>, Error> {
+        let network = |fold: usize| {
+            let prefix = (folds > 1).then(|| format!("folds.{fold}"));
+            self.module(prefix, config.init(device), device)
+        };
+        (0..folds).map(network).collect()
+    }
+
+    /// Takes the tensors of a module whose names begin with `prefix`.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::TensorMismatch`].
+    pub(crate) fn module<M: Module>(
+        &mut self,
+        prefix: Option<String>,
+        module: M,
+        device: &Device,
+    ) -> Result<M, Error> {
+        let mut loader = Loader {
+            tensors: &mut self.tensors,
+            path: prefix.into_iter().collect(),
+            device,
+            refused: None,
+        };
+        let module = module.map(&mut loader);
+        loader.refused.map_or(Ok(module), Err)
+    }
+
+    /// Takes the values of one tensor.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::TensorMismatch`].
+    pub(crate) fn values(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        take(&mut self.tensors, name, shape)
+    }
+
+    /// Refuses what nothing took.
+    ///
+    /// # Errors
+    /// [`Error::SurplusTensor`].
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        match self.tensors.into_keys().next() {
+            Some(name) => Err(Error::SurplusTensor { name }),
+            None => Ok(()),
+        }
     }
 }
 
 /// Replaces each parameter of a module by the tensor of its name; keeps the first refusal.
-struct Loader<'a> {
-    tensors: BTreeMap<&'a str, TensorView<'a>>,
+struct Loader<'a, 'b> {
+    tensors: &'b mut BTreeMap<String, TensorView<'a>>,
     path: Vec<String>,
-    device: &'a Device,
+    device: &'b Device,
     refused: Option<Error>,
 }
 
-impl ModuleMapper for Loader<'_> {
+impl ModuleMapper for Loader<'_, '_> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_owned());
     }
@@ -96,7 +130,7 @@ impl ModuleMapper for Loader<'_> {
         let name = self.path.join(".");
         // The shape is known without drawing the weights that would be thrown away.
         let shape = param.lazy_shape();
-        match take(&mut self.tensors, &name, shape.as_slice()) {
+        match take(self.tensors, &name, shape.as_slice()) {
             Ok(values) => {
                 let id = param.id;
                 let data = TensorData::new(values, shape);
@@ -110,10 +144,10 @@ impl ModuleMapper for Loader<'_> {
     }
 }
 
-/// Names and shapes of a network's tensors, from its definition.
-pub(crate) fn shapes(config: &UNetConfig) -> Vec<(String, Vec<usize>)> {
+/// Names and shapes of a module's tensors, from its definition.
+pub(crate) fn shapes(module: impl Module) -> Vec<(String, Vec<usize>)> {
     let mut shapes = Shapes::default();
-    drop(config.init(&Device::flex()).map(&mut shapes));
+    drop(module.map(&mut shapes));
     shapes.found
 }
 
@@ -141,8 +175,8 @@ impl ModuleMapper for Shapes {
 }
 
 /// Removes the tensor `name` and returns its values; it must be 32-bit float of the wanted shape.
-fn take(
-    tensors: &mut BTreeMap<&str, TensorView>,
+pub(super) fn take(
+    tensors: &mut BTreeMap<String, TensorView<'_>>,
     name: &str,
     shape: &[usize],
 ) -> Result<Vec<f32>, Error> {
@@ -167,57 +201,20 @@ fn values(view: &TensorView) -> Vec<f32> {
         .collect()
 }
 
-fn deserialize<'a>(file: &'static str, bytes: &'a [u8]) -> Result<SafeTensors<'a>, Error> {
+pub(super) fn deserialize<'a>(
+    file: &'static str,
+    bytes: &'a [u8],
+) -> Result<SafeTensors<'a>, Error> {
     SafeTensors::deserialize(bytes).map_err(|e| Error::Safetensors {
         file,
         message: e.to_string(),
     })
 }
 
-/// An input patch and the logits that the framework which trained the model gave for it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Golden {
-    /// Size along z, y, x.
-    pub(crate) patch: [usize; 3],
-    /// `[1, input_channels, z, y, x]`, normalised.
-    pub(crate) input: Vec<f32>,
-    /// `[1, classes, z, y, x]`.
-    pub(crate) logits: Vec<f32>,
-}
-
-impl Golden {
-    /// Reads `golden.safetensors`: tensors `input` and `logits`.
-    ///
-    /// # Errors
-    /// Those of [`load`], but for the hash.
-    pub(crate) fn parse(bytes: &[u8], config: &UNetConfig) -> Result<Self, Error> {
-        let file = deserialize("golden.safetensors", bytes)?;
-        let mut tensors: BTreeMap<_, _> = file.iter().collect();
-        let shape = tensors.get("input").map(|view| view.shape().to_vec());
-        let patch = match shape.as_deref() {
-            Some(&[1, _, z, y, x]) => [z, y, x],
-            _ => [0; 3],
-        };
-        let fits = |(n, stride): (usize, usize)| n > 0 && n.is_multiple_of(stride);
-        if !patch.into_iter().zip(config.total_stride()).all(fits) {
-            return Err(Error::TensorMismatch {
-                name: "input".into(),
-                found: format!("{shape:?}"),
-                wanted: "F32 [1, c, z, y, x] with multiples of the total stride".into(),
-            });
-        }
-        let [z, y, x] = patch;
-        Ok(Self {
-            patch,
-            input: take(&mut tensors, "input", &[1, config.input_channels, z, y, x])?,
-            logits: take(&mut tensors, "logits", &[1, config.classes, z, y, x])?,
-        })
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::model::golden::Golden;
     use crate::model::manifest::Manifest;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
@@ -238,9 +235,35 @@ pub(super) mod tests {
         serialize(tensors, None).expect("serialises")
     }
 
+    /// The networks of a file that holds nothing else.
+    pub(in crate::model) fn networks(
+        bytes: &[u8],
+        spec: &WeightsSpec,
+        config: &UNetConfig,
+    ) -> Result<Vec<UNet>, Error> {
+        all(Tensors::open(bytes, spec)?, spec.folds, config)
+    }
+
+    fn all(mut file: Tensors, folds: usize, config: &UNetConfig) -> Result<Vec<UNet>, Error> {
+        let networks = file.networks(folds, config, &Device::flex())?;
+        file.finish().map(|()| networks)
+    }
+
+    fn parse(bytes: &[u8], config: &UNetConfig) -> Result<Vec<UNet>, Error> {
+        all(Tensors::parse(bytes)?, 1, config)
+    }
+
     /// Weights of a network, drawn evenly between -0.5 and 0.5.
     pub(in crate::model) fn random(config: &UNetConfig, rng: &mut ChaCha8Rng) -> Vec<u8> {
-        let drawn: Vec<(String, Vec<usize>, Vec<u8>)> = shapes(config)
+        drawn(shapes(config.init(&Device::flex())), rng)
+    }
+
+    /// Tensors of these names and shapes, drawn evenly between -0.5 and 0.5.
+    pub(in crate::model) fn drawn(
+        tensors: Vec<(String, Vec<usize>)>,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<u8> {
+        let drawn: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
             .into_iter()
             .map(|(name, shape)| {
                 let count = shape.iter().product();
@@ -256,7 +279,7 @@ pub(super) mod tests {
     }
 
     fn refusal(bytes: &[u8]) -> Error {
-        parse(bytes, 1, &lite().network, &Device::flex()).expect_err("refused")
+        parse(bytes, &lite().network).expect_err("refused")
     }
 
     #[test]
@@ -264,12 +287,7 @@ pub(super) mod tests {
         let mut bytes = WEIGHTS.to_vec();
         *bytes.last_mut().expect("not empty") ^= 1;
         let manifest = lite();
-        let refused = load(
-            &bytes,
-            &manifest.weights,
-            &manifest.network,
-            &Device::flex(),
-        );
+        let refused = networks(&bytes, &manifest.weights, &manifest.network);
         assert!(matches!(refused, Err(Error::WeightsHash { .. })));
     }
 
@@ -299,7 +317,7 @@ pub(super) mod tests {
             let bias = t["head.bias"].clone();
             t.insert("deep_supervision.0.bias".into(), bias);
         });
-        assert!(parse(&bytes, 1, &lite().network, &Device::flex()).is_ok());
+        assert!(parse(&bytes, &lite().network).is_ok());
     }
 
     #[test]
@@ -336,19 +354,7 @@ pub(super) mod tests {
             }
             bytes.truncate(rng.random_range(0..=bytes.len() + 1000).min(GOLDEN.len()));
             drop(Golden::parse(&bytes, &config));
-            drop(parse(&bytes, 1, &config, &Device::flex()));
+            drop(parse(&bytes, &config));
         }
-    }
-
-    #[test]
-    fn a_golden_patch_that_the_strides_do_not_divide_is_refused() {
-        let mut config = lite().network;
-        config.strides[1] = [1, 1, 4];
-        config.strides[2] = [1, 1, 4];
-        config.strides[3] = [1, 1, 4];
-        assert!(matches!(
-            Golden::parse(GOLDEN, &config),
-            Err(Error::TensorMismatch { .. })
-        ));
     }
 }

@@ -3,6 +3,7 @@
 //! In: a configuration once, then stored volumes. Out: lesions with their measurements. No files are read or written here.
 
 mod agreement;
+mod assess;
 mod models;
 mod source;
 
@@ -149,17 +150,19 @@ impl Pipeline {
         let segmentation = segmenter.segment(&model::Input::from(&prepared), progress, cancel)?;
         laps.lap("network");
         let params = lesion_params(manifest.label(), &manifest.output, &self.candidates);
+        let mut found = found(&segmentation.probability, stored, &params);
+        laps.lap("measure");
+        let input = model::Input::from(&prepared);
+        let unfamiliar = assess::assess(segmenter, &input, &mut found, cancel)?;
+        if manifest.classifier.is_some() {
+            laps.lap("classify");
+        }
         let side = |position| prepared.lungs.side(position);
-        let lesions = lesions(
-            &segmentation.probability,
-            stored,
-            &params,
-            &self.candidates,
-            side,
-        );
+        let lesions = measured(found, stored, &self.candidates, side);
         laps.lap("measure");
         let mut warnings = prepared.warnings;
         warnings.extend(segmentation.warnings);
+        warnings.extend(unfamiliar);
         Ok(Outcome {
             lesions,
             structures: Vec::new(),
@@ -280,8 +283,16 @@ pub fn lesions(
     keep: &CandidatesConfig,
     side: impl Fn(DVec3) -> Option<Laterality>,
 ) -> Vec<(Lesion, Measurement)> {
-    let found = lesion::find(probability, &stored.geometry, &stored.slices, params);
-    measured(found, stored, keep, side)
+    measured(found(probability, stored, params), stored, keep, side)
+}
+
+/// Lesions of a probability map on the source's slices.
+fn found(
+    probability: &ProbabilityMap,
+    stored: &StoredVolume,
+    params: &lesion::Params,
+) -> Vec<Lesion> {
+    lesion::find(probability, &stored.geometry, &stored.slices, params)
 }
 
 /// Lesions on the source's slices with their measurements, filtered by size and confidence.
@@ -330,8 +341,9 @@ impl Laps {
         }
     }
 
+    /// Ends a lap; laps of one name add up.
     fn lap(&mut self, name: &str) {
-        self.timings_ms.insert(name.into(), ms_since(self.stage));
+        *self.timings_ms.entry(name.into()).or_default() += ms_since(self.stage);
         self.stage = Instant::now();
     }
 }

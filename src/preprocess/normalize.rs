@@ -20,8 +20,8 @@ params! {
         subtract_hu: f32,
         divide_hu: f32,
         outside_hu: f32,
+        repeats_edge: u32,
         _pad0: u32,
-        _pad1: u32,
     }
 }
 
@@ -41,13 +41,24 @@ pub static KERNEL: Kernel = Kernel {
     buffers: &[Access::Read, Access::ReadWrite],
 };
 
-/// Where a patch lies on the model's grid, `[z, y, x]`; it may hang over the border, where PADDING_HU is read.
+/// Where a patch lies on the model's grid, `[z, y, x]`; it may hang over the border.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patch {
     /// Grid index of its first voxel.
     pub origin: [i64; 3],
     /// Voxels.
     pub size: [usize; 3],
+    /// What it reads beyond the border.
+    pub outside: Outside,
+}
+
+/// What a patch reads beyond the border of the grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outside {
+    /// `PADDING_HU`, as air.
+    Padding,
+    /// The nearest voxel of the grid.
+    Nearest,
 }
 
 impl Patch {
@@ -92,8 +103,8 @@ pub fn record(
             subtract_hu: normalization.subtract_hu,
             divide_hu: normalization.divide_hu,
             outside_hu: PADDING_HU,
+            repeats_edge: u32::from(patch.outside == Outside::Nearest),
             _pad0: 0,
-            _pad1: 0,
         };
         let extent = Extent::Voxels(patch.size);
         pass.dispatch(&KERNEL, &params, &[slab.hu.binding(), output], extent)?;
@@ -116,8 +127,45 @@ const LINES_OF_A_TASK: usize = 512;
 pub fn reference(
     hu: &[f32],
     geometry: &Geometry,
-    origin: [i64; 3],
-    size: [usize; 3],
+    patch: Patch,
+    normalization: &Normalization,
+) -> Vec<f32> {
+    match patch.outside {
+        Outside::Padding => padded(hu, geometry, patch, normalization),
+        Outside::Nearest => repeated(hu, geometry, patch, normalization),
+    }
+}
+
+/// Voxel by voxel: for the few patches of a classifier.
+fn repeated(
+    hu: &[f32],
+    geometry: &Geometry,
+    patch: Patch,
+    normalization: &Normalization,
+) -> Vec<f32> {
+    let [planes, rows, columns] = [0, 1, 2].map(|axis| {
+        let last = geometry.size[axis].saturating_sub(1);
+        let nearest = move |i: usize| {
+            let wanted = patch.origin[axis].saturating_add_unsigned(i as u64);
+            usize::try_from(wanted).unwrap_or(0).min(last)
+        };
+        (0..patch.size[axis]).map(nearest).collect::<Vec<_>>()
+    });
+    let mut output = Vec::with_capacity(patch.size.iter().product());
+    for &z in &planes {
+        for &y in &rows {
+            let row = geometry.linear([z, y, 0]);
+            output.extend(columns.iter().map(|x| normalization.apply(hu[row + x])));
+        }
+    }
+    output
+}
+
+/// Line by line, on all cores.
+fn padded(
+    hu: &[f32],
+    geometry: &Geometry,
+    Patch { origin, size, .. }: Patch,
     normalization: &Normalization,
 ) -> Vec<f32> {
     let outside = normalization.apply(PADDING_HU);
@@ -190,5 +238,38 @@ impl Normalization {
             raised
         };
         (clipped - self.subtract_hu) / self.divide_hu
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glam::DVec3;
+
+    #[test]
+    fn a_patch_beyond_a_corner_repeats_the_nearest_voxels_as_numpy_does() {
+        let grid = Geometry::axis_aligned([2, 3, 4], [1.0; 3], DVec3::ZERO);
+        let hu: Vec<f32> = (0u8..24).map(f32::from).collect();
+        let as_they_are = Normalization {
+            lower_hu: -1000.0,
+            upper_hu: 1000.0,
+            subtract_hu: 0.0,
+            divide_hu: 1.0,
+        };
+        let patch = Patch {
+            origin: [-1, 1, 2],
+            size: [2, 4, 3],
+            outside: Outside::Nearest,
+        };
+        let found = reference(&hu, &grid, patch, &as_they_are);
+        // v = arange(24).reshape(2, 3, 4); v[ix_(clip([-1, 0], 0, 1), clip([1, 2, 3, 4], 0, 2), clip([2, 3, 4], 0, 3))]
+        let plane = [6., 7., 7., 10., 11., 11., 10., 11., 11., 10., 11., 11.];
+        assert_eq!(found, [plane, plane].concat());
+        let far = Patch {
+            origin: [-90, 90, i64::MAX],
+            size: [1, 1, 2],
+            ..patch
+        };
+        assert_eq!(reference(&hu, &grid, far, &as_they_are), [11.0, 11.0]);
     }
 }

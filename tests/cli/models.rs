@@ -150,3 +150,37 @@ fn a_refused_import_says_why_by_code_and_leaves_nothing() {
         .stderr(contains("[import-not-a-model]"));
     assert_eq!(fs::read_dir(dir.path()).expect("folder").count(), 0);
 }
+
+#[test]
+fn what_training_leaves_is_imported_described_and_verified_with_its_classifier() {
+    let dir = tempdir().expect("folder");
+    let models = dir.path().join("models");
+    hilum()
+        .args(["model", "import"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/classifier"))
+        .arg("--out")
+        .arg(models.join("mine"))
+        .assert()
+        .code(0)
+        .stderr("");
+    let inspected = json(&["inspect", "mine"], &models, 0);
+    let classifier = &inspected["manifest"]["classifier"];
+    assert_eq!(
+        (&classifier["folds"], &classifier["types"][1]),
+        (&2.into(), &"part-solid".into())
+    );
+    assert!(inspected["gflop_per_candidate"].as_f64().expect("a number") > 0.0);
+    let verified = json(&["verify", "mine", "--device", "cpu"], &models, 0);
+    assert_eq!(verified["models"][0]["outcome"], "ok");
+    let golden = models.join("mine/golden.safetensors");
+    let mut bytes = fs::read(&golden).expect("golden");
+    let name = b"classifier.outputs";
+    let at = bytes.windows(name.len()).position(|w| w == name);
+    bytes[at.expect("there")] = b'C';
+    fs::write(&golden, bytes).expect("written");
+    let verified = json(&["verify", "mine", "--device", "cpu"], &models, 1);
+    assert_eq!(
+        verified["models"][0]["reason"]["code"],
+        "model-tensor-missing"
+    );
+}

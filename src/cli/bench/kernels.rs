@@ -55,7 +55,12 @@ fn on_cpu(
     let hu = resample::from_stored(&Mapping::of_stack(volume, &grid, interpolation), volume);
     time("resample", start);
     let start = Instant::now();
-    let normalized = normalize::reference(&hu, &grid, [0; 3], grid.size, &manifest.normalization());
+    let whole = normalize::Patch {
+        origin: [0; 3],
+        size: grid.size,
+        outside: normalize::Outside::Padding,
+    };
+    let normalized = normalize::reference(&hu, &grid, whole, &manifest.normalization());
     time("normalize", start);
     black_box(normalized);
     let coarse = volume.geometry.covering([2.0; 3]);

@@ -116,7 +116,11 @@ pub(super) fn layers(name: &str, config: &Config) -> Result<(Layers, [usize; 3])
         "full" => random::FULL,
         _ => {
             let source = ModelSource::find(name, &config.models.dir)?;
-            let (manifest, layers) = model::layers(&source)?;
+            let model::Definition {
+                manifest,
+                network: layers,
+                ..
+            } = model::definition(&source)?;
             return Ok((layers, manifest.input.patch));
         }
     };

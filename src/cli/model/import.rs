@@ -1,4 +1,4 @@
-//! `hilum model import`: a trained model of nnU-Net or MONAI becomes a model folder.
+//! `hilum model import`: a trained model of nnU-Net, MONAI or this project's training becomes a model folder.
 
 use super::super::interrupt;
 use crate::Error;
@@ -17,14 +17,15 @@ Examples:
 
 models/README.md says step by step how to bring a model, and what its licence must allow.";
 
-/// Imports a trained model: nnU-Net's results folder, a MONAI bundle, or a file of weights.
+/// Imports a trained model: nnU-Net's results, a MONAI bundle, what models/training leaves, or a file of weights.
 ///
 /// The folder DIR gets model.toml, weights.safetensors, golden.safetensors and CARD.md, whole or not at all. Nothing of a
 /// checkpoint is executed. What would not compute as it did in training is refused with a code (docs/codes.md).
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct ImportArgs {
-    /// nnU-Net's results folder (dataset.json, plans.json, fold_*), a MONAI bundle, or a .pth, .pt or .safetensors file.
+    /// nnU-Net's results folder (dataset.json, plans.json, fold_*), a MONAI bundle, a folder with model.toml and
+    /// segmenter_0.pth, or a .pth, .pt or .safetensors file.
     #[arg(value_name = "SOURCE")]
     source: PathBuf,
     /// Write the model into this new folder, whose name becomes the model's: lower-case letters, digits and '-'.

@@ -30,7 +30,7 @@ pub(super) fn read(request: &Request, name: &str) -> Result<Model, ModelError> {
         }
         .into());
     };
-    let manifest = manifest(path, name)?;
+    let manifest = manifest(path, name, 1)?;
     let config = source.join(CONFIG);
     if config.is_file() {
         check_network(&json::read(&config)?)?;
@@ -52,6 +52,7 @@ pub(super) fn read(request: &Request, name: &str) -> Result<Model, ModelError> {
     Ok(Model {
         manifest,
         folds: vec![tensors],
+        classifier: Vec::new(),
         origin,
     })
 }
@@ -64,14 +65,17 @@ fn weights_file(source: &Path) -> Option<PathBuf> {
 }
 
 /// The manifest with its name, and with hash and tolerances that are set when the weights are written.
-fn manifest(path: &Path, name: &str) -> Result<Manifest, ModelError> {
+///
+/// # Errors
+/// [`ModelError::Manifest`], [`ModelError::OutOfRange`], [`Error::Read`], [`Error::Limit`].
+pub(super) fn manifest(path: &Path, name: &str, folds: usize) -> Result<Manifest, ModelError> {
     let invalid = |message: String| ModelError::Manifest { message };
     let text = text::read(path, MAX_MANIFEST_BYTES)?;
     let mut table: toml::Table = text
         .parse()
         .map_err(|e: toml::de::Error| invalid(e.to_string()))?;
-    let weights =
-        toml::Table::try_from(folder::unknown_weights(1)).map_err(|e| invalid(e.to_string()))?;
+    let weights = toml::Table::try_from(folder::unknown_weights(folds))
+        .map_err(|e| invalid(e.to_string()))?;
     table.insert("weights".into(), weights.into());
     table.insert("name".into(), name.into());
     Manifest::parse(&toml::to_string(&table).map_err(|e| invalid(e.to_string()))?)

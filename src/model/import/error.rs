@@ -36,10 +36,11 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
-    /// The folder is not one that nnU-Net v2 or MONAI wrote.
+    /// The folder is none that nnU-Net v2, MONAI or this project's training wrote.
     #[error(
         "{path} is no trained model: a results folder of nnU-Net v2 (dataset.json, plans.json, fold_*), a MONAI bundle \
-         (configs/inference.json, models/model.pt), or a .pth, .pt or .safetensors file with --manifest is needed"
+         (configs/inference.json, models/model.pt), a folder with model.toml and segmenter_0.pth, or a .pth, .pt or \
+         .safetensors file with --manifest is needed"
     )]
     NotAModel {
         /// What was given.

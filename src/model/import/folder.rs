@@ -2,10 +2,9 @@
 
 use super::tensors::Named;
 use super::{Error, Model, card, check_cancel, golden, text};
+use crate::model::golden::{CANDIDATE, Golden, GoldenCandidate};
 use crate::model::registry::{MAX_MANIFEST_BYTES, MAX_TENSORS_BYTES};
-use crate::model::weights::{self, Golden};
-use crate::model::{Error as ModelError, Manifest, WeightsSpec};
-use burn::tensor::Device;
+use crate::model::{Error as ModelError, Manifest, WeightsSpec, loaded};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{serialize, serialize_to_file};
 use std::fs::{self, File};
@@ -54,6 +53,7 @@ pub(super) fn write(model: Model, out: &Path, cancel: &AtomicBool) -> Result<Man
     let Model {
         mut manifest,
         folds,
+        classifier,
         origin,
     } = model;
     golden::patch(&manifest)?;
@@ -66,18 +66,19 @@ pub(super) fn write(model: Model, out: &Path, cancel: &AtomicBool) -> Result<Man
         .prefix(".hilum-import-")
         .tempdir_in(parent)
         .map_err(at(parent))?;
-    let values = folds.iter().flatten().map(|tensor| tensor.values.len());
+    let tensors = folds.iter().flatten().chain(&classifier);
+    let values = tensors.map(|tensor| tensor.values.len());
     let bytes = values.sum::<usize>() * size_of::<f32>();
     check_size(out, bytes as u64, MAX_TENSORS_BYTES - MAX_MANIFEST_BYTES)?;
     let weights = staging.path().join(WEIGHTS);
-    write_weights(folds, &weights)?;
+    write_weights(folds, classifier, &weights)?;
     manifest.weights.sha256 = text::sha256(&weights)?;
     check_cancel(cancel)?;
-    let golden = computed(&mut manifest, &weights)?;
+    let (golden, candidate) = computed(&mut manifest, &weights)?;
     check_cancel(cancel)?;
     write_synced(
         &staging.path().join(GOLDEN),
-        &golden_file(&golden, &manifest)?,
+        &golden_file(&golden, candidate.as_ref(), &manifest)?,
     )?;
     let toml = toml::to_string(&manifest).map_err(|e| ModelError::Manifest {
         message: e.to_string(),
@@ -102,27 +103,31 @@ fn check_size(out: &Path, bytes: u64, limit: u64) -> Result<(), Error> {
     })
 }
 
-/// Loads the written weights again, runs the golden patch and sets its tolerance.
-fn computed(manifest: &mut Manifest, weights: &Path) -> Result<Golden, ModelError> {
+/// Loads the written weights again, runs the golden patches and sets their tolerance.
+fn computed(
+    manifest: &mut Manifest,
+    weights: &Path,
+) -> Result<(Golden, Option<GoldenCandidate>), ModelError> {
     let bytes = fs::read(weights).map_err(|source| Error::Read {
         path: weights.into(),
         source,
     })?;
-    let (spec, network) = (&manifest.weights, &manifest.network);
-    let networks = weights::load(&bytes, spec, network, &Device::flex())?;
+    let (networks, classifier) = loaded(&bytes, manifest)?;
     drop(bytes);
     let golden = golden::golden(manifest, &networks)?;
-    let largest = golden
-        .logits
-        .iter()
-        .fold(0.0, |max: f32, logit| max.max(logit.abs()));
+    let candidate = manifest.classifier.as_ref().zip(classifier);
+    let candidate = candidate.map(|(spec, ensemble)| golden::candidate(manifest, spec, &ensemble));
+    let candidate = candidate.transpose()?;
+    let outputs = candidate.iter().flat_map(|candidate| &candidate.outputs);
+    let logits = golden.logits.iter().chain(outputs);
+    let largest = logits.fold(0.0, |max: f32, logit| max.max(logit.abs()));
     manifest.weights.golden_tolerance_logit =
         (TOLERANCE * largest).clamp(MIN_TOLERANCE, MAX_TOLERANCE);
-    Ok(golden)
+    Ok((golden, candidate))
 }
 
 /// Tensors of an ensemble begin with the number of their network.
-fn write_weights(folds: Vec<Vec<Named>>, path: &Path) -> Result<(), Error> {
+fn write_weights(folds: Vec<Vec<Named>>, classifier: Vec<Named>, path: &Path) -> Result<(), Error> {
     let several = folds.len() > 1;
     let mut tensors = Vec::new();
     for (fold, named) in folds.into_iter().enumerate() {
@@ -135,6 +140,7 @@ fn write_weights(folds: Vec<Vec<Named>>, path: &Path) -> Result<(), Error> {
             tensors.push((format!("{prefix}{}", tensor.name), tensor));
         }
     }
+    tensors.extend(classifier.into_iter().map(|t| (t.name.clone(), t)));
     let views: Result<Vec<_>, _> = tensors
         .iter()
         .map(|(name, tensor)| Ok((name.as_str(), view(&tensor.shape, &tensor.values)?)))
@@ -147,13 +153,37 @@ fn write_weights(folds: Vec<Vec<Named>>, path: &Path) -> Result<(), Error> {
         .map_err(at(path))
 }
 
-fn golden_file(golden: &Golden, manifest: &Manifest) -> Result<Vec<u8>, Error> {
+fn golden_file(
+    golden: &Golden,
+    candidate: Option<&GoldenCandidate>,
+    manifest: &Manifest,
+) -> Result<Vec<u8>, Error> {
     let network = &manifest.network;
-    let shape = |channels: usize| [&[1, channels], &golden.patch[..]].concat();
-    let input = view(&shape(network.input_channels), &golden.input);
-    let logits = view(&shape(network.classes), &golden.logits);
-    input
-        .and_then(|input| serialize([("input", input), ("logits", logits?)], None))
+    let shape = |channels: usize, patch: [usize; 3]| [&[1, channels], &patch[..]].concat();
+    let mut tensors = vec![
+        (
+            "input",
+            shape(network.input_channels, golden.patch),
+            &golden.input,
+        ),
+        (
+            "logits",
+            shape(network.classes, golden.patch),
+            &golden.logits,
+        ),
+    ];
+    if let Some(candidate) = candidate {
+        let input = shape(network.input_channels, candidate.patch);
+        let outputs = vec![1, candidate.outputs.len()];
+        tensors.push((CANDIDATE[0], input, &candidate.input));
+        tensors.push((CANDIDATE[1], outputs, &candidate.outputs));
+    }
+    let views: Result<Vec<_>, _> = tensors
+        .iter()
+        .map(|(name, shape, values)| Ok((*name, view(shape, values)?)))
+        .collect();
+    views
+        .and_then(|views| serialize(views, None))
         .map_err(|e| at(Path::new(GOLDEN))(io::Error::other(e)))
 }
 

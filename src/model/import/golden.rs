@@ -1,14 +1,15 @@
-//! The golden patch of an imported model: noise, and what the network makes of it.
+//! The golden patches of an imported model: noise, and what the networks make of it.
 //!
 //! The engine's portable kernels compute it, which any CPU has. burn's own operations, the network's definition, which share
 //! nothing with them, must agree; they round too coarsely to be the golden values themselves.
 
 use crate::config::Instructions;
-use crate::engine;
 use crate::engine::cpu::{self, InstructionSet};
+use crate::gpu::Compute;
+use crate::model::classify::Ensemble;
+use crate::model::golden::{Golden, GoldenCandidate};
 use crate::model::unet::UNet;
-use crate::model::weights::Golden;
-use crate::model::{Error, Manifest, largest_difference};
+use crate::model::{ClassifierSpec, Error, Manifest, classifier, largest_difference, mean};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -17,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 const DEEPEST_VOXELS: usize = 2;
 const SEED: u64 = 1;
 
-/// Largest difference of the definition's logits, as a fraction of the largest: deep norms over few voxels magnify rounding.
+/// Largest difference of the definition's logits, as a fraction of the largest, or of 1: deep norms over few voxels magnify rounding.
 const AGREEMENT: f32 = 1e-3;
 
 /// A golden patch of more voxels would take a minute and a file of its own size.
@@ -29,8 +30,7 @@ const MAX_VOXELS: usize = 1 << 22;
 /// [`Error::OutOfRange`] for strides whose product is larger than any trained network's.
 pub(super) fn patch(manifest: &Manifest) -> Result<[usize; 3], Error> {
     let stride = manifest.network.total_stride();
-    let patch =
-        [0, 1, 2].map(|axis| (DEEPEST_VOXELS * stride[axis]).min(manifest.input.patch[axis]));
+    let patch = small(manifest.input.patch, stride);
     if patch.iter().product::<usize>() <= MAX_VOXELS {
         return Ok(patch);
     }
@@ -41,35 +41,74 @@ pub(super) fn patch(manifest: &Manifest) -> Result<[usize; 3], Error> {
     })
 }
 
+/// The part of a patch that leaves the deepest stage few voxels.
+fn small(patch: [usize; 3], stride: [usize; 3]) -> [usize; 3] {
+    [0, 1, 2].map(|axis| (DEEPEST_VOXELS * stride[axis]).min(patch[axis]))
+}
+
 /// Noise in the range of normalised values, and the mean of the networks' logits for it.
 ///
 /// # Errors
 /// Those of [`patch`]; [`Error::NonFinite`], [`Error::SelfCheck`].
 pub(super) fn golden(manifest: &Manifest, networks: &[UNet]) -> Result<Golden, Error> {
     let patch = patch(manifest)?;
-    let network = &manifest.network;
-    let [z, y, x] = patch;
-    let shape = [1, network.input_channels, z, y, x];
-    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let input: Vec<f32> = (0..shape.iter().product())
-        .map(|_| rng.random_range(-2.0..2.0))
-        .collect();
-    let data = TensorData::new(input.clone(), shape);
-    let source: Tensor<5> = Tensor::from_data(data, &Device::flex());
-    let portable = InstructionSet::select(Instructions::Portable).map_err(device(manifest))?;
-    let mut logits = vec![0.0; network.classes * z * y * x];
-    for network in networks {
+    let (input, source) = noise(manifest, patch);
+    let portable = portable(manifest)?;
+    let all = networks.iter().map(|network| {
         let found = cpu::Network::new(&network.layers(), portable).forward(&input, patch);
         let defined = network.forward(source.clone()).into_data();
         agree(manifest, &found, &defined.iter::<f32>().collect::<Vec<_>>())?;
-        for (sum, logit) in logits.iter_mut().zip(found) {
-            *sum += logit / folds(networks);
-        }
-    }
+        Ok(found)
+    });
+    let logits = mean::reference(all.collect::<Result<Vec<_>, Error>>()?);
     Ok(Golden {
         patch,
         input,
         logits,
+    })
+}
+
+/// Noise likewise, and the outputs of a classifier for it.
+///
+/// # Errors
+/// [`Error::NonFinite`], [`Error::SelfCheck`].
+pub(super) fn candidate(
+    manifest: &Manifest,
+    spec: &ClassifierSpec,
+    defined: &classifier::Ensemble,
+) -> Result<GoldenCandidate, Error> {
+    let patch = small(spec.patch, spec.total_stride());
+    let (input, source) = noise(manifest, patch);
+    let ensemble = Ensemble::new(defined, spec, &Compute::Cpu, portable(manifest)?)?;
+    let found = ensemble.evidence(&ensemble.runner(patch)?, &input, patch)?;
+    let outputs = [&[found.logit][..], &found.type_logits].concat();
+    let defined = defined.forward(source, &spec.mirror_axes).into_data();
+    agree(
+        manifest,
+        &outputs,
+        &defined.iter::<f32>().collect::<Vec<_>>(),
+    )?;
+    Ok(GoldenCandidate {
+        patch,
+        input,
+        outputs,
+    })
+}
+
+/// An input in host memory, and the same for the definition.
+fn noise(manifest: &Manifest, [z, y, x]: [usize; 3]) -> (Vec<f32>, Tensor<5>) {
+    let shape = [1, manifest.network.input_channels, z, y, x];
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let values = (0..shape.iter().product()).map(|_| rng.random_range(-2.0..2.0));
+    let values: Vec<f32> = values.collect();
+    let data = TensorData::new(values.clone(), shape);
+    (values, Tensor::from_data(data, &Device::flex()))
+}
+
+fn portable(manifest: &Manifest) -> Result<InstructionSet, Error> {
+    InstructionSet::select(Instructions::Portable).map_err(|error| Error::Device {
+        model: manifest.name.clone(),
+        message: error.to_string(),
     })
 }
 
@@ -84,7 +123,7 @@ fn agree(manifest: &Manifest, found: &[f32], defined: &[f32]) -> Result<(), Erro
     }
     let largest = found
         .iter()
-        .fold(0.0, |max: f32, logit| max.max(logit.abs()));
+        .fold(1.0, |max: f32, logit| max.max(logit.abs()));
     let (difference, tolerance) = (largest_difference(found, defined), AGREEMENT * largest);
     if difference <= tolerance {
         return Ok(());
@@ -95,16 +134,4 @@ fn agree(manifest: &Manifest, found: &[f32], defined: &[f32]) -> Result<(), Erro
         difference,
         tolerance,
     })
-}
-
-fn device(manifest: &Manifest) -> impl FnOnce(engine::Error) -> Error {
-    let model = manifest.name.clone();
-    move |error| Error::Device {
-        model,
-        message: error.to_string(),
-    }
-}
-
-fn folds(networks: &[UNet]) -> f32 {
-    u16::try_from(networks.len()).map_or(f32::INFINITY, f32::from)
 }

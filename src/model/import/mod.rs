@@ -1,4 +1,4 @@
-//! Trained models of others as a model folder: nnU-Net's results, MONAI's bundles, bare weights.
+//! Trained models as a model folder: nnU-Net's results, MONAI's bundles, bare weights, this project's own training.
 //!
 //! In: a folder or file as it is on a user's disk. Out: `model.toml`, `weights.safetensors`, `golden.safetensors` and
 //! `CARD.md` in a new folder, whole or not at all. Refused by code: whatever would not compute as it did in training, and
@@ -19,6 +19,7 @@ mod nnunet;
 mod plans;
 mod tensors;
 mod text;
+mod trained;
 mod unsupported;
 
 #[cfg(test)]
@@ -34,9 +35,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tensors::Named;
 
 /// What to import, and what only a person can say of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Request {
-    /// nnU-Net's results folder, a MONAI bundle, or a file of weights.
+    /// nnU-Net's results folder, a MONAI bundle, a file of weights, or what this project's training leaves.
     pub source: PathBuf,
     /// Configuration of the plans; none takes that of the folder's name.
     pub configuration: Option<String>,
@@ -86,6 +87,8 @@ struct Model {
     manifest: Manifest,
     /// The tensors of each network of the ensemble.
     folds: Vec<Vec<Named>>,
+    /// Those of its classifier, under their names in `weights.safetensors`.
+    classifier: Vec<Named>,
     origin: Origin,
 }
 
@@ -106,6 +109,8 @@ pub fn import(
     let name = json::name(out);
     let model = if nnunet::is_results_folder(&request.source) {
         nnunet::read(request, &name, cancel)?
+    } else if trained::is_trained_folder(&request.source) {
+        trained::read(request, &name, cancel)?
     } else {
         bundle::read(request, &name)?
     };

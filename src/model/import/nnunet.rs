@@ -63,6 +63,7 @@ pub(super) fn read(
         input: input(&plan, &dataset, &first, request)?,
         output: output(dataset.regions),
         labels,
+        classifier: None,
         intended_use: intended_use(),
     };
     // Before anything large is read: the network and all else must be one that runs here.
@@ -86,6 +87,7 @@ pub(super) fn read(
     Ok(Model {
         manifest,
         folds,
+        classifier: Vec::new(),
         origin,
     })
 }

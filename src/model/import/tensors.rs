@@ -6,9 +6,10 @@
 use super::Error;
 use super::checkpoint::StateDict;
 use super::dialect::{Dialect, Other};
-use crate::model::UNetConfig;
 use crate::model::unet::Norm;
 use crate::model::weights::shapes;
+use crate::model::{ClassifierSpec, UNetConfig};
+use burn::tensor::Device;
 use std::collections::BTreeSet;
 
 /// A tensor of `weights.safetensors`.
@@ -33,19 +34,36 @@ pub(super) fn read(
     config: &UNetConfig,
     norm_epsilon: f64,
 ) -> Result<Vec<Named>, Error> {
-    let mut reader = Reader {
-        file,
-        config,
-        dialect: Dialect::of(file),
-        norm_epsilon,
-        used: BTreeSet::new(),
-        found: Vec::new(),
-    };
-    for (name, shape) in shapes(config) {
+    let mut reader = Reader::new(file, config, norm_epsilon);
+    for (name, shape) in shapes(config.init(&Device::flex())) {
         if let Some(block) = name.strip_suffix(".conv.weight") {
             reader.block(block, &shape)?;
         } else if let Some(layer) = name.strip_suffix(".weight") {
             reader.layer(layer, &shape)?;
+        }
+    }
+    reader.check_rest()?;
+    Ok(reader.found)
+}
+
+/// Reads every tensor of one network of a classifier; `norm_epsilon` is what a batch norm adds to the variance.
+///
+/// # Errors
+/// Those of [`read`].
+pub(super) fn classifier(
+    file: &StateDict,
+    spec: &ClassifierSpec,
+    input_channels: usize,
+    norm_epsilon: f64,
+) -> Result<Vec<Named>, Error> {
+    let config = spec.encoder(input_channels);
+    let mut reader = Reader::new(file, &config, norm_epsilon);
+    for (name, shape) in shapes(spec.init(input_channels, &Device::flex())) {
+        if let Some(block) = name.strip_suffix(".conv.weight") {
+            reader.block(block, &shape)?;
+        } else if name.starts_with("head.") {
+            let values = reader.read(&name, &shape)?;
+            reader.keep(name, shape, values);
         }
     }
     reader.check_rest()?;
@@ -61,7 +79,18 @@ struct Reader<'a> {
     found: Vec<Named>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(file: &'a StateDict, config: &'a UNetConfig, norm_epsilon: f64) -> Self {
+        Self {
+            file,
+            config,
+            dialect: Dialect::of(file),
+            norm_epsilon,
+            used: BTreeSet::new(),
+            found: Vec::new(),
+        }
+    }
+
     /// A block: its convolution, then its norm.
     fn block(&mut self, block: &str, shape: &[usize]) -> Result<(), Error> {
         let [conv, norm] = self.dialect.block(block, self.config);

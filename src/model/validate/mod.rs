@@ -1,5 +1,6 @@
 //! Ranges and cross-checks of `model.toml`.
 
+mod classifier;
 mod network;
 
 use super::Error;
@@ -43,6 +44,7 @@ impl Manifest {
         self.validate_grid()?;
         self.output.validate()?;
         self.validate_labels()?;
+        classifier::validate(self)?;
         self.intended_use.validate()
     }
 
@@ -102,12 +104,6 @@ impl Manifest {
             orientation,
         } = &input.grid
         else {
-            check(
-                "weights.folds",
-                self.weights.folds,
-                self.weights.folds == 1,
-                "1 on a grid of kind \"patient\"",
-            )?;
             let normalization = input.channels[0].normalization;
             let is_window = matches!(normalization, ChannelNormalization::Window { .. });
             return check(
@@ -206,15 +202,7 @@ impl InputSpec {
         self.channels
             .iter()
             .try_for_each(|channel| channel.normalization.validate())?;
-        let mirror = &self.mirror_axes;
-        let axes_fit =
-            (0..mirror.len()).all(|i| mirror[i] < 3 && !mirror[..i].contains(&mirror[i]));
-        check(
-            "input.mirror_axes",
-            format!("{mirror:?}"),
-            axes_fit,
-            "0, 1 and 2, each at most once",
-        )?;
+        check_axes("input.mirror_axes", &self.mirror_axes)?;
         let patch_fits = self
             .patch
             .iter()
@@ -330,6 +318,16 @@ impl IntendedUse {
 fn is_folder_name(name: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+fn check_axes(key: &'static str, axes: &[usize]) -> Result<(), Error> {
+    let fits = |i: usize| axes[i] < 3 && !axes[..i].contains(&axes[i]);
+    check(
+        key,
+        format!("{axes:?}"),
+        (0..axes.len()).all(fits),
+        "0, 1 and 2, each at most once",
+    )
 }
 
 fn check(

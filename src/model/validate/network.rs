@@ -6,43 +6,91 @@ use crate::model::{Error, UNetConfig};
 
 /// More weights than any published nnU-Net has; bounds what a manifest can make this program allocate.
 const MAX_WEIGHTS: usize = 500_000_000;
+
+/// Encoder stages, under the keys of their channels, kernels, strides and convolutions.
+pub(super) struct Stages<'a> {
+    pub(super) keys: [&'static str; 4],
+    pub(super) channels: &'a [usize],
+    pub(super) kernels: &'a [[usize; 3]],
+    pub(super) strides: &'a [[usize; 3]],
+    pub(super) convs: &'a [usize],
+}
+
+impl Stages<'_> {
+    /// Checks that every stage has an entry in each list, and every entry's range.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] naming the key.
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        let [channels, kernels, strides, convs] = self.keys;
+        let stages = self.channels.len();
+        check(
+            channels,
+            stages,
+            (1..=10).contains(&stages),
+            "1 to 10 stages",
+        )?;
+        for (key, found) in [
+            (kernels, self.kernels.len()),
+            (strides, self.strides.len()),
+            (convs, self.convs.len()),
+        ] {
+            check(key, found, found == stages, "one entry a stage")?;
+        }
+        check(
+            channels,
+            format!("{:?}", self.channels),
+            self.channels.iter().all(|c| (1..=2048).contains(c)),
+            "1 to 2048 each",
+        )?;
+        let odd = |k: &usize| k % 2 == 1 && *k <= 11;
+        check(
+            kernels,
+            format!("{:?}", self.kernels),
+            self.kernels.iter().flatten().all(odd),
+            "odd, at most 11",
+        )?;
+        check(
+            strides,
+            format!("{:?}", self.strides),
+            self.strides.iter().flatten().all(|s| (1..=4).contains(s)),
+            "1 to 4",
+        )?;
+        check_convs(convs, self.convs)
+    }
+}
+
 /// Checks the shape of a network.
 ///
 /// # Errors
 /// [`Error::OutOfRange`] naming the key.
 pub(super) fn validate(network: &UNetConfig) -> Result<(), Error> {
-    let stages = network.channels.len();
-    check(
-        "network.channels",
-        stages,
-        (1..=10).contains(&stages),
-        "1 to 10 stages",
-    )?;
-    let lengths = [
-        ("network.kernels", network.kernels.len(), stages),
-        ("network.strides", network.strides.len(), stages),
-        ("network.encoder_convs", network.encoder_convs.len(), stages),
-        (
-            "network.decoder_convs",
-            network.decoder_convs.len(),
-            stages - 1,
-        ),
-    ];
-    for (key, found, wanted) in lengths {
-        check(
-            key,
-            found,
-            found == wanted,
-            "one entry a stage (decoder_convs: one fewer)",
-        )?;
+    Stages {
+        keys: [
+            "network.channels",
+            "network.kernels",
+            "network.strides",
+            "network.encoder_convs",
+        ],
+        channels: &network.channels,
+        kernels: &network.kernels,
+        strides: &network.strides,
+        convs: &network.encoder_convs,
     }
-    let channels = &network.channels;
-    let channels_fit = channels.iter().all(|c| (1..=2048).contains(c));
+    .validate()?;
+    let decoder = network.decoder_convs.len();
     check(
-        "network.channels",
-        format!("{channels:?}"),
-        channels_fit,
-        "1 to 2048 each",
+        "network.decoder_convs",
+        decoder,
+        decoder + 1 == network.channels.len(),
+        "one entry fewer than stages",
+    )?;
+    check_convs("network.decoder_convs", &network.decoder_convs)?;
+    check(
+        "network.strides",
+        format!("{:?}", network.strides[0]),
+        network.strides[0] == [1; 3],
+        "the first [1, 1, 1]",
     )?;
     check(
         "network.input_channels",
@@ -56,39 +104,22 @@ pub(super) fn validate(network: &UNetConfig) -> Result<(), Error> {
         (1..=256).contains(&network.classes),
         "1 to 256",
     )?;
-    let kernels_fit = network
-        .kernels
-        .iter()
-        .flatten()
-        .all(|k| k % 2 == 1 && *k <= 11);
-    check(
-        "network.kernels",
-        format!("{:?}", network.kernels),
-        kernels_fit,
-        "odd, at most 11",
-    )?;
-    let strides_fit = network
-        .strides
-        .iter()
-        .flatten()
-        .all(|s| (1..=4).contains(s));
-    let first_fits = network.strides[0] == [1; 3];
-    check(
-        "network.strides",
-        format!("{:?}", network.strides),
-        strides_fit && first_fits,
-        "1 to 4, the first [1, 1, 1]",
-    )?;
-    let mut convs = network.encoder_convs.iter().chain(&network.decoder_convs);
-    check(
-        "network.encoder_convs, network.decoder_convs",
-        "out of range",
-        convs.all(|n| (1..=10).contains(n)),
-        "1 to 10 each",
-    )?;
+    check_weights("network.channels", network)
+}
+
+fn check_convs(key: &'static str, convs: &[usize]) -> Result<(), Error> {
+    let fits = convs.iter().all(|n| (1..=10).contains(n));
+    check(key, format!("{convs:?}"), fits, "1 to 10 each")
+}
+
+/// Checks the number of weights of a network whose single values are in range; it may have no decoder.
+///
+/// # Errors
+/// [`Error::OutOfRange`].
+pub(super) fn check_weights(key: &'static str, network: &UNetConfig) -> Result<(), Error> {
     let weights = weight_count(network);
     check(
-        "network.channels",
+        key,
         format!("{weights} weights"),
         weights <= MAX_WEIGHTS,
         "a network of at most 500 million weights",
@@ -110,7 +141,8 @@ fn weight_count(network: &UNetConfig) -> usize {
             let convs = network.encoder_convs[stage]
                 + decoder
                     .checked_sub(1)
-                    .map_or(0, |i| network.decoder_convs[i]);
+                    .and_then(|i| network.decoder_convs.get(i))
+                    .unwrap_or(&0);
             // A residual block has two convolutions and a projection.
             let convs = match network.architecture {
                 Architecture::Plain => convs,

@@ -1,10 +1,10 @@
 //! Files of weights that are not nnU-Net's folder, and files of weights that do not fit.
 
 use super::{import_error, nnunet, refusal, request};
+use crate::model::golden::Golden;
 use crate::model::import::checkpoint::StateDict;
 use crate::model::import::tensors::{self, Named};
 use crate::model::import::{self, Checkpoint, Request, nnunet as reader};
-use crate::model::weights::Golden;
 use crate::model::{UNetConfig, largest_difference, weights};
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::{Dtype, TensorView};
@@ -41,12 +41,7 @@ fn a_monai_bundle_gives_pytorch_s_logits() {
     let asked = by_hand(bundle(), bundle().join("model.toml"));
     let manifest = import::import(&asked, &out, false, &AtomicBool::new(false)).expect("imported");
     let bytes = std::fs::read(out.join("weights.safetensors")).expect("written");
-    let networks = weights::load(
-        &bytes,
-        &manifest.weights,
-        &manifest.network,
-        &Device::flex(),
-    );
+    let networks = weights::tests::networks(&bytes, &manifest.weights, &manifest.network);
     let golden = std::fs::read(bundle().join("golden.safetensors")).expect("testdata");
     let golden = Golden::parse(&golden, &manifest.network).expect("well-formed");
     let [z, y, x] = golden.patch;

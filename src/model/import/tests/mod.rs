@@ -4,6 +4,7 @@ mod checkpoint;
 mod hostile;
 mod parity;
 mod plans;
+mod trained;
 
 use super::{Checkpoint, Error, Request};
 use crate::model::Error as ModelError;

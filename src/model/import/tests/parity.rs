@@ -18,12 +18,7 @@ const TOLERANCE: f32 = 1e-4;
 fn imported(request: &Request, out: &Path) -> (Manifest, Vec<UNet>) {
     let manifest = import::import(request, out, false, &AtomicBool::new(false)).expect("imported");
     let bytes = std::fs::read(out.join("weights.safetensors")).expect("written");
-    let networks = weights::load(
-        &bytes,
-        &manifest.weights,
-        &manifest.network,
-        &Device::flex(),
-    );
+    let networks = weights::tests::networks(&bytes, &manifest.weights, &manifest.network);
     (manifest, networks.expect("loads"))
 }
 

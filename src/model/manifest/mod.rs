@@ -2,6 +2,10 @@
 //!
 //! In: the text of the file. Out: a checked [`Manifest`]. Refused: unknown keys, and values out of range by key.
 
+mod classifier;
+
+pub use classifier::{Bands, Calibration, ClassifierSpec, Review};
+
 use super::Error;
 use super::unet::UNetConfig;
 use crate::code::{Code, Kind, Terms};
@@ -35,6 +39,9 @@ pub struct Manifest {
     pub output: OutputSpec,
     /// What the output channels stand for. With sigmoid (nnU-Net's regions) a later label overrides an earlier one.
     pub labels: Vec<Label>,
+    /// The network that says of each candidate how sure the model is; none takes the segmenter's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<ClassifierSpec>,
     /// What the model was made for.
     pub intended_use: IntendedUse,
 }
@@ -175,7 +182,7 @@ pub struct OutputSpec {
     pub probability_threshold: f32,
     /// Smaller components are dropped, mm³.
     pub min_component_volume_mm3: f64,
-    /// How a lesion's confidence is computed.
+    /// How a lesion's confidence is computed where the model has no classifier.
     pub confidence: Confidence,
     /// What the confidence means, for people.
     pub confidence_meaning: String,
@@ -294,119 +301,4 @@ impl Manifest {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LITE: &str = include_str!("../../models/lung-nodule-lite/model.toml");
-
-    /// The shipped manifest with one line replaced.
-    fn with(line: &str, replacement: &str) -> Result<Manifest, Error> {
-        assert!(LITE.contains(line), "the shipped manifest holds {line}");
-        Manifest::parse(&LITE.replace(line, replacement))
-    }
-
-    fn refused_key(line: &str, replacement: &str) -> String {
-        match with(line, replacement) {
-            Err(Error::OutOfRange { key, .. }) => key.to_owned(),
-            other => panic!("{replacement}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_shipped_manifest_is_valid_and_survives_a_round_trip() {
-        let manifest = Manifest::parse(LITE).expect("valid");
-        let text = toml::to_string(&manifest).expect("serialises");
-        assert_eq!(Manifest::parse(&text).expect("valid again"), manifest);
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused() {
-        let refused = with("format = 1", "format = 1\nspeed = 9");
-        assert!(matches!(refused, Err(Error::Manifest { message }) if message.contains("speed")));
-    }
-
-    #[test]
-    fn a_value_out_of_range_is_refused_by_its_key() {
-        assert_eq!(refused_key("format = 1", "format = 2"), "format");
-        assert_eq!(
-            refused_key("patch = [64, 64, 64]", "patch = [64, 64, 60]"),
-            "input.patch"
-        );
-        assert_eq!(
-            refused_key("patch = [64, 64, 64]", "patch = [0, 64, 64]"),
-            "input.patch"
-        );
-        assert_eq!(
-            refused_key("divide = 700.0", "divide = nan"),
-            "input.channels.normalization.divide"
-        );
-        assert_eq!(
-            refused_key(
-                "spacing_mm = [1.0, 1.0, 1.0]",
-                "spacing_mm = [1.0, 0.0, 1.0]"
-            ),
-            "input.spacing_mm"
-        );
-        assert_eq!(
-            refused_key("step_fraction = 0.625", "step_fraction = 0.0"),
-            "input.step_fraction"
-        );
-        assert_eq!(
-            refused_key("channels = [12, 24, 48, 64]", "channels = [12, 24, 48]"),
-            "network.kernels"
-        );
-        assert_eq!(
-            refused_key("channels = [12, 24, 48, 64]", "channels = []"),
-            "network.channels"
-        );
-        assert_eq!(
-            refused_key("decoder_convs = [2, 2, 2]", "decoder_convs = [2, 2]"),
-            "network.decoder_convs"
-        );
-        assert_eq!(
-            refused_key("activation = \"sigmoid\"", "activation = \"softmax\""),
-            "network.classes"
-        );
-    }
-
-    #[test]
-    fn what_a_grid_along_the_patients_axes_cannot_do_is_refused_by_its_key() {
-        let ensemble = refused_key("[weights]", "[weights]\nfolds = 2");
-        assert_eq!(ensemble, "weights.folds");
-        let scheme = "scheme = \"window\", lower = -1000.0, upper = 400.0, subtract = -300.0, divide = 700.0";
-        assert_eq!(
-            refused_key(scheme, "scheme = \"z-score\""),
-            "input.channels"
-        );
-        let patient = "kind = \"patient\", interpolation = \"trilinear\"";
-        let lungs = refused_key(patient, "kind = \"source\"");
-        assert_eq!(lungs, "intended_use.requires_lungs");
-    }
-
-    #[test]
-    fn a_grid_along_the_sources_axes_keeps_their_order_where_none_is_given() {
-        let patient = "kind = \"patient\", interpolation = \"trilinear\"";
-        let parsed = |grid: &str| {
-            let text = LITE.replace(patient, grid);
-            Manifest::parse(&text.replace("requires_lungs = true", ""))
-        };
-        let source = parsed("kind = \"source\"").expect("valid");
-        let in_order = ModelGrid::Source {
-            transpose: [0, 1, 2],
-            orientation: String::new(),
-        };
-        assert_eq!(source.input.grid, in_order);
-        let letters = parsed("kind = \"source\", orientation = \"RAX\"");
-        let key = "input.grid.orientation";
-        assert!(matches!(letters, Err(Error::OutOfRange { key: found, .. }) if found == key));
-        let twice = parsed("kind = \"source\", transpose = [0, 1, 1]");
-        let key = "input.grid.transpose";
-        assert!(matches!(twice, Err(Error::OutOfRange { key: found, .. }) if found == key));
-    }
-
-    #[test]
-    fn a_missing_step_fraction_is_a_half() {
-        let manifest = with("step_fraction = 0.625", "").expect("valid");
-        assert_eq!(manifest.input.step_fraction.to_bits(), 0.5f64.to_bits());
-    }
-}
+mod tests;
