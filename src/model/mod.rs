@@ -72,6 +72,7 @@ pub static KERNELS: &[&Kernel] = &[
 #[derive(Debug)]
 pub struct Segmenter {
     manifest: Manifest,
+    manifest_sha256: String,
     network: Network,
     golden: Golden,
     classifier: Option<(Ensemble, GoldenCandidate)>,
@@ -137,6 +138,7 @@ impl Segmenter {
         Ok(Self {
             classifier: classifier.transpose()?,
             network: Network::new(networks.iter().map(UNet::layers), compute, instructions)?,
+            manifest_sha256: weights::sha256_hex(files.manifest.as_bytes()),
             manifest,
             golden,
         })
@@ -145,6 +147,11 @@ impl Segmenter {
     /// What the model expects, gives and is for.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// SHA-256 of `model.toml`, lower-case hex: thresholds and calibration change results as weights do.
+    pub fn manifest_sha256(&self) -> &str {
+        &self.manifest_sha256
     }
 
     /// Overrides how far patches lie apart, as a fraction of the patch, 0.1 to 1.

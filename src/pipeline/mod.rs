@@ -255,9 +255,20 @@ impl Pipeline {
             .manifests()
             .map(|manifest| (manifest.name.as_str(), manifest.input.step_fraction))
             .collect();
+        let manifests: BTreeMap<&str, &str> = self
+            .segmenters
+            .iter()
+            .map(|segmenter| {
+                (
+                    segmenter.manifest().name.as_str(),
+                    segmenter.manifest_sha256(),
+                )
+            })
+            .collect();
         let parameters = json!({
             "candidates": self.candidates,
             "all_series": all_series,
+            "manifest_sha256": manifests,
             "step_fraction": step_fraction,
             "search_without_lungs": self.search_without_lungs,
             "tta": self.tta,

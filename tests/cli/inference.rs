@@ -82,6 +82,31 @@ fn a_step_is_recorded_and_makes_another_run() {
 }
 
 #[test]
+fn another_threshold_in_model_toml_makes_another_run() {
+    let folder = tempdir().expect("folder");
+    let [own, changed] = [("own", "0.3"), ("changed", "0.31")].map(|(place, threshold)| {
+        let model = folder.path().join(place).join("lung-nodule-lite");
+        fs::create_dir_all(&model).expect("folder");
+        for entry in fs::read_dir("models/lung-nodule-lite").expect("the model") {
+            let file = entry.expect("file").path();
+            fs::copy(&file, model.join(file.file_name().expect("name"))).expect("copied");
+        }
+        let manifest = model.join("model.toml");
+        let toml = fs::read_to_string(&manifest).expect("text");
+        let set = format!("probability_threshold = {threshold}");
+        let lines = toml
+            .lines()
+            .map(|line| match line.starts_with("probability_threshold") {
+                true => &set,
+                false => line,
+            });
+        fs::write(&manifest, lines.collect::<Vec<_>>().join("\n")).expect("file");
+        processed(&["--model", text(&model)])
+    });
+    assert_ne!(own["provenance"]["run_id"], changed["provenance"]["run_id"]);
+}
+
+#[test]
 fn the_step_of_the_command_line_wins_over_that_of_the_configuration() {
     let folder = tempdir().expect("folder");
     let config = folder.path().join("config.toml");

@@ -15,7 +15,7 @@ from patches import normalized
 from scipy import ndimage as ndi
 
 PATCH, STEP = 96, 64
-LOW = 0.1  # the classifier learns from more than the product will show it
+LOW = 0.3  # the classifier learns from more than the product will show it
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 MIN_VOXELS = 12
 MARGIN_MM = 6
