@@ -34,5 +34,9 @@ options=(--device "$device")
 "$python" "$code/calibrate.py" "$work/out"
 "$python" "$code/export.py" "$work/out" "$edition" "$work/$edition"
 build_hilum
+card="models/$edition/CARD.md"
+[ ! -f "$card" ] || cp "$card" "$work/CARD.md"
 "$hilum" model import "$work/$edition" --out "models/$edition" --overwrite
+[ ! -f "$work/CARD.md" ] || mv "$work/CARD.md" "$card" # what people wrote
+cp "$work/out/out-of-fold.json" models/training/lung_nodule/
 "$hilum" model verify "models/$edition"
