@@ -3,18 +3,16 @@
 Then predicts every candidate of the patients that it never saw; calibrate.py joins those of all folds.
 """
 
-import argparse
 import json
-import time
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from data import IGNORED, SEGMENTER_FOLDS, load
+from data import FOLDS, IGNORED, SEGMENTER_FOLDS, load
 from lesions import GROUND_GLASS, PART_SOLID, SOLID, UNKNOWN_TYPE
 from networks import Classifier
 from patches import box, normalized, scanner, turned, with_lesion
+from training import arguments, forward, train
 
 PATCH, BOX, BATCH = 40, 60, 16
 
@@ -24,6 +22,7 @@ class Samples:
 
     def __init__(self, volumes, candidates, rng):
         self.rng = rng
+        self.hard = None
         self.volumes = {v.name: v for v in volumes}
         self.crops = [v for v in volumes if not v.whole]
         self.whole = [v for v in volumes if v.whole]
@@ -125,66 +124,33 @@ def predicted(net, volumes, candidates):
 
 
 def main():
-    args = argparse.ArgumentParser()
-    args.add_argument("cache", type=Path)
-    args.add_argument("out", type=Path)
-    args.add_argument("--fold", type=int, required=True)
-    args.add_argument("--steps", type=int, default=2500)
-    args.add_argument("--threads", type=int, default=1)
-    args.add_argument("--device", default="cpu")
-    args = args.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(2000 + args.fold)
-    rng = np.random.default_rng(2000 + args.fold)
+    args = arguments([str(k) for k in range(FOLDS)], steps=2500, rate=1e-3)
+    fold = int(args.fold)
+    torch.manual_seed(2000 + fold)
     volumes = load(args.cache)
     candidates = [c for k in range(SEGMENTER_FOLDS) for c in json.loads((args.out / f"candidates_{k}.json").read_text())["candidates"]]
-    samples = Samples([v for v in volumes if v.fold != args.fold], [c for c in candidates if c["fold"] != args.fold], rng)
+    rng = np.random.default_rng(2000 + fold)
+    samples = Samples([v for v in volumes if v.fold != fold], [c for c in candidates if c["fold"] != fold], rng)
     print("false candidates", {k: len(v) for k, v in samples.false.items()}, flush=True)
     net = Classifier()
-    trained = torch.load(args.out / f"segmenter_{args.fold % SEGMENTER_FOLDS}.pth", weights_only=True)
+    trained = torch.load(args.out / f"segmenter_{fold % SEGMENTER_FOLDS}.pth", weights_only=True)
     prefix = "encoder."
-    net.encoder.load_state_dict({k[len(prefix):]: v for k, v in trained.items() if k.startswith(prefix)})
-    net.to(args.device, memory_format=torch.channels_last_3d)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=2e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, args.steps, pct_start=0.1)
-    resume = args.out / f"classifier_{args.fold}.resume.pth"
-    first = 0
-    if resume.exists():
-        state = torch.load(resume, weights_only=False)
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        first, rng.bit_generator.state = state["step"], state["rng"]
-    start, sums = time.time(), []
-    for step in range(first, args.steps):
+    net.encoder.load_state_dict({k[len(prefix) :]: v for k, v in trained.items() if k.startswith(prefix)})
+
+    def loss(_progress):
         x, y, kind = (t.to(args.device) for t in samples.batch())
-        with torch.autocast(args.device, torch.bfloat16):
-            out = net(x.to(memory_format=torch.channels_last_3d))
-        out = out.float()
+        out = forward(net, x, args.device)
         loss = F.binary_cross_entropy_with_logits(out[:, 0], y * 0.98 + 0.01)
         if (kind >= 0).any():
             loss = loss + 0.3 * F.cross_entropy(out[:, 1:][kind >= 0], kind[kind >= 0])
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimizer.step()
-        schedule.step()
-        right = ((out[:, 0] > 0) == (y > 0.5)).float().mean().item()
-        sums.append((loss.item(), right))
-        if (step + 1) % 100 == 0:
-            print(f"{step + 1} loss, right {np.mean(sums, 0).round(4)} {time.time() - start:.0f} s", flush=True)
-            sums = []
-        if (step + 1) % 250 == 0:
-            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-            state |= {"step": step + 1, "rng": rng.bit_generator.state}
-            torch.save(state, resume.with_suffix(".tmp"))
-            resume.with_suffix(".tmp").rename(resume)
+        return loss, (((out[:, 0] > 0) == (y > 0.5)).float().mean().item(),)
+
+    train(net, samples, loss, args, f"classifier_{fold}", weight_decay=2e-2, warm_up=0.1)
     net.eval().to("cpu")
-    torch.save(net.state_dict(), args.out / f"classifier_{args.fold}.pth")
-    held_out = [c for c in candidates if c["fold"] == args.fold]
+    held_out = [c for c in candidates if c["fold"] == fold]
     outputs, features = predicted(net, volumes, held_out)
-    np.savez_compressed(args.out / f"predictions_{args.fold}.npz", outputs=outputs, features=features)
-    if args.fold == 0:
+    np.savez_compressed(args.out / f"predictions_{fold}.npz", outputs=outputs, features=features)
+    if fold == 0:
         seen = [c for c in candidates if c["fold"] != 0]
         np.savez_compressed(args.out / "features_seen.npz", features=predicted(net, volumes, seen)[1])
 

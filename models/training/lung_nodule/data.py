@@ -101,7 +101,7 @@ def prepare(data, cache):
 
 
 def load(cache):
-    """All patients: four whole series and the crops, in a fixed order, each with its fold."""
+    """All patients, once each: four whole series and the crops of others, in a fixed order, each with its fold."""
     volumes = []
     for name in TRAIN_SERIES:
         stored = np.load(cache / f"{name}.npz")
@@ -110,6 +110,8 @@ def load(cache):
     patients = [str(n).split("/")[0] for n in crops["names"]]
     folds = {p: i % FOLDS for i, p in enumerate(sorted(set(patients)))}
     for patient, hu, mask in zip(patients, crops["hu"], crops["mask"]):
+        if patient in TRAIN_SERIES:  # the same nodule again, maybe in another fold
+            continue
         volumes.append(Volume(patient, folds[patient], hu, mask, np.ones(hu.shape, bool), False))
     return volumes
 

@@ -1,15 +1,12 @@
 """Trains one segmenter: `python segment.py CACHE OUT --fold K` (0 and 1 leave half of the patients out, all takes every one)."""
 
-import argparse
-import time
-from pathlib import Path
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from data import IGNORED, SEGMENTER_FOLDS, load
 from networks import segmenter
 from patches import box, normalized, scanner, turned, with_lesion
+from training import arguments, forward, train
 
 PATCH, BOX, BATCH = 40, 64, 8
 REPLAYED = 400  # hard places remembered
@@ -97,60 +94,23 @@ def loss_of(logits, y, valid, progress):
 
 
 def main():
-    args = argparse.ArgumentParser()
-    args.add_argument("cache", type=Path)
-    args.add_argument("out", type=Path)
-    args.add_argument("--fold", default="all")
-    args.add_argument("--steps", type=int, default=4500)
-    args.add_argument("--rate", type=float, default=1.5e-3)
-    args.add_argument("--threads", type=int, default=1)
-    args.add_argument("--device", default="cpu")
-    args = args.parse_args()
-    torch.set_num_threads(args.threads)
+    args = arguments([*map(str, range(SEGMENTER_FOLDS)), "all"], steps=4500, rate=1.5e-3)
     seed = 1000 + (99 if args.fold == "all" else int(args.fold))
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
     volumes = [v for v in load(args.cache) if args.fold == "all" or v.fold % SEGMENTER_FOLDS != int(args.fold)]
-    patches = Patches(volumes, rng)
-    net = segmenter().to(args.device, memory_format=torch.channels_last_3d)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=args.rate, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.rate, args.steps, pct_start=0.02)
-    args.out.mkdir(parents=True, exist_ok=True)
-    resume, final = args.out / f"segmenter_{args.fold}.resume.pth", args.out / f"segmenter_{args.fold}.pth"
-    first = 0
-    if resume.exists():
-        state = torch.load(resume, weights_only=False)
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        patches.hard, first = state["hard"], state["step"]
-        rng.bit_generator.state = state["rng"]
-    start, sums = time.time(), []
-    for step in range(first, args.steps):
-        x, y, valid, source = patches.batch()
-        x, y, valid = (t.to(args.device, memory_format=torch.channels_last_3d) for t in (x, y, valid))
-        with torch.autocast(args.device, torch.bfloat16):
-            logits = net(x)
-        logits = logits.float()
-        loss = loss_of(logits, y, valid, step / args.steps)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimizer.step()
-        schedule.step()
+    patches = Patches(volumes, np.random.default_rng(seed))
+    net = segmenter()
+
+    def loss(progress):
+        *tensors, source = patches.batch()
+        x, y, valid = (t.to(args.device, memory_format=torch.channels_last_3d) for t in tensors)
+        logits = forward(net, x, args.device)
         wrong = (torch.sigmoid(logits.detach()) * (1 - y) * valid).amax((1, 2, 3, 4))
         for error, place in zip(wrong.tolist(), source):
             patches.remember(error, place)
-        sums.append(loss.item())
-        if (step + 1) % 100 == 0:
-            print(f"{step + 1} loss {np.mean(sums):.4f} hard {len(patches.hard)} {time.time() - start:.0f} s", flush=True)
-            sums = []
-        if (step + 1) % 250 == 0:
-            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-            state |= {"hard": patches.hard, "step": step + 1, "rng": rng.bit_generator.state}
-            torch.save(state, resume.with_suffix(".tmp"))
-            resume.with_suffix(".tmp").rename(resume)
-    torch.save(net.state_dict(), final)
+        return loss_of(logits, y, valid, progress), ()
+
+    train(net, patches, loss, args, f"segmenter_{args.fold}", weight_decay=1e-2, warm_up=0.02)
 
 
 if __name__ == "__main__":
