@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from data import FOLDS, IGNORED, SEGMENTER_FOLDS, load
 from lesions import GROUND_GLASS, PART_SOLID, SOLID, UNKNOWN_TYPE
 from networks import Classifier
-from patches import box, normalized, scanner, turned, with_lesion
+from patches import box, normalized, sampled, scanner, turn, with_lesion
 from training import arguments, forward, train
 
 PATCH, BOX, BATCH = 40, 60, 16
@@ -36,36 +36,36 @@ class Samples:
         if draw < 0.55:
             volume = self.crops[self.rng.integers(len(self.crops))]
             centre = np.argwhere(volume.label).mean(0)
-            return self.finish(box(volume, np.round(centre).astype(int), BOX), (0.75, 1.7), density(volume))
+            return self.finish(around(volume, centre), (0.75, 1.7), density(volume))
         if draw < 0.65:
             volume, centre = self.nodules[self.rng.integers(len(self.nodules))]
-            return self.finish(box(volume, np.round(centre).astype(int), BOX), (0.75, 1.5), UNKNOWN_TYPE)
+            return self.finish(around(volume, centre), (0.75, 1.5), UNKNOWN_TYPE)
         while True:
             which = self.rng.integers(len(self.whole))
             start = self.searched[which][self.rng.integers(len(self.searched[which]))]
-            hu, label, lungs, known = box(self.whole[which], start, BOX)
+            hu, label, lungs, _ = box(self.whole[which], start, BOX)
             made = with_lesion(self.rng, hu, label, lungs, self.crops)
             if made:
                 hu, _, new, kind = made
-                return self.finish((*moved(hu, new, known),), (0.8, 1.25), kind)
+                return self.finish(moved(hu, new), (0.8, 1.25), kind)
 
     def negative(self):
         draw = self.rng.random()
         if draw < 0.15:
             which = self.rng.integers(len(self.whole))
             start = self.searched[which][self.rng.integers(len(self.searched[which]))]
-            cut = box(self.whole[which], start, BOX)
-            if cut[1][BOX // 2 - 6 : BOX // 2 + 6, BOX // 2 - 6 : BOX // 2 + 6, BOX // 2 - 6 : BOX // 2 + 6].any():
+            hu, label, *_ = box(self.whole[which], start, BOX)
+            middle = slice(BOX // 2 - 6, BOX // 2 + 6)
+            if label[middle, middle, middle].any():
                 return self.negative()
-            return self.finish(cut, (0.8, 1.25), UNKNOWN_TYPE)
+            return self.finish(hu, (0.8, 1.25), UNKNOWN_TYPE)
         pool = self.false[draw < 0.7]
         candidate = pool[self.rng.integers(len(pool))]
-        cut = box(self.volumes[candidate["name"]], np.round(candidate["centre"]).astype(int), BOX)
-        return self.finish(cut, (0.8, 1.3), UNKNOWN_TYPE)
+        return self.finish(around(self.volumes[candidate["name"]], candidate["centre"]), (0.8, 1.3), UNKNOWN_TYPE)
 
-    def finish(self, cut, scale, kind):
-        hu, label, *_, known = cut
-        hu, _, _ = turned(self.rng, scanner(self.rng, hu), label, known, PATCH, scale, 3)
+    def finish(self, hu, scale, kind):
+        hu = scanner(self.rng, hu)
+        hu = sampled(hu, turn(self.rng, BOX, PATCH, scale, 3), "border")
         return normalized(self.cut_off(hu)).astype(np.float32), kind
 
     def cut_off(self, hu):
@@ -97,16 +97,16 @@ def density(volume):
     return UNKNOWN_TYPE
 
 
-def moved(hu, new, known):
+def around(volume, centre, size=BOX):
+    return box(volume, np.round(centre).astype(int), size)[0]
+
+
+def moved(hu, new):
     """The box turned so that the new lesion lies in its middle; the edge goes on."""
     centre = np.argwhere(new).mean(0)
     offset = np.round(centre).astype(int) - np.array(hu.shape) // 2
     index = np.ix_(*[np.clip(np.arange(n) + o, 0, n - 1) for n, o in zip(hu.shape, offset)])
-    return hu[index], new[index].astype(np.uint8), known[index]
-
-
-def centred(volume, candidate, size=PATCH):
-    return normalized(box(volume, np.round(candidate["centre"]).astype(int), size)[0]).astype(np.float32)
+    return hu[index]
 
 
 def predicted(net, volumes, candidates):
@@ -114,7 +114,7 @@ def predicted(net, volumes, candidates):
     by_name = {v.name: v for v in volumes}
     outputs, features = [], []
     for candidate in candidates:
-        patch = centred(by_name[candidate["name"]], candidate)
+        patch = normalized(around(by_name[candidate["name"]], candidate["centre"], PATCH)).astype(np.float32)
         x = torch.from_numpy(np.stack([patch, patch[:, :, ::-1]])[:, None].copy())
         with torch.inference_mode():
             f = net.features(x)
@@ -150,9 +150,6 @@ def main():
     held_out = [c for c in candidates if c["fold"] == fold]
     outputs, features = predicted(net, volumes, held_out)
     np.savez_compressed(args.out / f"predictions_{fold}.npz", outputs=outputs, features=features)
-    if fold == 0:
-        seen = [c for c in candidates if c["fold"] != 0]
-        np.savez_compressed(args.out / "features_seen.npz", features=predicted(net, volumes, seen)[1])
 
 
 if __name__ == "__main__":

@@ -97,10 +97,10 @@ def blend(hu, lungs, to, alpha, lesion, mask):
 def place(rng, lungs, aerated):
     """A voxel for a lesion's centre: anywhere in the lungs, at their border, or beside a vessel."""
     where = rng.random()
-    if where < 0.35:
+    if where < 0.25:
         shell = lungs & ~ndi.binary_erosion(lungs, iterations=5)
         candidates = shell & aerated
-    elif where < 0.6:
+    elif where < 0.7:
         candidates = ndi.binary_dilation(lungs & ~aerated, iterations=3) & aerated
     else:
         candidates = lungs & aerated

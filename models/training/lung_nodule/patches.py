@@ -69,26 +69,24 @@ def scanner(rng, hu):
     return hu
 
 
-def turned(rng, hu, label, known, size, scale=(0.75, 1.3), shift=6):
-    """A patch of `size` through a random rotation, flip, scale and shift. All `[z, y, x]`."""
+def turn(rng, box, size, scale, shift):
+    """Where the voxels of a patch of `size` lie in a cube of `box`: a random rotation, flip, scale and shift."""
     angles = rng.uniform(-1, 1, 3) * np.array([0.35, 0.35, 3.14159]) if rng.random() < 0.7 else np.zeros(3)
     matrix = euler(angles) * np.exp(rng.uniform(*np.log(scale))) if rng.random() < 0.7 else euler(angles)
     matrix = matrix * rng.choice([1, -1], (3, 1))
     offset = rng.uniform(-shift, shift, 3)
     # affine_grid wants x, y, z and coordinates of -1..1 over the box.
-    box_half = hu.shape[0] / 2
+    box_half = box / 2
     theta = np.zeros((1, 3, 4), np.float32)
     theta[0, :, :3] = (matrix * (size / 2 / box_half))[::-1, ::-1]
     theta[0, :, 3] = (offset / box_half)[::-1]
-    grid = F.affine_grid(torch.from_numpy(theta), (1, 1, size, size, size), align_corners=False)
-    sample = lambda a, mode, pad: F.grid_sample(  # noqa: E731
-        torch.from_numpy(np.ascontiguousarray(a, np.float32))[None, None], grid, mode, pad, align_corners=False
-    )[0, 0].numpy()
-    hu = sample(hu, "bilinear", "border")
-    one = sample((label > 0) & (label != IGNORED), "bilinear", "zeros") >= 0.5
-    ignored = sample(label == IGNORED, "bilinear", "zeros") > 0
-    known = sample(known, "bilinear", "zeros") > 0.99
-    return hu, one, known & ~ignored
+    return F.affine_grid(torch.from_numpy(theta), (1, 1, size, size, size), align_corners=False)
+
+
+def sampled(array, where, outside="zeros"):
+    """Trilinear values of a cube at the places of `turn`."""
+    cube = torch.from_numpy(np.ascontiguousarray(array, np.float32))[None, None]
+    return F.grid_sample(cube, where, "bilinear", outside, align_corners=False)[0, 0].numpy()
 
 
 def euler(angles):

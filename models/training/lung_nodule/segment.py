@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from data import IGNORED, SEGMENTER_FOLDS, load
 from networks import segmenter
-from patches import box, normalized, scanner, turned, with_lesion
+from patches import box, normalized, sampled, scanner, turn, with_lesion
 from training import arguments, forward, train
 
 PATCH, BOX, BATCH = 40, 64, 8
@@ -34,11 +34,11 @@ class Patches:
 
     def positive(self):
         draw = self.rng.random()
-        if draw < 0.5:
+        if draw < 0.45:
             crop = self.crops[self.rng.integers(len(self.crops))]
             shift = 12
             return *self.finish(self.cut(crop, np.array(crop.hu.shape) // 2), shift, (0.7, 1.8)), None
-        if draw < 0.62:
+        if draw < 0.55:
             volume, centre = self.nodules[self.rng.integers(len(self.nodules))]
             return *self.finish(self.cut(volume, centre), 14, (0.7, 1.5)), None
         while True:
@@ -58,8 +58,11 @@ class Patches:
 
     def finish(self, cut, shift, scale):
         hu, label, _, known = cut
-        hu, one, valid = turned(self.rng, scanner(self.rng, hu), label, known, PATCH, scale, shift)
-        return normalized(hu).astype(np.float32), one, valid
+        hu = scanner(self.rng, hu)
+        where = turn(self.rng, BOX, PATCH, scale, shift)
+        one = sampled((label > 0) & (label != IGNORED), where) >= 0.5
+        valid = (sampled(known, where) > 0.99) & ~(sampled(label == IGNORED, where) > 0)
+        return normalized(sampled(hu, where, "border")).astype(np.float32), one, valid
 
     def batch(self):
         drawn = [self.positive() for _ in range(BATCH // 2)] + [self.negative() for _ in range(BATCH // 2)]
