@@ -8,7 +8,7 @@ out="${2:-$(mktemp -d)}"
 data="$(cd ../shared/data/ct && pwd)"
 pages="docs/models/$edition"
 [ -n "${HILUM:-}" ] && hilum="$HILUM" || build_hilum
-export HILUM="$hilum" PROCESS_OPTIONS="--model $edition --device cpu"
+export HILUM="$hilum" PROCESS_OPTIONS="--model $PWD/models/$edition --device cpu"
 
 # judged NAME CASE...: the model on some series, evaluated.
 judged() {

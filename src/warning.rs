@@ -33,15 +33,15 @@ pub enum Warning {
         /// The patch that fitted, `[z, y, x]` voxels.
         patch: [usize; 3],
     },
-    /// What the classifier saw is mostly unlike its training data.
+    /// The lungs look unlike those that the model learned from.
     #[error(
-        "{unfamiliar} of {candidates} candidates look unlike the model's training data: check the scan before relying on any result."
+        "These lungs look unlike those that the model was trained on (novelty {novelty:.1}, at most {limit:.1} is familiar): check the scan before relying on any result."
     )]
     UnfamiliarInput {
-        /// Candidates that were assessed.
-        candidates: usize,
-        /// Those whose features lie too far from the training data's.
-        unfamiliar: usize,
+        /// Distance of the features from those of the training scans, in standard deviations.
+        novelty: f64,
+        /// The model's limit.
+        limit: f64,
     },
     /// The series lies outside what the model was made for.
     #[error("Outside the model's intended use: {reason}.")]

@@ -114,11 +114,12 @@ def main() -> None:
     torch.manual_seed(20)
     features = 2 * spec["channels"][-1]
     novelty = {"mean": torch.randn(features), "whitening": torch.randn(features, features)}
-    torch.save(novelty, target / "novelty.pth")
     x = torch.randn(1, 1, *manifest["input"]["patch"])
     candidate = torch.randn(1, 1, *spec["patch"])
     copies = mirrored(candidate, spec["mirror_axes"])
     outputs = torch.stack([torch.stack([network(copy) for copy in copies]).mean(0) for network in classifiers])
+    novelty |= {"input_mean": torch.randn(features), "input_whitening": torch.randn(features, features)}
+    torch.save(novelty, target / "novelty.pth")
     centred = classifiers[0].features(candidate)[0] - novelty["mean"]
     golden = {
         "input": x,

@@ -31,7 +31,10 @@ options=()
 [ -f "$work/out/candidates_1.json" ] || folds candidates 0 1
 options=(--device "$device")
 [ -f "$work/out/predictions_3.npz" ] || folds classify 0 1 2 3
+options=()
+[ -f "$work/out/inserted_3.npz" ] || folds inserted 0 1 2 3
 "$python" "$code/calibrate.py" "$work/out"
+[ -f "$work/out/novelty.pth" ] || "$python" "$code/novelty.py" "$work/data" "$work/out"
 "$python" "$code/export.py" "$work/out" "$edition" "$work/$edition"
 build_hilum
 card="models/$edition/CARD.md"
@@ -39,4 +42,5 @@ card="models/$edition/CARD.md"
 "$hilum" model import "$work/$edition" --out "models/$edition" --overwrite
 [ ! -f "$work/CARD.md" ] || mv "$work/CARD.md" "$card" # what people wrote
 cp "$work/out/out-of-fold.json" models/training/lung_nodule/
+"$python" "$code/golden.py" "$work/$edition" "models/$edition"
 "$hilum" model verify "models/$edition"

@@ -4,6 +4,7 @@
 use super::Error;
 use super::block::Block;
 use super::manifest::ClassifierSpec;
+use super::novelty::{self, Familiar};
 use super::unet::through;
 use super::weights::Tensors;
 use burn::module::{Module, Param};
@@ -30,10 +31,10 @@ pub(crate) struct Head {
 #[derive(Debug)]
 pub(crate) struct Ensemble {
     pub(crate) networks: Vec<Classifier>,
-    /// Mean of the features, `[features]`.
-    pub(super) mean: Vec<f32>,
-    /// Brings features to mean 0 and covariance 1, `[features, features]`.
-    pub(super) whitening: Vec<f32>,
+    /// Features of candidates.
+    pub(super) candidates: Familiar,
+    /// Features of places in the lungs, of which the mean stands for a scan.
+    pub(super) input: Familiar,
 }
 
 impl ClassifierSpec {
@@ -69,8 +70,8 @@ impl Ensemble {
         let features = spec.features();
         Ok(Self {
             networks,
-            mean: file.values(MEAN, &[features])?,
-            whitening: file.values(WHITENING, &[features, features])?,
+            candidates: Familiar::load(file, novelty::CANDIDATES, features)?,
+            input: Familiar::load(file, novelty::INPUT, features)?,
         })
     }
 
@@ -90,10 +91,8 @@ impl Ensemble {
     }
 }
 
-/// How the tensors of an ensemble begin, and those beside it.
+/// How the tensors of an ensemble begin.
 pub(super) const FOLDS: &str = "classifier.folds";
-pub(super) const MEAN: &str = "novelty.mean";
-pub(super) const WHITENING: &str = "novelty.whitening";
 
 impl Classifier {
     /// Outputs `[n, outputs]` of an input `[n, input_channels, z, y, x]`.

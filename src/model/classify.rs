@@ -13,6 +13,7 @@ use super::compile::values;
 use super::cut::{mirror, mirrorings};
 use super::manifest::ClassifierSpec;
 use super::network::{Network, Runner};
+use super::novelty::Familiar;
 use super::{Error, Input, Segmenter};
 use crate::engine::cpu::InstructionSet;
 use crate::gpu::{self, Compute};
@@ -40,7 +41,8 @@ pub(super) struct Ensemble {
     spec: ClassifierSpec,
     encoders: Network,
     heads: Vec<Head>,
-    novelty: Novelty,
+    candidates: Familiar,
+    pub(super) input: Familiar,
 }
 
 /// A linear layer in host memory.
@@ -50,14 +52,6 @@ struct Head {
     weights: Vec<f32>,
     /// `[outputs]`
     bias: Vec<f32>,
-}
-
-/// Where the features of the training data lie.
-#[derive(Debug)]
-struct Novelty {
-    mean: Vec<f32>,
-    /// `[features, features]`
-    whitening: Vec<f32>,
 }
 
 impl Segmenter {
@@ -77,22 +71,38 @@ impl Segmenter {
             Some((ensemble, _)) if !centres.is_empty() => ensemble,
             _ => return Ok(Vec::new()),
         };
+        let mut all = Vec::with_capacity(centres.len());
+        self.look(input, centres, cancel, |runner, patch| {
+            all.push(ensemble.evidence(runner, patch, ensemble.spec.patch)?);
+            Ok(())
+        })?;
+        match all.iter().position(|evidence| !evidence.is_finite()) {
+            Some(odd) => Err(self.non_finite(centres[odd])),
+            None => Ok(all),
+        }
+    }
+
+    /// Hands the classifier's patch around each centre to `see`, in order; of a model without classifier, none.
+    pub(super) fn look(
+        &self,
+        input: &Input<'_>,
+        centres: &[[i64; 3]],
+        cancel: &AtomicBool,
+        mut see: impl FnMut(&Runner<'_>, &[f32]) -> Result<(), gpu::Error>,
+    ) -> Result<(), Error> {
+        let Some((ensemble, _)) = &self.classifier else {
+            return Ok(());
+        };
         let size = ensemble.spec.patch;
         let runner = ensemble.runner(size)?;
-        let look = |centre: &[i64; 3]| {
+        for centre in centres {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
             }
-            let origin =
-                [0, 1, 2].map(|axis| centre[axis].saturating_sub_unsigned(size[axis] as u64 / 2));
-            let patch = self.cut(input, origin, size)?;
-            let evidence = ensemble.evidence(&runner, &patch, size)?;
-            if evidence.is_finite() {
-                return Ok(evidence);
-            }
-            Err(self.non_finite(origin))
-        };
-        centres.iter().map(look).collect()
+            let before = |axis: usize| centre[axis].saturating_sub_unsigned(size[axis] as u64 / 2);
+            see(&runner, &self.cut(input, [0, 1, 2].map(before), size)?)?;
+        }
+        Ok(())
     }
 
     /// A normalised patch in host memory; beyond the volume lies its nearest voxel.
@@ -142,11 +152,26 @@ impl Ensemble {
             spec: spec.clone(),
             encoders: Network::new(layers, compute, instructions)?,
             heads: heads.collect(),
-            novelty: Novelty {
-                mean: defined.mean.clone(),
-                whitening: defined.whitening.clone(),
-            },
+            candidates: defined.candidates.clone(),
+            input: defined.input.clone(),
         })
+    }
+
+    pub(super) fn spec(&self) -> &ClassifierSpec {
+        &self.spec
+    }
+
+    /// Features of one normalised patch by the first network.
+    ///
+    /// # Errors
+    /// [`gpu::Error`] of the device.
+    pub(super) fn features(
+        &self,
+        runner: &Runner<'_>,
+        patch: &[f32],
+    ) -> Result<Vec<f32>, gpu::Error> {
+        let map = runner.first(patch)?;
+        Ok(pooled(&map, self.spec.features() / 2))
     }
 
     /// The encoders, ready for patches of one size.
@@ -175,7 +200,7 @@ impl Ensemble {
             let maps = runner.each(&mirror(patch, size, mirrored))?;
             for ((sums, head), map) in sums.iter_mut().zip(&self.heads).zip(&maps) {
                 let features = pooled(map, self.spec.features() / 2);
-                novelty.get_or_insert_with(|| self.novelty.of(&features));
+                novelty.get_or_insert_with(|| self.candidates.distance(&features));
                 let outputs = head.outputs(&features);
                 sums.iter_mut().zip(outputs).for_each(|(sum, o)| *sum += o);
             }
@@ -218,18 +243,6 @@ impl Head {
             )
         })
         .collect()
-    }
-}
-
-impl Novelty {
-    fn of(&self, features: &[f32]) -> f32 {
-        let pairs = features.iter().zip(&self.mean);
-        let centred: Vec<f64> = pairs
-            .map(|(f, mean)| f64::from(*f) - f64::from(*mean))
-            .collect();
-        let rows = self.whitening.chunks_exact(features.len());
-        let squares = rows.map(|row| dot(row, centred.iter().copied(), 0.0).powi(2));
-        squares.fold(0.0, |sum, square| sum + square).sqrt() as f32
     }
 }
 

@@ -103,15 +103,15 @@ mod tests {
     use super::*;
     use crate::model::Manifest;
 
-    const GOLDEN: &[u8] = include_bytes!("../../models/lung-nodule-lite/golden.safetensors");
+    const GOLDEN: &[u8] = include_bytes!("../../testdata/unet/deep.golden.safetensors");
 
-    fn lite() -> Manifest {
-        Manifest::parse(include_str!("../../models/lung-nodule-lite/model.toml")).expect("valid")
+    fn deep() -> Manifest {
+        Manifest::parse(include_str!("../../testdata/unet/deep.toml")).expect("valid")
     }
 
     #[test]
     fn a_golden_patch_that_the_strides_do_not_divide_is_refused() {
-        let mut config = lite().network;
+        let mut config = deep().network;
         config.strides[1] = [1, 1, 4];
         config.strides[2] = [1, 1, 4];
         config.strides[3] = [1, 1, 4];

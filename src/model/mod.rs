@@ -18,6 +18,7 @@ mod logits;
 mod manifest;
 mod mean;
 mod network;
+mod novelty;
 mod registry;
 mod sliding;
 mod stitch;

@@ -89,6 +89,20 @@ impl Runner<'_> {
         }
     }
 
+    /// Output `[channels, z, y, x]` of the first network alone.
+    ///
+    /// # Errors
+    /// [`gpu::Error`] of the device.
+    pub(super) fn first(&self, input: &[f32]) -> Result<Vec<f32>, gpu::Error> {
+        match self {
+            Self::Cpu(networks, patch) => Ok(networks[0].forward(input, *patch)),
+            Self::Gpu(programs, gpu) => {
+                programs[0].send(gpu, input)?;
+                programs[0].receive(gpu)
+            }
+        }
+    }
+
     /// The mean of [`Runner::each`].
     ///
     /// # Errors

@@ -35,7 +35,7 @@ macro_rules! builtin {
 }
 
 /// Every model that the executable brings.
-pub static BUILTINS: &[Builtin] = &[builtin!("lung-nodule-lite")];
+pub static BUILTINS: &[Builtin] = &[builtin!("lung-nodule"), builtin!("lung-nodule-lite")];
 
 /// Name of the built-in model where the configuration leaves the choice: the full one on a hardware GPU, the light one where
 /// the CPU computes; where one is missing, the other.

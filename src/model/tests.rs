@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 const SEED: u64 = 20;
 
 fn lite(compute: &Compute) -> Segmenter {
-    let source = ModelSource::Builtin(&BUILTINS[0]);
+    let source = ModelSource::find("lung-nodule-lite", "nowhere".as_ref()).expect("built in");
     Segmenter::load(&source, compute, InstructionSet::detect()).expect("loads")
 }
 
@@ -59,6 +59,8 @@ fn ensemble(compute: &Compute, seeds: &[u64], change: impl Fn(UNet) -> UNet) -> 
     });
     model.network = Network::new(layers, compute, InstructionSet::detect()).expect("compiles");
     model.manifest.network = network;
+    model.classifier = None;
+    model.manifest.classifier = None;
     model.manifest.output.activation = Activation::Softmax;
     model.manifest.labels[0].channel = 1;
     model.manifest.input.patch = [8, 16, 16];
@@ -108,22 +110,27 @@ pub(super) fn on_gpu(gpu: &Gpu, grid: &Geometry, hu: &[f32]) -> GridHu {
 }
 
 #[test]
-fn the_cpu_reproduces_pytorch_logits() {
-    // Both are f32 and differ in the order of summation only.
-    const TOLERANCE: f32 = 1e-4;
-    let model = lite(&Compute::Cpu);
-    let Golden {
-        patch,
-        input,
-        logits,
-    } = &model.golden;
-    let found = model
-        .network
-        .runner(*patch)
-        .and_then(|runner| runner.logits(input))
-        .expect("runs");
-    let difference = largest_difference(&found, logits);
-    assert!(difference < TOLERANCE, "{difference:e}");
+fn the_shipped_models_reproduce_pytorch_on_the_cpu() {
+    // Both are f32 and differ in the order of summation only; of the largest logit.
+    const TOLERANCE: f32 = 1e-5;
+    for builtin in BUILTINS {
+        let source = ModelSource::Builtin(builtin);
+        let model = Segmenter::load(&source, &Compute::Cpu, InstructionSet::detect());
+        let model = model.expect("loads");
+        let golden = &model.golden;
+        let runner = model.network.runner(golden.patch).expect("fits");
+        let logits = runner.logits(&golden.input).expect("runs");
+        let (ensemble, candidate) = model.classifier.as_ref().expect("a classifier");
+        let runner = ensemble.runner(candidate.patch).expect("fits");
+        let evidence = ensemble.evidence(&runner, &candidate.input, candidate.patch);
+        let evidence = evidence.expect("runs");
+        let outputs = [&[evidence.logit][..], &evidence.type_logits].concat();
+        for (found, expected) in [(logits, &golden.logits), (outputs, &candidate.outputs)] {
+            let largest = expected.iter().fold(1.0, |max: f32, v| max.max(v.abs()));
+            let difference = largest_difference(&found, expected) / largest;
+            assert!(difference < TOLERANCE, "{}: {difference:e}", builtin.name);
+        }
+    }
 }
 
 #[test]

@@ -220,14 +220,14 @@ pub(super) mod tests {
     use rand_chacha::ChaCha8Rng;
     use safetensors::serialize;
 
-    const WEIGHTS: &[u8] = include_bytes!("../../models/lung-nodule-lite/weights.safetensors");
-    const GOLDEN: &[u8] = include_bytes!("../../models/lung-nodule-lite/golden.safetensors");
+    const WEIGHTS: &[u8] = include_bytes!("../../testdata/unet/deep.weights.safetensors");
+    const GOLDEN: &[u8] = include_bytes!("../../testdata/unet/deep.golden.safetensors");
 
-    fn lite() -> Manifest {
-        Manifest::parse(include_str!("../../models/lung-nodule-lite/model.toml")).expect("valid")
+    fn deep() -> Manifest {
+        Manifest::parse(include_str!("../../testdata/unet/deep.toml")).expect("valid")
     }
 
-    /// The shipped weights with their list of tensors changed.
+    /// The weights with their list of tensors changed.
     fn altered(alter: impl FnOnce(&mut BTreeMap<String, TensorView<'static>>)) -> Vec<u8> {
         let file = SafeTensors::deserialize(WEIGHTS).expect("well-formed");
         let mut tensors: BTreeMap<String, TensorView> = file.tensors().into_iter().collect();
@@ -279,14 +279,14 @@ pub(super) mod tests {
     }
 
     fn refusal(bytes: &[u8]) -> Error {
-        parse(bytes, &lite().network).expect_err("refused")
+        parse(bytes, &deep().network).expect_err("refused")
     }
 
     #[test]
     fn one_flipped_bit_is_refused_by_its_hash() {
         let mut bytes = WEIGHTS.to_vec();
         *bytes.last_mut().expect("not empty") ^= 1;
-        let manifest = lite();
+        let manifest = deep();
         let refused = networks(&bytes, &manifest.weights, &manifest.network);
         assert!(matches!(refused, Err(Error::WeightsHash { .. })));
     }
@@ -317,7 +317,7 @@ pub(super) mod tests {
             let bias = t["head.bias"].clone();
             t.insert("deep_supervision.0.bias".into(), bias);
         });
-        assert!(parse(&bytes, &lite().network).is_ok());
+        assert!(parse(&bytes, &deep().network).is_ok());
     }
 
     #[test]
@@ -343,7 +343,7 @@ pub(super) mod tests {
     fn random_damage_to_the_header_never_panics() {
         const SEED: u64 = 7;
         let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-        let config = lite().network;
+        let config = deep().network;
         let header =
             8 + usize::try_from(u64::from_le_bytes(GOLDEN[..8].try_into().expect("8 bytes")))
                 .expect("small");

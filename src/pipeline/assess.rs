@@ -6,15 +6,15 @@
 )]
 
 use crate::Error;
-use crate::lesion::{Assessment, Judge, Lesion, ReviewReason};
+use crate::lesion::{Assessment, Judge, Lesion};
 use crate::model::{self, ClassifierSpec, Segmenter};
-use crate::volume::Geometry;
+use crate::volume::{Geometry, Mask};
 use crate::warning::Warning;
 use glam::DVec3;
 use std::sync::atomic::AtomicBool;
 
-/// Of fewer candidates nothing is said of the whole scan.
-const LEAST_CANDIDATES: usize = 5;
+/// Places in the lungs that stand for the whole scan.
+const PLACES: usize = 64;
 
 /// Gives each lesion its assessment and the confidence of that, the most confident first; of a model without classifier,
 /// nothing changes.
@@ -26,9 +26,9 @@ pub(super) fn assess(
     input: &model::Input<'_>,
     lesions: &mut [Lesion],
     cancel: &AtomicBool,
-) -> Result<Option<Warning>, Error> {
+) -> Result<(), Error> {
     let Some(spec) = &segmenter.manifest().classifier else {
-        return Ok(None);
+        return Ok(());
     };
     let centres = lesions
         .iter()
@@ -43,7 +43,42 @@ pub(super) fn assess(
     }
     // Stable: of equals, the one of the highest probability stays first.
     lesions.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
-    Ok(unfamiliar(lesions))
+    Ok(())
+}
+
+/// A warning where the lungs are unlike those that the model's classifier learned from; of a model without one, none.
+///
+/// # Errors
+/// Those of [`Segmenter::input_novelty`].
+pub(super) fn familiarity(
+    segmenter: &Segmenter,
+    input: &model::Input<'_>,
+    lung: &Mask,
+    cancel: &AtomicBool,
+) -> Result<Option<Warning>, Error> {
+    let Some(spec) = &segmenter.manifest().classifier else {
+        return Ok(None);
+    };
+    let novelty = segmenter.input_novelty(input, &places(lung, input.grid), cancel)?;
+    let limit = spec.review.max_input_novelty;
+    let novelty = novelty.map(f64::from).filter(|novelty| *novelty > limit);
+    Ok(novelty.map(|novelty| Warning::UnfamiliarInput { novelty, limit }))
+}
+
+/// Voxels of `grid`, evenly spread over those of the mask in their order; none where the mask holds fewer.
+fn places(mask: &Mask, grid: &Geometry) -> Vec<[i64; 3]> {
+    let inside = mask.voxels.iter().enumerate();
+    let inside: Vec<usize> = inside.filter(|(_, v)| **v > 0).map(|(i, _)| i).collect();
+    if inside.len() < PLACES {
+        return Vec::new();
+    }
+    let [_, ny, nx] = mask.geometry.size;
+    let place = |i: usize| {
+        let at = inside[(2 * i + 1) * inside.len() / (2 * PLACES)];
+        let index = [at % nx, at / nx % ny, at / nx / ny].map(|i| i as f64);
+        voxel(grid, mask.geometry.to_lps_mm(DVec3::from_array(index)))
+    };
+    (0..PLACES).map(place).collect()
 }
 
 /// The voxel `[z, y, x]` of a grid that is nearest to a position; it may lie outside.
@@ -66,20 +101,6 @@ fn judge(spec: &ClassifierSpec) -> Judge {
         max_novelty: review.max_novelty,
         types: spec.types.clone(),
     }
-}
-
-/// A warning where at least half of the candidates are unlike the training data.
-fn unfamiliar(lesions: &[Lesion]) -> Option<Warning> {
-    let is_unfamiliar = |lesion: &&Lesion| {
-        let assessment = lesion.assessment.as_ref();
-        assessment.is_some_and(|a| a.review.contains(&ReviewReason::Unfamiliar))
-    };
-    let (candidates, unfamiliar) = (lesions.len(), lesions.iter().filter(is_unfamiliar).count());
-    let warns = candidates >= LEAST_CANDIDATES && 2 * unfamiliar >= candidates;
-    warns.then_some(Warning::UnfamiliarInput {
-        candidates,
-        unfamiliar,
-    })
 }
 
 #[cfg(test)]

@@ -153,7 +153,8 @@ impl Pipeline {
         let mut found = found(&segmentation.probability, stored, &params);
         laps.lap("measure");
         let input = model::Input::from(&prepared);
-        let unfamiliar = assess::assess(segmenter, &input, &mut found, cancel)?;
+        assess::assess(segmenter, &input, &mut found, cancel)?;
+        let unfamiliar = assess::familiarity(segmenter, &input, &prepared.lungs.lung, cancel)?;
         if manifest.classifier.is_some() {
             laps.lap("classify");
         }

@@ -118,7 +118,7 @@ fn a_network_is_timed_with_its_memory_and_processor_time() {
 fn a_model_is_timed_on_the_instructions_that_were_asked_for() {
     let json = network_json("lung-nodule-lite", "16", &["--instructions", "portable"]);
     assert_eq!(json["instructions"], "portable");
-    assert_eq!(json["layers"][0]["channels_out"], 12);
+    assert_eq!(json["layers"][0]["channels_out"], 16);
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn a_step_is_recorded_and_makes_another_run() {
     let step = |findings: &Value| {
         findings["provenance"]["parameters"]["step_fraction"]["lung-nodule-lite"].clone()
     };
-    assert_eq!([step(&own), step(&half)], [json!(0.625), json!(0.5)]);
+    assert_eq!([step(&own), step(&half)], [json!(0.66), json!(0.5)]);
     assert_ne!(own["provenance"]["run_id"], half["provenance"]["run_id"]);
 }
 

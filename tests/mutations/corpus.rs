@@ -173,32 +173,16 @@ fn manifests() -> Vec<Vec<u8>> {
     models.iter().filter(manifest).map(|p| read(p)).collect()
 }
 
-/// The small networks of `testdata/unet` with a manifest each.
+/// A small network of `testdata/unet` with its manifest.
 fn models() -> Vec<Vec<u8>> {
-    let shipped = root().join("models/lung-nodule-lite/model.toml");
-    let shipped = String::from_utf8(read(&shipped)).expect("the shipped manifest is text");
-    let (before, rest) = shipped.split_once("[network]").expect("a network");
-    let (_, after) = rest.split_once("[input]").expect("an input");
-    let after = after.replace("patch = [64, 64, 64]", "patch = [8, 8, 12]");
     let unet = root().join("testdata/unet");
-    let part = |kind: &str| read(&unet.join(format!("deep.{kind}.safetensors")));
-    let manifest = format!("{before}{DEEP}\n[input]{after}");
-    vec![join(&[
-        manifest.into_bytes(),
-        part("weights"),
-        part("golden"),
-    ])]
+    let parts = [
+        "deep.toml",
+        "deep.weights.safetensors",
+        "deep.golden.safetensors",
+    ];
+    vec![join(&parts.map(|part| read(&unet.join(part))))]
 }
-
-const DEEP: &str = "[network]
-input_channels = 1
-classes = 1
-channels = [3, 4, 5, 6]
-kernels = [[3, 3, 3], [3, 3, 3], [3, 1, 5], [3, 3, 3]]
-strides = [[1, 1, 1], [2, 2, 2], [2, 1, 3], [1, 2, 1]]
-encoder_convs = [2, 2, 2, 2]
-decoder_convs = [2, 2, 2]
-";
 
 const FINDINGS: &str = r#"{
   "schema_version": 1,

@@ -1,6 +1,6 @@
 """Joins the folds' predictions of patients that they never saw: `python calibrate.py OUT`.
 
-Writes calibration.json (what goes into model.toml), out-of-fold.json (what the card reports) and novelty.pth.
+Writes calibration.json, which goes into model.toml, and out-of-fold.json, which the card reports.
 """
 
 import json
@@ -8,26 +8,29 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 from data import FOLDS, SEGMENTER_FOLDS, TRAIN_SERIES
-from networks import TYPES
 from scipy.optimize import minimize
 
 BINS = 15
-SHRINKAGE = 0.2
-MAX_FAMILIAR = 0.99  # of the candidates held out, this share counts as familiar
 
 
 def logistic(x):
     return 1 / (1 + np.exp(-x))
 
 
-def fitted(logit, truth, weight):
+def inserted(out):
+    """Logits and truth of the candidates of series with lesions put in."""
+    stored = [np.load(out / f"inserted_{fold}.npz") for fold in range(FOLDS)]
+    logits, truth = (np.concatenate([s[key] for s in stored]) for key in ("outputs", "truth"))
+    return logits[truth >= 0, 0], truth[truth >= 0]
+
+
+def fitted(logit, truth):
     """Scale and offset of the logit that make its sigmoid a probability (Platt 1999)."""
 
     def loss(parameters):
         z = np.exp(parameters[0]) * logit + parameters[1]
-        return (weight * (np.logaddexp(0, z) - truth * z)).sum() / weight.sum()
+        return (np.logaddexp(0, z) - truth * z).mean()
 
     scale, offset = minimize(loss, [0.0, 0.0], method="Nelder-Mead").x
     return float(np.exp(scale)), float(offset)
@@ -59,19 +62,18 @@ def froc(confidence, candidates, nodules, scans):
 
 
 def main(out):
-    candidates, logits, types = [], [], []
+    candidates, logits = [], []
     stored = [json.loads((out / f"candidates_{k}.json").read_text()) for k in range(SEGMENTER_FOLDS)]
     for fold in range(FOLDS):
-        outputs = np.load(out / f"predictions_{fold}.npz")["outputs"].mean(1)
+        logits.append(np.load(out / f"predictions_{fold}.npz")["outputs"].mean(1)[:, 0])
         candidates += [c for half in stored for c in half["candidates"] if c["fold"] == fold]
-        logits.append(outputs[:, 0])
-        types.append(outputs[:, 1:])
     nodules = [n for half in stored for n in half["nodules"]]
     logits = np.concatenate(logits)
     truth = np.array([c["truth"] for c in candidates])
     whole = np.array([c["whole"] for c in candidates])
     judged = truth >= 0
-    scale, offset = fitted(logits[judged], truth[judged], np.ones(judged.sum()))
+    inserted_logits, inserted_truth = inserted(out)
+    scale, offset = fitted(np.append(logits[judged], inserted_logits), np.append(truth[judged], inserted_truth))
     confidence = logistic(scale * logits + offset)
     rows, error = reliability(confidence[judged], truth[judged])
     table, hits, false = froc(confidence, candidates, nodules, len(TRAIN_SERIES))
@@ -82,12 +84,15 @@ def main(out):
         "candidates_a_scan": float((whole & judged).sum() / len(TRAIN_SERIES)),
         "froc": table, "cpm": float(np.mean(list(table.values()))),
         "reliability": rows, "ece": error,
+        "inserted": {
+            "candidates": len(inserted_truth), "hits": int(inserted_truth.sum()),
+            "ece": reliability(logistic(scale * inserted_logits + offset), inserted_truth)[1],
+        },
         "by_size": by_size(nodules, hits),
     }  # fmt: skip
     print(json.dumps(report, indent=1))
     (out / "out-of-fold.json").write_text(json.dumps(report, indent=1))
-    limit = novelty(out)
-    calibration = {"scale": scale, "offset": offset, "max_novelty": limit, "types": TYPES}
+    calibration = {"scale": scale, "offset": offset}
     (out / "calibration.json").write_text(json.dumps(calibration, indent=1))
     print(calibration)
 
@@ -98,20 +103,6 @@ def by_size(nodules, hits):
         inside = [h for n, h in zip(nodules, hits) if low <= n["diameter_mm"] < high]
         rows.append({"from_mm": low, "to_mm": high, "n": len(inside), "found_at_half": int(np.sum(np.array(inside) >= 0.5))})
     return rows
-
-
-def novelty(out):
-    """How far a candidate's features lie from those that fold 0 learned from, in standard deviations."""
-    seen = np.load(out / "features_seen.npz")["features"].astype(np.float64)
-    held_out = np.load(out / "predictions_0.npz")["features"].astype(np.float64)
-    mean, covariance = seen.mean(0), np.cov(seen.T)
-    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / len(mean) * np.eye(len(mean))
-    values, vectors = np.linalg.eigh(covariance)
-    whitening = vectors @ np.diag(values**-0.5) @ vectors.T
-    tensors = {"mean": torch.tensor(mean, dtype=torch.float32), "whitening": torch.tensor(whitening, dtype=torch.float32)}
-    torch.save(tensors, out / "novelty.pth")
-    distance = np.linalg.norm((held_out - mean) @ whitening.T, axis=1)
-    return float(np.quantile(distance, MAX_FAMILIAR))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,7 @@
 They are what the classifier learns from and what calibrates it, so each comes from a network that never saw its patient.
 """
 
-import argparse
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +11,7 @@ from data import IGNORED, SEGMENTER_FOLDS, load
 from networks import segmenter
 from patches import normalized
 from scipy import ndimage as ndi
+from training import arguments
 
 PATCH, STEP = 96, 64
 LOW = 0.3  # the classifier learns from more than the product will show it
@@ -21,11 +20,20 @@ MIN_VOXELS = 12
 MARGIN_MM = 6
 
 
-def probability(net, hu, searched):
-    """Probability of *nodule* where `searched`, by overlapping patches; 0 elsewhere."""
+def searched(volume):
+    """Where the product looks: the lungs and some millimetres about them; of a crop everything."""
+    if not volume.whole:
+        return volume.lungs
+    near = ndi.distance_transform_edt(~volume.lungs[::2, ::2, ::2]) <= MARGIN_MM / 2
+    near = np.repeat(np.repeat(np.repeat(near, 2, 0), 2, 1), 2, 2)[tuple(map(slice, volume.hu.shape))]
+    return np.pad(near, [(0, n - m) for n, m in zip(volume.hu.shape, near.shape)])
+
+
+def probability(net, hu, inside):
+    """Probability of *nodule* `inside`, by overlapping patches; 0 elsewhere."""
     pad = [(16, 16 + (-n) % 8) for n in hu.shape]
     x = normalized(np.pad(hu, pad, mode="edge")).astype(np.float32)
-    where = np.pad(searched, pad)
+    where = np.pad(inside, pad)
     sums, weights = np.zeros(x.shape, np.float32), np.zeros(x.shape, np.float32)
     # Only the middle of a patch counts fully: its border saw less.
     for start in np.ndindex(*[max(1, -(-(n - PATCH) // STEP) + 1) for n in x.shape]):
@@ -83,25 +91,16 @@ def nodules(volume, p, candidates):
 
 
 def main():
-    args = argparse.ArgumentParser()
-    args.add_argument("cache", type=Path)
-    args.add_argument("out", type=Path)
-    args.add_argument("--fold", type=int, required=True)
-    args = args.parse_args()
-    torch.set_num_threads(1)
+    args = arguments([str(k) for k in range(SEGMENTER_FOLDS)])
+    fold = int(args.fold)
     net = segmenter()
-    net.load_state_dict(torch.load(args.out / f"segmenter_{args.fold}.pth", weights_only=True))
+    net.load_state_dict(torch.load(args.out / f"segmenter_{fold}.pth", weights_only=True))
     net.eval().to(memory_format=torch.channels_last_3d)
     candidates, truth = [], []
     for volume in load(args.cache):
-        if volume.fold % SEGMENTER_FOLDS != args.fold:
+        if volume.fold % SEGMENTER_FOLDS != fold:
             continue
-        searched = volume.lungs
-        if volume.whole:
-            searched = ndi.distance_transform_edt(~volume.lungs[::2, ::2, ::2]) <= MARGIN_MM / 2
-            searched = np.repeat(np.repeat(np.repeat(searched, 2, 0), 2, 1), 2, 2)[tuple(map(slice, volume.hu.shape))]
-            searched = np.pad(searched, [(0, n - m) for n, m in zip(volume.hu.shape, searched.shape)])
-        p = probability(net, volume.hu, searched)
+        p = probability(net, volume.hu, searched(volume))
         own = found(volume, p)
         candidates += own
         truth += nodules(volume, p, own)
@@ -109,8 +108,8 @@ def main():
             print(volume.name, "candidates", len(own), "false of 0.5", sum(c["peak"] >= 0.5 and c["truth"] == 0 for c in own), flush=True)
     hits = sum(n["peak"] >= 0.3 for n in truth)
     dice = np.mean([n["dice"] for n in truth if n["peak"] >= 0.3], 0)
-    print(f"fold {args.fold}: {hits} of {len(truth)} nodules at 0.3; Dice", dict(zip(THRESHOLDS, dice.round(3).tolist())))
-    (args.out / f"candidates_{args.fold}.json").write_text(json.dumps({"candidates": candidates, "nodules": truth}))
+    print(f"fold {fold}: {hits} of {len(truth)} nodules at 0.3; Dice", dict(zip(THRESHOLDS, dice.round(3).tolist())))
+    (args.out / f"candidates_{fold}.json").write_text(json.dumps({"candidates": candidates, "nodules": truth}))
 
 
 if __name__ == "__main__":

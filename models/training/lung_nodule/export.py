@@ -32,7 +32,7 @@ VERSION = "0.2.0"
 THRESHOLD = 0.4  # of a voxel: the best mean Dice on patients left out, of 0.1 to 0.7 (candidates_K.json)
 
 
-def manifest(name, edition, calibration):
+def manifest(name, edition, calibration, limits):
     lower, upper, subtract, divide = WINDOW
     return f'''format = 1
 name = "{name}"
@@ -72,7 +72,7 @@ mirror_axes = {edition["mirror_axes"]}
 types = {json.dumps(TYPES)}
 calibration = {{ scale = {calibration["scale"]:.4f}, offset = {calibration["offset"]:.4f} }}
 bands = {{ high = 0.8, intermediate = 0.5 }}
-review = {{ lower = 0.3, upper = 0.7, max_spread = 2.0, max_novelty = {calibration["max_novelty"]:.2f} }}
+review = {{ lower = 0.3, upper = 0.7, max_spread = 2.0, max_novelty = {limits["max_novelty"]:.2f}, max_input_novelty = {limits["max_input_novelty"]:.2f} }}
 
 [output]
 activation = "sigmoid"
@@ -101,7 +101,7 @@ requires_lungs = true
 
 def main(out, name, trained):
     edition = EDITIONS[name]
-    calibration = json.loads((out / "calibration.json").read_text())
+    calibration, limits = (json.loads((out / f"{name}.json").read_text()) for name in ("calibration", "novelty"))
     trained.mkdir(parents=True, exist_ok=True)
     for k, fold in enumerate(edition["segmenters"]):
         tensors = torch.load(out / f"segmenter_{fold}.pth", weights_only=True)
@@ -110,7 +110,7 @@ def main(out, name, trained):
         tensors = torch.load(out / f"classifier_{k}.pth", weights_only=True)
         torch.save(bare(tensors), trained / f"classifier_{k}.pth")
     shutil.copy(out / "novelty.pth", trained / "novelty.pth")
-    (trained / "model.toml").write_text(manifest(name, edition, calibration))
+    (trained / "model.toml").write_text(manifest(name, edition, calibration, limits))
 
 
 def bare(tensors):

@@ -10,8 +10,8 @@ import torch
 SHOWN, KEPT = 100, 250  # every so many steps
 
 
-def arguments(folds, steps, rate):
-    """The command line of a training."""
+def arguments(folds, steps=None, rate=None):
+    """The command line of what is done once a fold; of a training, its steps and its rate."""
     parser = argparse.ArgumentParser()
     parser.add_argument("cache", type=Path)
     parser.add_argument("out", type=Path)

@@ -37,6 +37,7 @@ fn spec() -> ClassifierSpec {
             upper: 0.7,
             max_spread: 2.0,
             max_novelty: 30.0,
+            max_input_novelty: 4.0,
         },
     }
 }
@@ -56,10 +57,10 @@ fn tensors(spec: &ClassifierSpec) -> Shapes {
         own.iter().map(named).collect::<Vec<_>>()
     });
     let features = spec.features();
-    let novelty = [
-        (classifier::MEAN.into(), vec![features]),
-        (classifier::WHITENING.into(), vec![features; 2]),
-    ];
+    let novelty = ["novelty", "novelty.input"].into_iter().flat_map(|name| {
+        let shapes = [("mean", vec![features]), ("whitening", vec![features; 2])];
+        shapes.map(|(part, shape)| (format!("{name}.{part}"), shape))
+    });
     folds.chain(novelty).collect()
 }
 
@@ -162,16 +163,6 @@ fn the_head_weighs_features_and_adds_its_bias() {
     assert_eq!(head.outputs(&[2.0, 4.0, 1.0]), [2.25, 12.0]);
 }
 
-#[test]
-fn novelty_is_the_length_of_the_whitened_distance() {
-    let novelty = Novelty {
-        mean: vec![1.0, -1.0],
-        whitening: vec![3.0, 0.0, 0.0, 2.0],
-    };
-    // (3 * (2 - 1), 2 * (1 - -1)) is 3, 4.
-    assert_eq!(novelty.of(&[2.0, 1.0]).to_bits(), 5.0f32.to_bits());
-}
-
 /// One convolution of one voxel that sees every second column, so that a mirrored copy sees the others: the map is 2 times
 /// the voxel. The lesion is the mean plus the maximum plus the number of the network.
 fn columns(axes: &[usize]) -> Ensemble {
@@ -189,8 +180,8 @@ fn columns(axes: &[usize]) -> Ensemble {
     made(&spec, |name| match name {
         "classifier.folds.0.head.bias" => vec![0.0],
         "classifier.folds.1.head.bias" => vec![1.0],
-        "novelty.mean" => vec![0.0, 0.0],
-        "novelty.whitening" => vec![1.0, 0.0, 0.0, 0.0],
+        "novelty.mean" | "novelty.input.mean" => vec![0.0, 0.0],
+        "novelty.whitening" | "novelty.input.whitening" => vec![1.0, 0.0, 0.0, 0.0],
         _ if name.ends_with("conv.weight") => vec![2.0],
         _ if name.ends_with("conv.bias") => vec![0.0],
         _ => vec![1.0, 1.0],
@@ -234,7 +225,11 @@ fn a_missing_a_surplus_and_a_misshaped_tensor_are_refused_by_name() {
             "model-tensor-surplus",
             "classifier.folds.2.head.bias",
         ),
-        (misshaped, "model-tensor-mismatch", "novelty.whitening"),
+        (
+            misshaped,
+            "model-tensor-mismatch",
+            "novelty.input.whitening",
+        ),
     ] {
         assert!(code == wanted && text.contains(name), "{text}");
     }
@@ -286,6 +281,49 @@ fn the_gpu_sees_the_candidates_of_the_cpu_in_slabs_too() {
         }
         assert_eq!(classify(&model, &volume).expect("runs"), found);
     }
+}
+
+#[test]
+fn the_novelty_of_a_scan_is_that_of_the_mean_features_of_its_places_on_every_device() {
+    let (grid, hu, search) = small_volume();
+    let novelty = |model: &Segmenter, hu: &GridHu, places: &[[i64; 3]]| {
+        let input = Input {
+            grid: &grid,
+            hu,
+            search: &search,
+        };
+        let found = model.input_novelty(&input, places, &AtomicBool::new(false));
+        found.expect("runs")
+    };
+    let on_cpu = model(&Compute::Cpu);
+    let (ensemble, _) = on_cpu.classifier.as_ref().expect("there");
+    let runner = ensemble.runner([8, 8, 12]).expect("fits");
+    let mut mean = vec![0.0; ensemble.spec().features()];
+    for centre in CENTRES {
+        let patch = Patch {
+            origin: [centre[0] - 4, centre[1] - 4, centre[2] - 6],
+            size: [8, 8, 12],
+            outside: Outside::Nearest,
+        };
+        let cut = normalize::reference(&hu, &grid, patch, &on_cpu.manifest.normalization());
+        let features = ensemble.features(&runner, &cut).expect("runs");
+        let pairs = mean.iter_mut().zip(features);
+        pairs.for_each(|(mean, feature)| *mean += feature / 3.0);
+    }
+    let expected = ensemble.input.distance(&mean);
+    let found = novelty(&on_cpu, &GridHu::Cpu(hu.clone()), &CENTRES).expect("a classifier");
+    assert!(
+        (found - expected).abs() < TOLERANCE * expected,
+        "{found} {expected}"
+    );
+    assert_eq!(novelty(&on_cpu, &GridHu::Cpu(hu.clone()), &[]), None);
+    let Some(gpu) = gpu() else { return };
+    let volume = on_gpu(&gpu, &grid, &hu);
+    let found = novelty(&model(&Compute::Gpu(gpu)), &volume, &CENTRES).expect("a classifier");
+    assert!(
+        (found - expected).abs() < TOLERANCE * expected,
+        "{found} {expected}"
+    );
 }
 
 #[test]

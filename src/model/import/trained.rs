@@ -8,7 +8,8 @@ use super::card::{Origin, Source};
 use super::checkpoint::StateDict;
 use super::tensors::{self, Named};
 use super::{Error, Model, Request, bundle, check_cancel, json, text};
-use crate::model::classifier::{FOLDS, MEAN, WHITENING};
+use crate::model::classifier::FOLDS;
+use crate::model::novelty::{CANDIDATES, INPUT};
 use crate::model::{ClassifierSpec, Error as ModelError, Manifest};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -127,26 +128,30 @@ fn check_classifiers(manifest: &Manifest, found: usize) -> Result<(), Error> {
     Err(invalid(MANIFEST, "classifier.folds ", message))
 }
 
-fn novelty(file: &StateDict, spec: &ClassifierSpec) -> Result<[Named; 2], Error> {
-    let own = ["mean", "whitening"];
-    if let Some(name) = file.names().find(|name| !own.contains(name)) {
+fn novelty(file: &StateDict, spec: &ClassifierSpec) -> Result<Vec<Named>, Error> {
+    let own = [
+        ("mean", CANDIDATES, "mean"),
+        ("whitening", CANDIDATES, "whitening"),
+        ("input_mean", INPUT, "mean"),
+        ("input_whitening", INPUT, "whitening"),
+    ];
+    let is_own = |name: &&str| own.iter().any(|(theirs, ..)| theirs == name);
+    if let Some(name) = file.names().find(|name| !is_own(name)) {
         return Err(Error::SurplusTensor {
             path: file.path().into(),
             name: name.to_owned(),
         });
     }
-    let features = spec.features();
-    let read = |theirs: &str, name: &str, shape: Vec<usize>| {
-        Ok::<_, Error>(Named {
+    let read = |(theirs, of, part): (&str, &str, &str)| {
+        let axes = if part == "mean" { 1 } else { 2 };
+        let shape = vec![spec.features(); axes];
+        Ok(Named {
             values: file.read(theirs, &shape)?,
-            name: name.to_owned(),
+            name: format!("{of}.{part}"),
             shape,
         })
     };
-    Ok([
-        read("mean", MEAN, vec![features])?,
-        read("whitening", WHITENING, vec![features; 2])?,
-    ])
+    own.into_iter().map(read).collect()
 }
 
 /// The files `KIND_0.pth`, `KIND_1.pth` …, without a gap.

@@ -66,8 +66,11 @@ pub struct Review {
     pub upper: f64,
     /// Largest standard deviation of the networks' logits.
     pub max_spread: f64,
-    /// Largest distance of the features from those of the training data, in standard deviations of these.
+    /// Largest distance of a candidate's features from those of the training data, in standard deviations of these.
     pub max_novelty: f64,
+    /// Largest distance of the mean of the features of places in the lungs from that of the training scans; beyond it, the
+    /// run warns.
+    pub max_input_novelty: f64,
 }
 
 impl ClassifierSpec {

@@ -2,12 +2,12 @@
 
 use super::*;
 
-const LITE: &str = include_str!("../../../models/lung-nodule-lite/model.toml");
+const PLAIN: &str = include_str!("../../../testdata/unet/deep.toml");
 
-/// The shipped manifest with one line replaced.
+/// The manifest with one line replaced.
 fn with(line: &str, replacement: &str) -> Result<Manifest, Error> {
-    assert!(LITE.contains(line), "the shipped manifest holds {line}");
-    Manifest::parse(&LITE.replace(line, replacement))
+    assert!(PLAIN.contains(line), "the manifest holds {line}");
+    Manifest::parse(&PLAIN.replace(line, replacement))
 }
 
 fn refused_key(line: &str, replacement: &str) -> String {
@@ -18,8 +18,8 @@ fn refused_key(line: &str, replacement: &str) -> String {
 }
 
 #[test]
-fn the_shipped_manifest_is_valid_and_survives_a_round_trip() {
-    let manifest = Manifest::parse(LITE).expect("valid");
+fn a_manifest_is_valid_and_survives_a_round_trip() {
+    let manifest = Manifest::parse(PLAIN).expect("valid");
     let text = toml::to_string(&manifest).expect("serialises");
     assert_eq!(Manifest::parse(&text).expect("valid again"), manifest);
 }
@@ -34,11 +34,11 @@ fn an_unknown_key_is_refused() {
 fn a_value_out_of_range_is_refused_by_its_key() {
     assert_eq!(refused_key("format = 1", "format = 2"), "format");
     assert_eq!(
-        refused_key("patch = [64, 64, 64]", "patch = [64, 64, 60]"),
+        refused_key("patch = [8, 8, 12]", "patch = [8, 8, 11]"),
         "input.patch"
     );
     assert_eq!(
-        refused_key("patch = [64, 64, 64]", "patch = [0, 64, 64]"),
+        refused_key("patch = [8, 8, 12]", "patch = [0, 8, 12]"),
         "input.patch"
     );
     assert_eq!(
@@ -57,11 +57,11 @@ fn a_value_out_of_range_is_refused_by_its_key() {
         "input.step_fraction"
     );
     assert_eq!(
-        refused_key("channels = [12, 24, 48, 64]", "channels = [12, 24, 48]"),
+        refused_key("channels = [3, 4, 5, 6]", "channels = [3, 4, 5]"),
         "network.kernels"
     );
     assert_eq!(
-        refused_key("channels = [12, 24, 48, 64]", "channels = []"),
+        refused_key("channels = [3, 4, 5, 6]", "channels = []"),
         "network.channels"
     );
     assert_eq!(
@@ -99,18 +99,18 @@ mirror_axes = [2]
 types = ["solid", "part-solid", "ground-glass"]
 calibration = { scale = 0.7, offset = -0.3 }
 bands = { high = 0.8, intermediate = 0.5 }
-review = { lower = 0.3, upper = 0.7, max_spread = 2.0, max_novelty = 30.0 }
+review = { lower = 0.3, upper = 0.7, max_spread = 2.0, max_novelty = 30.0, max_input_novelty = 4.0 }
 "#;
 
-/// The shipped manifest with a classifier, of which one line is replaced.
+/// The manifest with a classifier, of which one line is replaced.
 fn classified(line: &str, replacement: &str) -> Result<Manifest, Error> {
     assert!(CLASSIFIER.contains(line), "{line}");
-    Manifest::parse(&(LITE.to_owned() + &CLASSIFIER.replace(line, replacement)))
+    Manifest::parse(&(PLAIN.to_owned() + &CLASSIFIER.replace(line, replacement)))
 }
 
 #[test]
 fn a_classifier_survives_a_round_trip_and_a_model_may_have_none() {
-    assert_eq!(Manifest::parse(LITE).expect("valid").classifier, None);
+    assert_eq!(Manifest::parse(PLAIN).expect("valid").classifier, None);
     let manifest = classified("folds = 2", "folds = 3").expect("valid");
     let spec = manifest.classifier.as_ref().expect("there");
     assert_eq!((spec.folds, spec.outputs(), spec.features()), (3, 4, 12));
@@ -180,7 +180,7 @@ fn what_a_classifier_cannot_be_is_refused_by_its_key() {
 #[test]
 fn only_nodules_and_nodes_on_the_patients_grid_are_classified() {
     let refused = |from: &str, to: &str| {
-        let text = (LITE.to_owned() + CLASSIFIER).replace(from, to);
+        let text = (PLAIN.to_owned() + CLASSIFIER).replace(from, to);
         match Manifest::parse(&text.replace("requires_lungs = true", "")) {
             Err(Error::OutOfRange { key, .. }) => key,
             other => panic!("{to}: {other:?}"),
@@ -195,7 +195,7 @@ fn only_nodules_and_nodes_on_the_patients_grid_are_classified() {
 fn a_grid_along_the_sources_axes_keeps_their_order_where_none_is_given() {
     let patient = "kind = \"patient\", interpolation = \"trilinear\"";
     let parsed = |grid: &str| {
-        let text = LITE.replace(patient, grid);
+        let text = PLAIN.replace(patient, grid);
         Manifest::parse(&text.replace("requires_lungs = true", ""))
     };
     let source = parsed("kind = \"source\"").expect("valid");

@@ -101,6 +101,7 @@ fn limits(spec: &ClassifierSpec) -> Result<(), Error> {
         upper,
         max_spread,
         max_novelty,
+        max_input_novelty,
     } = spec.review;
     check(
         "classifier.review.upper",
@@ -111,6 +112,7 @@ fn limits(spec: &ClassifierSpec) -> Result<(), Error> {
     for (key, limit) in [
         ("classifier.review.max_spread", max_spread),
         ("classifier.review.max_novelty", max_novelty),
+        ("classifier.review.max_input_novelty", max_input_novelty),
     ] {
         check(key, limit, limit.is_finite() && limit >= 0.0, "0 or more")?;
     }

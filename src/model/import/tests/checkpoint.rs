@@ -82,16 +82,20 @@ fn a_bundle_of_another_network_is_refused_by_its_part() {
 
 #[test]
 fn own_weights_come_back_as_they_are_and_nothing_without_a_manifest() {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/lung-nodule-lite");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/unet");
     let dir = tempfile::tempdir().expect("folder");
-    let mut asked = by_hand(own.join("weights.safetensors"), own.join("model.toml"));
+    let mut asked = by_hand(own.join("deep.weights.safetensors"), own.join("deep.toml"));
     let out = dir.path().join("again");
     let run = |asked: &Request| import::import(asked, &out, false, &AtomicBool::new(false));
     let manifest = run(&asked).expect("imported");
     assert_eq!(manifest.name, "again");
     let (config, spec) = (&manifest.network, &manifest.weights);
-    let [before, after] = [own, out.clone()].map(|folder| {
-        let file = StateDict::open(&folder.join("weights.safetensors")).expect("opens");
+    let weights = [
+        own.join("deep.weights.safetensors"),
+        out.join("weights.safetensors"),
+    ];
+    let [before, after] = weights.map(|file| {
+        let file = StateDict::open(&file).expect("opens");
         tensors::read(&file, config, 1e-5).expect("fits")
     });
     assert_eq!((before, spec.folds), (after, 1));
