@@ -246,7 +246,7 @@ fn nearest(outcome: &Outcome, place_lps_mm: DVec3) -> &(Lesion, Measurement) {
 #[test]
 fn a_smaller_step_runs_more_patches_and_finds_the_same_lesions() {
     let stored = Phantom::new(&Params {
-        size: [112; 3],
+        size: [144; 3],
         spacing_mm: [1.0; 3],
         ..Params::tiny()
     });
@@ -257,8 +257,9 @@ fn a_smaller_step_runs_more_patches_and_finds_the_same_lesions() {
         config.inference.step = step;
         run_as_configured(&config, &stored)
     };
-    let [own, fine] = [0.0, 0.4].map(with_step);
-    assert_eq!([own.patches, fine.patches], [8, 27]);
+    let [own, fine] = [0.0, 0.25].map(with_step);
+    let patches = [own.patches, fine.patches];
+    assert!(patches[0] < patches[1], "{patches:?}");
     for (_, measured) in own.lesions.iter().take(4) {
         let (_, again) = nearest(&fine, measured.centroid_lps_mm);
         let off_mm = measured.centroid_lps_mm.distance(again.centroid_lps_mm);
