@@ -14,7 +14,7 @@ use hilum::preprocess::normalize::{self, Outside, Patch};
 use hilum::preprocess::resample;
 use hilum::preprocess::slab::{self, Slab};
 use hilum::preprocess::{Interpolation, Normalization, rescale, smooth};
-use hilum::volume::{Geometry, Rescale, SlicePositions, StoredVolume};
+use hilum::volume::{Geometry, PADDING_HU, Rescale, SlicePositions, StoredVolume};
 use std::hint::black_box;
 
 /// 133 slices of 512 × 512, 2.5 mm apart.
@@ -33,6 +33,7 @@ fn thorax() -> StoredVolume {
         signed: false,
         rescale: vec![line; geometry.size[0]],
         padding: Some((0, 10)),
+        padding_value: PADDING_HU,
     }
 }
 

@@ -1,4 +1,4 @@
-// Turns stored pixel values, two 16-bit samples a word, into HU.
+// Turns stored pixel values, two 16-bit samples a word, into HU, or SUV where the slopes lead to it.
 // Host and reference: src/preprocess/rescale.rs
 
 struct Params {
@@ -6,7 +6,7 @@ struct Params {
     is_signed: u32,      // 1: two's complement
     padding_first: i32,  // stored values from first to last are padding; none where first > last
     padding_last: i32,
-    padding_hu: f32,
+    padding_value: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -27,7 +27,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let signed_value = extractBits(bitcast<i32>(word), shift, 16u);
     let stored = select(unsigned_value, signed_value, params.is_signed == 1u);
     if stored >= params.padding_first && stored <= params.padding_last {
-        output_hu[i] = params.padding_hu;
+        output_hu[i] = params.padding_value;
         return;
     }
     let line = slope_intercept[i / (size.x * size.y)];

@@ -33,6 +33,12 @@ pub enum Error {
     /// Reading NIfTI or MetaImage.
     #[error(transparent)]
     VolumeFile(#[from] crate::volume_file::Error),
+    /// Bringing a region onto a series.
+    #[error(transparent)]
+    Region(#[from] crate::region::Error),
+    /// Turning PET values into SUV.
+    #[error(transparent)]
+    Suv(#[from] crate::suv::Error),
     /// Removing identity.
     #[error(transparent)]
     Deidentify(#[from] crate::deidentify::Error),
@@ -65,6 +71,8 @@ impl Error {
         match self {
             Self::Dicom(e) => e.class(),
             Self::VolumeFile(e) => e.class(),
+            Self::Region(e) => e.class(),
+            Self::Suv(e) => e.class(),
             Self::Deidentify(e) => e.class(),
             Self::Insertion(e) => e.class(),
             Self::Gpu(e) => e.class(),
@@ -83,6 +91,8 @@ impl Error {
         match self {
             Self::Dicom(e) => e.code(),
             Self::VolumeFile(e) => e.code(),
+            Self::Region(e) => e.code(),
+            Self::Suv(e) => e.code(),
             Self::Deidentify(e) => e.code(),
             Self::Insertion(e) => e.code(),
             Self::Gpu(e) => e.code(),

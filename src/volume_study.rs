@@ -66,6 +66,7 @@ fn instance(file: &VolumeFile, uids: &UidSource, z: usize) -> Instance {
         contrast: false,
         manufacturer: None,
         units: None,
+        pet: None,
         series_number: None,
         frame_number: None,
         stack_values: Vec::new(),

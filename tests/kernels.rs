@@ -12,7 +12,7 @@ use hilum::preprocess::mapping::Mapping;
 use hilum::preprocess::normalize::{self, Outside, Patch};
 use hilum::preprocess::resample;
 use hilum::preprocess::{GridHu, Interpolation, Normalization, Plan, rescale, slab, smooth};
-use hilum::volume::{Geometry, Rescale, SlicePositions, StoredVolume};
+use hilum::volume::{Geometry, PADDING_HU, Rescale, SlicePositions, StoredVolume};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -38,6 +38,11 @@ fn random_stored(rng: &mut impl Rng, size: [usize; 3]) -> StoredVolume {
             })
             .collect(),
         padding: rng.random::<bool>().then_some((first, first + 5000)),
+        padding_value: if rng.random::<bool>() {
+            PADDING_HU
+        } else {
+            0.0
+        },
     }
 }
 
@@ -135,6 +140,7 @@ fn hu_volume(rng: &mut impl Rng, geometry: Geometry) -> StoredVolume {
         signed: false,
         rescale: vec![line; geometry.size[0]],
         padding: None,
+        padding_value: PADDING_HU,
         geometry,
     }
 }

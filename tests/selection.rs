@@ -14,7 +14,7 @@ use hilum::gpu::Compute;
 use hilum::phantom::{Lesions, Params, Phantom, WriteOptions, write_series};
 use hilum::pipeline::Pipeline;
 use hilum::preprocess::{self, Interpolation, Plan, Prepared};
-use hilum::volume::{Geometry, Rescale, SlicePositions, StoredVolume};
+use hilum::volume::{Geometry, PADDING_HU, Rescale, SlicePositions, StoredVolume};
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -296,6 +296,7 @@ fn volume(parts: &[Part]) -> StoredVolume {
             nz
         ],
         padding: None,
+        padding_value: PADDING_HU,
     }
 }
 

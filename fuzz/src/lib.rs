@@ -6,6 +6,8 @@
 mod bodies;
 #[path = "../../tests/mutations/imports.rs"]
 mod imports;
+#[path = "../../tests/mutations/pet.rs"]
+mod pet;
 #[path = "../../tests/mutations/slices.rs"]
 mod slices;
 #[path = "../../tests/mutations/truths.rs"]
@@ -36,6 +38,7 @@ pub fn run(target: &str, data: &[u8]) {
         "series-grouping" => bodies::series_grouping,
         "pixel-decode" => bodies::pixel_decode,
         "volume-file" => bodies::volume_file,
+        "suv" => pet::suv,
         "deidentify" => bodies::deidentify,
         "geometry" => bodies::geometry,
         "config" => bodies::config,

@@ -10,9 +10,11 @@ mod model;
 pub mod phantom;
 mod process;
 mod result;
+mod suv;
 mod volumes;
 
 use crate::config::{AlsoFormat, DeviceKind, Instructions, MatrixUnits, Precision};
+use crate::suv::Policy;
 use crate::{Class, Error};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
@@ -55,6 +57,7 @@ enum Command {
     Deidentify(deidentify::DeidentifyArgs),
     Model(model::ModelArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Suv(suv::SuvArgs),
 }
 
 impl Cli {
@@ -72,6 +75,7 @@ impl Cli {
             Command::Deidentify(args) => deidentify::run(args),
             Command::Model(args) => model::run(args),
             Command::Evaluate(args) => evaluate::run(args),
+            Command::Suv(args) => suv::run(args),
         }
     }
 }
@@ -158,6 +162,12 @@ fn matrices() -> impl TypedValueParser<Value = MatrixUnits> {
 fn also_format() -> impl TypedValueParser<Value = AlsoFormat> {
     PossibleValuesParser::new(["nifti"])
         .try_map(|name| serde_json::from_value::<AlsoFormat>(name.into()))
+}
+
+/// `--policy`, by the names that JSON has.
+fn policy() -> impl TypedValueParser<Value = Policy> {
+    PossibleValuesParser::new(["strict", "lenient"])
+        .try_map(|name| serde_json::from_value::<Policy>(name.into()))
 }
 
 /// Logs go to stderr; `HILUM_LOG` overrides what is logged.

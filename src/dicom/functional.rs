@@ -5,6 +5,7 @@
 //! Source: PS3.3 C.7.6.16 (Multi-frame Functional Groups), C.8.15.3 (Enhanced CT), C.8.22 (Enhanced PET).
 
 use super::attribute::Attributes;
+use super::enhanced_pet::EnhancedPet;
 use super::{Error, Instance};
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
@@ -147,9 +148,11 @@ pub(super) fn instances(
     if !items(object, tags::CONTRAST_BOLUS_AGENT_SEQUENCE).is_empty() {
         put_text(&mut common, tags::CONTRAST_BOLUS_AGENT, "CODED");
     }
-    if let Some(shared) = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first() {
+    let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first();
+    if let Some(shared) = shared {
         apply(&mut common, shared);
     }
+    let pet = EnhancedPet::new(object, shared, &uid);
     (1..)
         .zip(own)
         .map(|(frame_number, groups)| {
@@ -157,6 +160,9 @@ pub(super) fn instances(
             apply(&mut frame, groups);
             let mut instance = Instance::from_object(path, transfer_syntax_uid, &frame)?;
             instance.frame_number = Some(frame_number);
+            if let Some(image) = instance.pet.as_deref_mut() {
+                *image = pet.frame(groups);
+            }
             Ok(instance)
         })
         .collect()

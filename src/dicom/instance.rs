@@ -7,7 +7,8 @@ use super::attribute::Attributes;
 use super::image::{
     Pixels, SPACING_RANGE_MM, orientation, padding, pixel_spacing, position, rescale,
 };
-use super::{Error, kind};
+use super::{Error, kind, pet};
+use crate::suv::PetImage;
 use crate::volume::Rescale;
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
@@ -66,6 +67,8 @@ pub struct Instance {
     pub manufacturer: Option<String>,
     /// Units (0054,1001) of a PET.
     pub units: Option<String>,
+    /// What SUV needs of a PET, or why that cannot be read.
+    pub pet: Option<Box<Result<PetImage, Error>>>,
     /// Series Number (0020,0011).
     pub series_number: Option<i64>,
     /// Frame of a multi-frame object, from 1; none for an object of one image.
@@ -154,6 +157,8 @@ impl Instance {
             contrast: attributes.text(tags::CONTRAST_BOLUS_AGENT).is_some(),
             manufacturer: attributes.text(tags::MANUFACTURER),
             units: attributes.text(tags::UNITS),
+            pet: (identity.modality == "PT")
+                .then(|| Box::new(pet::read(object, &identity.sop_instance_uid))),
             series_number: attributes
                 .text(tags::SERIES_NUMBER)
                 .and_then(|n| n.parse().ok()),

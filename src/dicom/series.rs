@@ -4,6 +4,7 @@
 //! Refused: mixed geometry, a single slice, and what [`super::grid`] refuses.
 
 use super::{Attribute, Error, Instance, grid};
+use crate::suv::PetImage;
 use crate::volume::{Geometry, SlicePositions};
 use crate::warning::Warning;
 use dicom_dictionary_std::tags;
@@ -60,6 +61,21 @@ impl Series {
             slices: grid.slices,
             warnings: grid.warnings,
         })
+    }
+
+    /// What SUV needs of each slice of a PET, in the order of the slices.
+    ///
+    /// # Errors
+    /// The first slice's attribute that cannot be read; [`Error::Missing`] for a series that is no PET.
+    pub fn pet_images<'a>(&'a self) -> Result<Vec<&'a PetImage>, Error> {
+        let image = |instance: &'a Instance| match instance.pet.as_deref() {
+            Some(image) => image.as_ref().map_err(Error::clone),
+            None => Err(Error::Missing {
+                attribute: Attribute(tags::UNITS),
+                uid: instance.sop_instance_uid.clone(),
+            }),
+        };
+        self.instances.iter().map(image).collect()
     }
 
     /// Series Instance UID (0020,000E).

@@ -5,7 +5,7 @@
 use super::frames::{Target, read_frames};
 use super::pixel::{read_slice, slice_samples};
 use super::{Error, Instance, Series};
-use crate::volume::{Samples, StoredVolume};
+use crate::volume::{PADDING_HU, Samples, StoredVolume};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,7 +55,14 @@ pub fn load(
         signed: series.instances.iter().any(|i| i.signed),
         rescale: series.instances.iter().map(|i| i.rescale).collect(),
         padding: series.instances.first().and_then(|i| i.padding),
+        padding_value: padding_value(series),
     })
+}
+
+/// Beyond the field of view a CT shows air, and a PET no activity.
+fn padding_value(series: &Series) -> f32 {
+    let is_pet = series.instances.iter().any(|i| i.modality == "PT");
+    if is_pet { 0.0 } else { PADDING_HU }
 }
 
 /// What is read from one file at once; the files in the order of their lowest slices.

@@ -72,7 +72,7 @@ pub fn measure(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::{Geometry, Rescale, SlicePositions};
+    use crate::volume::{Geometry, PADDING_HU, Rescale, SlicePositions};
 
     #[test]
     fn a_block_of_voxels_has_its_volume_centre_and_mean() {
@@ -96,6 +96,7 @@ mod tests {
             signed: false,
             rescale,
             padding: None,
+            padding_value: PADDING_HU,
         };
         let mask = LesionMask {
             origin: [0, 1, 1],
@@ -156,6 +157,7 @@ mod tests {
             signed: false,
             rescale: vec![line; 21],
             padding: None,
+            padding_value: PADDING_HU,
         };
         let found = measure(&mask, &stored, |_| None).expect("not empty");
         let volume_mm3 = 4.0 / 3.0 * std::f64::consts::PI * radius_mm.powi(3);
@@ -178,6 +180,7 @@ mod tests {
             signed: false,
             rescale,
             padding: None,
+            padding_value: PADDING_HU,
         };
         assert!(
             measure(

@@ -4,7 +4,7 @@ use super::anatomy::Chest;
 use super::noise::ScannerNoise;
 use super::params::{Kernel, Params};
 use super::shape::Shape;
-use crate::volume::{Geometry, Rescale, SlicePositions, StoredVolume};
+use crate::volume::{Geometry, PADDING_HU, Rescale, SlicePositions, StoredVolume};
 use glam::{DAffine3, DMat3, DVec3};
 use rayon::prelude::*;
 
@@ -80,6 +80,7 @@ pub(super) fn scan(params: &Params, subject: &Subject) -> StoredVolume {
         padding: params
             .circular_fov
             .then(|| (padding(params).0, padding(params).0)),
+        padding_value: PADDING_HU,
     }
 }
 

@@ -77,7 +77,8 @@ fn weigh_slices<const TAPS: usize>(taps: &Taps<TAPS>, stored: &StoredVolume, pla
         }
         let samples = &stored.samples[slice * plane.len()..][..plane.len()];
         let rescale = stored.rescale[slice];
-        let padding = stored.padding;
+        // First after last marks the absence of padding.
+        let padding = (stored.padding.unwrap_or((1, 0)), stored.padding_value);
         // One loop for each kind of sample, so that none of it branches.
         match stored.signed {
             true => add(plane, samples, i == 0, weight, |raw| {
@@ -115,12 +116,10 @@ fn add<T: Copy>(sums: &mut [f32], values: &[T], first: bool, weight: f32, hu: im
     }
 }
 
-fn to_hu(stored: i32, rescale: Rescale, padding: Option<(i32, i32)>) -> f32 {
-    // First after last marks the absence of padding.
-    let (first, last) = padding.unwrap_or((1, 0));
+fn to_hu(stored: i32, rescale: Rescale, ((first, last), value): ((i32, i32), f32)) -> f32 {
     let hu = stored as f32 * rescale.slope + rescale.intercept;
     if (first <= stored) & (stored <= last) {
-        PADDING_HU
+        value
     } else {
         hu
     }

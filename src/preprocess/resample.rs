@@ -247,6 +247,7 @@ mod tests {
                 4
             ],
             padding: None,
+            padding_value: PADDING_HU,
         };
         let target = Geometry::axis_aligned([7, 1, 1], [0.5, 1.0, 1.0], DVec3::ZERO);
         for interpolation in BOTH {
@@ -307,6 +308,7 @@ mod tests {
                 signed,
                 rescale: (0..3).map(line).collect(),
                 padding: Some((-100, 2000)),
+                padding_value: if signed { 0.0 } else { PADDING_HU },
             };
             let hu = crate::preprocess::rescale::reference(&stored);
             let aligned = Geometry::axis_aligned([4, 5, 6], [-1.3, 0.7, 0.8], DVec3::splat(2.0 + shift));

@@ -1,10 +1,10 @@
-//! Turns stored pixel values into HU: slope and intercept of each slice, padding to [`PADDING_HU`].
+//! Turns stored pixel values into HU: slope and intercept of each slice, padding to its own value, air in a CT.
 //!
 //! Source: PS3.3 C.11.1.1.2 (rescale), C.7.5.1.1.2 (pixel padding).
 
 use super::Error;
 use crate::gpu::{Access, Buffer, Extent, Grid, Kernel, Pass, params};
-use crate::volume::{PADDING_HU, Rescale, StoredVolume};
+use crate::volume::{Rescale, StoredVolume};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ params! {
         is_signed: u32,
         padding_first: i32,
         padding_last: i32,
-        padding_hu: f32,
+        padding_value: f32,
     }
 }
 
@@ -58,7 +58,7 @@ pub fn record(
         is_signed: u32::from(stored.signed),
         padding_first,
         padding_last,
-        padding_hu: PADDING_HU,
+        padding_value: stored.padding_value,
     };
     let buffers = [samples.binding(), lines.binding(), hu.binding()];
     pass.dispatch(&KERNEL, &params, &buffers, Extent::Linear(hu.len()))?;
@@ -84,7 +84,7 @@ fn to_hu(raw: u16, stored: &StoredVolume, Rescale { slope, intercept }: Rescale)
         i32::from(raw)
     };
     match stored.padding {
-        Some((first, last)) if (first..=last).contains(&value) => PADDING_HU,
+        Some((first, last)) if (first..=last).contains(&value) => stored.padding_value,
         _ => value as f32 * slope + intercept,
     }
 }
@@ -92,7 +92,7 @@ fn to_hu(raw: u16, stored: &StoredVolume, Rescale { slope, intercept }: Rescale)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volume::{Geometry, SlicePositions};
+    use crate::volume::{Geometry, PADDING_HU, SlicePositions};
     use glam::DVec3;
 
     #[test]
@@ -108,8 +108,14 @@ mod tests {
             signed: true,
             rescale: vec![line(1.0, -24.0), line(2.0, 1.0)],
             padding: Some((-2000, -1999)),
+            padding_value: PADDING_HU,
         };
         assert_eq!(reference(&stored), [PADDING_HU, -14.0, -9.0, 15.0]);
+        let pet = StoredVolume {
+            padding_value: 0.0,
+            ..stored.clone()
+        };
+        assert_eq!(reference(&pet), [0.0, -14.0, -9.0, 15.0]);
         let unsigned = StoredVolume {
             signed: false,
             padding: None,

@@ -66,11 +66,13 @@ pub struct StoredVolume {
     /// One a slice.
     pub rescale: Vec<Rescale>,
     /// Stored values from first to last (inclusive) that mark padding (Pixel Padding Value and Range Limit,
-    /// (0028,0120) and (0028,0121)); they become [`PADDING_HU`].
+    /// (0028,0120) and (0028,0121)); they become `padding_value`.
     pub padding: Option<(i32, i32)>,
+    /// What padding counts as: [`PADDING_HU`] of a CT, 0 of a PET.
+    pub padding_value: f32,
 }
 
-/// What padding outside the field of view counts as: air.
+/// What padding outside the field of view counts as in a CT: air.
 pub const PADDING_HU: f32 = -1024.0;
 
 impl StoredVolume {
@@ -84,14 +86,17 @@ impl StoredVolume {
         }
     }
 
-    /// HU of voxel `[z, y, x]`.
+    /// Whether a stored value marks padding.
+    pub fn is_padding(&self, stored: i32) -> bool {
+        let marks = |(first, last): (i32, i32)| (first..=last).contains(&stored);
+        self.padding.is_some_and(marks)
+    }
+
+    /// HU of voxel `[z, y, x]`, or what else the rescale leads to.
     pub fn hu(&self, [z, y, x]: [usize; 3]) -> f32 {
         let stored = self.stored(self.geometry.linear([z, y, x]));
-        if self
-            .padding
-            .is_some_and(|(first, last)| (first..=last).contains(&stored))
-        {
-            return PADDING_HU;
+        if self.is_padding(stored) {
+            return self.padding_value;
         }
         let Rescale { slope, intercept } = self.rescale[z];
         stored as f32 * slope + intercept

@@ -8,7 +8,7 @@
 
 use super::layout::{Layout, Sample};
 use super::{Error, layout, samples};
-use crate::volume::Geometry;
+use crate::volume::{Geometry, Mask};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -49,6 +49,16 @@ impl LabelVoxels {
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// 1 where there is any label.
+    pub fn mask(&self) -> Mask {
+        let mut mask = Mask::filled(self.geometry, 0);
+        for voxel in self.voxels.values().flatten() {
+            let at = self.geometry.linear(voxel.map(usize::from));
+            mask.voxels[at] = 1;
+        }
+        mask
     }
 
     fn add(&mut self, index: usize, value: f64) -> Result<(), Error> {

@@ -7,7 +7,7 @@
 
 use super::Error;
 use super::layout::{Layout, Sample};
-use crate::volume::{Rescale, SlicePositions, StoredVolume};
+use crate::volume::{PADDING_HU, Rescale, SlicePositions, StoredVolume};
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -85,6 +85,7 @@ fn stored_volume(layout: &Layout, samples: Vec<u16>) -> StoredVolume {
         signed: !matches!(layout.sample, Sample::U8 | Sample::U16),
         rescale: vec![rescale; layout.geometry.size[0]],
         padding: None,
+        padding_value: PADDING_HU,
     }
 }
 

@@ -11,6 +11,7 @@ mod nnunet;
 mod odd;
 mod output;
 mod privacy;
+mod suv;
 mod verbs;
 
 use assert_cmd::Command;

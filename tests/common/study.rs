@@ -86,6 +86,7 @@ fn instance(series: usize, z: usize, geometry: &Geometry) -> Instance {
         contrast: false,
         manufacturer: None,
         units: None,
+        pet: None,
         series_number: Some(series as i64),
         frame_number: None,
         stack_values: Vec::new(),

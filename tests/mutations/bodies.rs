@@ -12,7 +12,7 @@ use hilum::model::{Manifest, ModelSource, Segmenter};
 use hilum::phantom::{Params, Phantom};
 use hilum::preprocess::{self, Interpolation, Plan};
 use hilum::report::{Existing, existing_run};
-use hilum::volume::StoredVolume;
+use hilum::volume::{PADDING_HU, StoredVolume};
 use hilum::volume_file::{self, VolumeFile};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -70,7 +70,7 @@ impl Verdict {
         }
     }
 
-    fn voxels(&mut self, size: [usize; 3]) {
+    pub(crate) fn voxels(&mut self, size: [usize; 3]) {
         let voxels: u64 = size.iter().map(|n| *n as u64).product();
         self.honest_bytes = self.honest_bytes.max(2 * voxels);
     }
@@ -148,7 +148,7 @@ pub(crate) fn dicom_file(scratch: &Path, data: &[u8]) -> Verdict {
     verdict
 }
 
-fn read_parts(scratch: &Path, data: &[u8], verdict: &mut Verdict) -> Inventory {
+pub(crate) fn read_parts(scratch: &Path, data: &[u8], verdict: &mut Verdict) -> Inventory {
     let parts = split(data);
     let paths: Vec<PathBuf> = (0..)
         .zip(parts)
@@ -317,6 +317,7 @@ fn preprocess(series: &Series, verdict: &mut Verdict) {
         signed: series.instances[0].signed,
         rescale: series.instances.iter().map(|i| i.rescale).collect(),
         padding: series.instances[0].padding,
+        padding_value: PADDING_HU,
     };
     let plan = Plan {
         grid,

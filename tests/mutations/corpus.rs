@@ -3,7 +3,7 @@
 use super::bodies::join;
 use super::imports::plans;
 use super::mutate::Kind;
-use super::{frames, volumes};
+use super::{frames, pet_seeds, volumes};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -85,6 +85,7 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
             pairs.chain(made).chain(real).collect()
         }
         "volume-file" => volumes::seeds(),
+        "suv" => pet_seeds::seeds(),
         "deidentify" => small()
             .chunks_exact(2)
             .map(|pair| join(&[read(&pair[0]), read(&pair[1])]))
@@ -106,7 +107,7 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
 pub(crate) fn kind(target: &str) -> Kind {
     match target {
         "dicom-file" => Kind::Dicom,
-        "series-grouping" | "pixel-decode" | "deidentify" => Kind::DicomParts,
+        "series-grouping" | "pixel-decode" | "suv" | "deidentify" => Kind::DicomParts,
         "volume-file" => Kind::Volume,
         "geometry" => Kind::Bytes,
         "model" => Kind::Model,

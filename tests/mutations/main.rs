@@ -16,6 +16,8 @@ mod elements;
 mod frames;
 mod imports;
 mod mutate;
+mod pet;
+mod pet_seeds;
 mod slices;
 mod truths;
 mod volumes;
@@ -80,11 +82,12 @@ const fn target(
 const MIB: u64 = 1 << 20;
 
 // Shares of a thousand; none is below what finds defects, and costly targets get no more.
-static TARGETS: [Target; 14] = [
-    target("dicom-file", bodies::dicom_file, MIB, 400),
+static TARGETS: [Target; 15] = [
+    target("dicom-file", bodies::dicom_file, MIB, 360),
     target("series-grouping", bodies::series_grouping, MIB, 100),
     target("pixel-decode", bodies::pixel_decode, 2 * MIB, 100),
     target("volume-file", bodies::volume_file, 2 * MIB, 60),
+    target("suv", pet::suv, 2 * MIB, 40),
     target("deidentify", bodies::deidentify, 2 * MIB, 20),
     target("geometry", bodies::geometry, MIB, 106),
     target("config", bodies::config, 8 * MIB, 52),
@@ -279,6 +282,7 @@ tests! {
     damaged_series_are_grouped_or_refused_within_bounds: "series-grouping", 4000;
     damaged_pixel_data_are_decoded_or_refused_within_bounds: "pixel-decode", 4000;
     damaged_volume_files_are_refused_within_bounds: "volume-file", 10_000;
+    damaged_pets_have_a_sound_suv_or_none_within_bounds: "suv", 3000;
     damaged_files_are_deidentified_or_refused_within_bounds: "deidentify", 2000;
     slices_in_any_place_make_a_grid_or_are_refused: "geometry", 4000;
     damaged_configurations_are_refused_within_bounds: "config", 10_000;

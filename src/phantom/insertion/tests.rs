@@ -5,7 +5,7 @@ use super::drawing::Drawing;
 use super::outline::Outline;
 use super::*;
 use crate::phantom::{Dose, Lesions, Params, Phantom};
-use crate::volume::{Geometry, Rescale, Samples, SlicePositions};
+use crate::volume::{Geometry, PADDING_HU, Rescale, Samples, SlicePositions};
 use glam::DVec3;
 use proptest::prelude::*;
 use std::sync::LazyLock;
@@ -74,6 +74,7 @@ fn even_lung(size: usize, spacing_mm: f64, hu: i16) -> (StoredVolume, Volume<f32
             size
         ],
         padding: None,
+        padding_value: PADDING_HU,
     };
     (stored, Volume::filled(geometry, 50.0))
 }
