@@ -42,7 +42,7 @@ def row(name, summary):
 def left_out(report):
     cells = [
         "train patients, each by networks that never saw it",
-        f"{report['whole_scans']} and 125 crops",
+        f"{report['whole_scans']} and {report['patients'] - report['whole_scans']} crops",
         f"{report['found_at_half']} of {report['nodules']}",
         f"{report['false_a_scan_at_half']:.2f}",
         f"{report['froc']['1']:.2f}",

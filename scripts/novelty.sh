@@ -7,9 +7,11 @@ edition="${1:?lung-nodule or lung-nodule-lite}"
 out="${2:-$(mktemp -d)}"
 data="$(cd ../shared/data/ct && pwd)"
 cases="${CASES:-LIDC-IDRI-0001 LIDC-IDRI-0003 LIDC-IDRI-0005 LIDC-IDRI-0007 LIDC-IDRI-0006 LIDC-IDRI-0012}"
-scripts/verify.sh
 [ -n "${HILUM:-}" ] && hilum="$HILUM" || build_hilum
+install_missing python3-venv
 python="$cache/verify-venv/bin/python"
+[ -x "$python" ] || /usr/bin/python3 -m venv "$cache/verify-venv"
+"$python" -m pip install --quiet --disable-pip-version-check --requirement scripts/verify-requirements.txt
 
 for case in $cases; do
     say "$case"
