@@ -93,7 +93,7 @@ def make_all(folder, out):
 def count(results):
     """A row for each kind: of how many series the model said that they are unfamiliar, and what was not run."""
     print("# What the model notices of odd inputs\n")
-    print("Made by `scripts/novelty.sh`: each series of LIDC-IDRI in `../shared/data/ct`, changed; *noticed* has the warning")
+    print("Made by `scripts/novelty.sh`: four series of LIDC-IDRI, as they are and changed; *noticed* has the warning")
     print("`unfamiliar-input`.\n")
     print("| series | noticed | not run at all | what was changed |\n| --- | --- | --- | --- |")
     kinds = {"as-it-is": "Nothing: a warning here is a false alarm."} | {make.__name__: make.__doc__ for make in ODD}
