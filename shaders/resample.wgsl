@@ -12,7 +12,7 @@ struct Params {
     owned_first: u32,         // a target voxel is written if its base slice lies in owned_first..owned_end
     owned_end: u32,
     cubic: u32,               // 1: Catmull-Rom, 0: trilinear
-    outside_hu: f32,
+    outside: f32,
     uneven: u32,              // 1: slice_positions says where the source slices lie along z
     _pad0: u32,
 }
@@ -100,7 +100,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let slice = u32(base.z);
     if slice < params.owned_first || slice >= params.owned_end { return; }
     let t = clamped - base;
-    var hu = params.outside_hu;
+    var hu = params.outside;
     if all(at >= vec3<f32>(-EDGE_VOXELS)) && all(at <= last + EDGE_VOXELS) {
         if params.cubic == 1u {
             hu = cubic(vec3<i32>(base), t);

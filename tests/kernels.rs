@@ -140,7 +140,7 @@ fn hu_volume(rng: &mut impl Rng, geometry: Geometry) -> StoredVolume {
         signed: false,
         rescale: vec![line; geometry.size[0]],
         padding: None,
-        padding_value: PADDING_HU,
+        padding_value: rng.random_range(PADDING_HU..=0.0),
         geometry,
     }
 }
@@ -157,7 +157,7 @@ fn resample_equals_its_reference() {
         );
         let target = random_oblique(rng, to, &stored.geometry);
         for interpolation in [Interpolation::Trilinear, Interpolation::Cubic] {
-            let mapping = Mapping::new(&stored.geometry, &target, interpolation);
+            let mapping = Mapping::of_stack(&stored, &target, interpolation);
             let found = resample_on_gpu(&gpu, &stored, &mapping, to);
             let wanted = resample::reference(&mapping, &rescale::reference(&stored));
             assert_close(&found, &wanted, |_| RESAMPLE_TOLERANCE_HU, seed);

@@ -260,6 +260,7 @@ fn a_smaller_step_runs_more_patches_and_finds_the_same_lesions() {
     let [own, fine] = [0.0, 0.25].map(with_step);
     let patches = [own.patches, fine.patches];
     assert!(patches[0] < patches[1], "{patches:?}");
+    assert!(own.lesions.len() >= 4, "{:?}", own.lesions);
     for (_, measured) in own.lesions.iter().take(4) {
         let (_, again) = nearest(&fine, measured.centroid_lps_mm);
         let off_mm = measured.centroid_lps_mm.distance(again.centroid_lps_mm);

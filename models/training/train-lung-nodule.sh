@@ -13,7 +13,7 @@ install_missing python3 python3-venv
 [ -x "$python" ] || python3 -m venv "$work/venv"
 "$python" -m pip install --quiet --requirement "$code/requirements.txt"
 
-# pair SCRIPT ARGUMENTS...: every fold, two at a time on one thread each.
+# folds SCRIPT FOLD...: each fold, two at a time on one thread each.
 folds() {
     local script="$1" fold
     shift

@@ -120,26 +120,9 @@ fn mapped_units(mapping: &Attributes, image: &PetImage) -> Option<(String, Optio
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::with;
+    use super::super::fixture::{empty, item, texts, with};
     use super::*;
-    use dicom_core::value::DataSetSequence;
-    use dicom_core::{DataElement, VR};
-
-    fn empty() -> InMemDicomObject {
-        InMemDicomObject::new_empty()
-    }
-
-    fn sequence(tag: Tag, item: InMemDicomObject) -> DataElement<InMemDicomObject> {
-        DataElement::new(tag, VR::SQ, DataSetSequence::from(vec![item]))
-    }
-
-    fn texts<const N: usize>(values: [(Tag, VR, &str); N]) -> InMemDicomObject {
-        values
-            .into_iter()
-            .fold(empty(), |object, (tag, vr, value)| {
-                with(object, tag, vr, value)
-            })
-    }
+    use dicom_core::VR;
 
     #[test]
     fn a_frame_has_the_units_and_times_of_its_groups() {
@@ -156,17 +139,17 @@ mod tests {
             let code = texts([(tags::CODE_VALUE, VR::SH, "Bq/ml")]);
             let mapping = with(empty(), tags::REAL_WORLD_VALUE_SLOPE, VR::FD, slope);
             let mut mapping = with(mapping, tags::REAL_WORLD_VALUE_INTERCEPT, VR::FD, 0.0);
-            mapping.put(sequence(tags::MEASUREMENT_UNITS_CODE_SEQUENCE, code));
-            sequence(tags::REAL_WORLD_VALUE_MAPPING_SEQUENCE, mapping)
+            mapping.put(item(tags::MEASUREMENT_UNITS_CODE_SEQUENCE, code));
+            item(tags::REAL_WORLD_VALUE_MAPPING_SEQUENCE, mapping)
         };
         let content = texts([(tags::FRAME_ACQUISITION_DATE_TIME, VR::DT, "20250101110500")]);
         let content = with(content, tags::FRAME_ACQUISITION_DURATION, VR::FD, 120_000.0);
         let shared = InMemDicomObject::from_element_iter([
-            sequence(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE, rescale),
+            item(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE, rescale),
             units(0.5),
         ]);
         let own =
-            InMemDicomObject::from_element_iter([sequence(tags::FRAME_CONTENT_SEQUENCE, content)]);
+            InMemDicomObject::from_element_iter([item(tags::FRAME_CONTENT_SEQUENCE, content)]);
         let pet = EnhancedPet::new(&object, Some(&shared), "1.2");
         let image = pet.frame(&own).unwrap();
         assert_eq!(image.units.as_deref(), Some("BQML"));

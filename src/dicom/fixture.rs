@@ -1,6 +1,7 @@
 //! Hand-built CT objects for tests.
 
 use super::{Instance, Inventory, Series, Study, read_paths};
+use dicom_core::value::DataSetSequence;
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, FileMetaTableBuilder, InMemDicomObject};
@@ -69,6 +70,27 @@ pub(super) fn with(
 ) -> InMemDicomObject {
     object.put(DataElement::new(tag, vr, value.into()));
     object
+}
+
+/// An object without attributes.
+pub(super) fn empty() -> InMemDicomObject {
+    InMemDicomObject::new_empty()
+}
+
+/// An object of these attributes.
+pub(super) fn texts<const N: usize>(values: [(Tag, VR, &str); N]) -> InMemDicomObject {
+    let put = |object, (tag, vr, value)| with(object, tag, vr, value);
+    values.into_iter().fold(empty(), put)
+}
+
+/// A sequence of these items.
+pub(super) fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> DataElement<InMemDicomObject> {
+    DataElement::new(tag, VR::SQ, DataSetSequence::from(items))
+}
+
+/// A sequence of one item.
+pub(super) fn item(tag: Tag, item: InMemDicomObject) -> DataElement<InMemDicomObject> {
+    sequence(tag, vec![item])
 }
 
 /// The object without one attribute.

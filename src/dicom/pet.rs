@@ -217,26 +217,9 @@ fn read_private(
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::with;
+    use super::super::fixture::{item, texts, with};
     use super::*;
-    use dicom_core::value::DataSetSequence;
-    use dicom_core::{DataElement, PrimitiveValue, VR};
-
-    fn empty() -> InMemDicomObject {
-        InMemDicomObject::new_empty()
-    }
-
-    fn sequence(tag: Tag, item: InMemDicomObject) -> DataElement<InMemDicomObject> {
-        DataElement::new(tag, VR::SQ, DataSetSequence::from(vec![item]))
-    }
-
-    fn texts<const N: usize>(values: [(Tag, VR, &str); N]) -> InMemDicomObject {
-        values
-            .into_iter()
-            .fold(empty(), |object, (tag, vr, value)| {
-                with(object, tag, vr, value)
-            })
-    }
+    use dicom_core::{PrimitiveValue, VR};
 
     fn of_maker(maker: &str) -> InMemDicomObject {
         texts([(tags::MANUFACTURER, VR::LO, maker)])
@@ -259,11 +242,8 @@ mod tests {
             (tags::RADIONUCLIDE_TOTAL_DOSE, VR::DS, "3.5e8"),
             (tags::RADIOPHARMACEUTICAL_START_TIME, VR::TM, "1030"),
         ]);
-        tracer.put(sequence(tags::RADIONUCLIDE_CODE_SEQUENCE, code));
-        object.put(sequence(
-            tags::RADIOPHARMACEUTICAL_INFORMATION_SEQUENCE,
-            tracer,
-        ));
+        tracer.put(item(tags::RADIONUCLIDE_CODE_SEQUENCE, code));
+        object.put(item(tags::RADIOPHARMACEUTICAL_INFORMATION_SEQUENCE, tracer));
         let image = read(&object, "1.2").unwrap();
         assert_eq!(image.units.as_deref(), Some("BQML"));
         assert_eq!(

@@ -134,29 +134,18 @@ fn items(object: &InMemDicomObject, tag: Tag) -> &[InMemDicomObject] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{with, write};
+    use super::super::fixture::{empty, sequence, with, write};
     use super::*;
-    use dicom_core::value::DataSetSequence;
-    use dicom_core::{DataElement, VR};
+    use dicom_core::VR;
     use tempfile::tempdir;
 
-    fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> DataElement<InMemDicomObject> {
-        DataElement::new(tag, VR::SQ, DataSetSequence::from(items))
-    }
-
     fn contour(kind: &str, data: &str) -> InMemDicomObject {
-        let contour = with(
-            InMemDicomObject::new_empty(),
-            tags::CONTOUR_GEOMETRIC_TYPE,
-            VR::CS,
-            kind,
-        );
+        let contour = with(empty(), tags::CONTOUR_GEOMETRIC_TYPE, VR::CS, kind);
         with(contour, tags::CONTOUR_DATA, VR::DS, data)
     }
 
     /// One ROI, number 7, with these contours; the contours say that they are of ROI `of`.
     fn read(of: &str, contours: Vec<InMemDicomObject>) -> Result<StructureSet, Error> {
-        let empty = InMemDicomObject::new_empty;
         let roi = with(empty(), tags::ROI_NUMBER, VR::IS, "7");
         let roi = with(roi, tags::ROI_NAME, VR::LO, "tumour");
         let mut drawn = with(empty(), tags::REFERENCED_ROI_NUMBER, VR::IS, of);

@@ -259,7 +259,8 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.fold(0.0, |sum, value| sum + value) / count
 }
 
-fn dot(row: &[f32], values: impl Iterator<Item = f64>, start: f64) -> f64 {
+/// `start` and the products of `row` and `values`, added in order.
+pub(super) fn dot(row: &[f32], values: impl Iterator<Item = f64>, start: f64) -> f64 {
     let products = row.iter().zip(values).map(|(w, v)| f64::from(*w) * v);
     products.fold(start, |sum, product| sum + product)
 }

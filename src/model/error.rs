@@ -104,12 +104,12 @@ pub enum Error {
         tolerance: f32,
     },
     /// The network gave NaN or infinity.
-    #[error("model {model}: NaN or infinite logits in the patch at {origin:?} (z, y, x)")]
+    #[error("model {model}: NaN or infinite values for the patch at {patch:?} (z, y, x)")]
     NonFinite {
         /// Name of the model.
         model: String,
-        /// First voxel of the patch on the model grid.
-        origin: [i64; 3],
+        /// Where it lies on the model's grid: its first voxel, or a classifier's centre.
+        patch: [i64; 3],
     },
     /// Even the smallest patch does not fit.
     #[error(

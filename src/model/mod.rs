@@ -274,10 +274,10 @@ impl Segmenter {
         }
     }
 
-    fn non_finite(&self, origin: [i64; 3]) -> Error {
+    fn non_finite(&self, patch: [i64; 3]) -> Error {
         Error::NonFinite {
             model: self.manifest.name.clone(),
-            origin,
+            patch,
         }
     }
 }

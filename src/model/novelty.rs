@@ -6,6 +6,7 @@
     reason = "sums are computed in f64 and kept in f32"
 )]
 
+use super::classify::dot;
 use super::weights::Tensors;
 use super::{Error, Input, Segmenter};
 use std::sync::atomic::AtomicBool;
@@ -42,10 +43,8 @@ impl Familiar {
         let centred: Vec<f64> = centred
             .map(|(f, mean)| f64::from(*f) - f64::from(*mean))
             .collect();
-        let squares = self.whitening.chunks_exact(features.len()).map(|row| {
-            let products = row.iter().zip(&centred).map(|(w, v)| f64::from(*w) * v);
-            products.fold(0.0, |sum, product| sum + product).powi(2)
-        });
+        let rows = self.whitening.chunks_exact(features.len());
+        let squares = rows.map(|row| dot(row, centred.iter().copied(), 0.0).powi(2));
         squares.fold(0.0, |sum, square| sum + square).sqrt() as f32
     }
 }

@@ -3,7 +3,7 @@
 use super::Interpolation;
 use super::mapping::Mapping;
 use super::taps::Taps;
-use crate::volume::{PADDING_HU, Rescale, StoredVolume};
+use crate::volume::{Rescale, StoredVolume};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -41,17 +41,17 @@ fn resample_with<const TAPS: usize>(
         || (vec![0.0; rows * columns], vec![0.0; columns]),
         |(plane, line), (output, z)| {
             let Some(z) = z else {
-                return output.fill(PADDING_HU);
+                return output.fill(mapping.outside);
             };
             weigh_slices(z, stored, plane);
             for (output, y) in output.chunks_mut(width).zip(&ys) {
                 let Some(y) = y else {
-                    output.fill(PADDING_HU);
+                    output.fill(mapping.outside);
                     continue;
                 };
                 weigh_rows(y, plane, line);
-                output[..inside.start].fill(PADDING_HU);
-                output[inside.end..].fill(PADDING_HU);
+                output[..inside.start].fill(mapping.outside);
+                output[inside.end..].fill(mapping.outside);
                 for (output, x) in output[inside.clone()].iter_mut().zip(&xs) {
                     *output = x.sum(|x| line[x]);
                 }

@@ -9,7 +9,7 @@
 
 use super::Interpolation;
 use super::taps::Taps;
-use crate::volume::{Geometry, StoredVolume};
+use crate::volume::{Geometry, PADDING_HU, StoredVolume};
 
 /// A voxel reaches half its size beyond its centre; the rest is slack for rounding.
 const EDGE_VOXELS: f32 = 0.501;
@@ -24,10 +24,12 @@ pub struct Mapping {
     pub(super) slices: Vec<f32>,
     pub(super) target_size: [usize; 3],
     pub(super) interpolation: Interpolation,
+    /// The background.
+    pub(super) outside: f32,
 }
 
 impl Mapping {
-    /// From one grid to another in the same patient coordinates.
+    /// From one grid to another in the same patient coordinates, with the air of a CT as background.
     pub fn new(source: &Geometry, target: &Geometry, interpolation: Interpolation) -> Self {
         let affine = source.lps_to_index() * target.index_to_lps;
         // Drops the rounding noise of the inverse, so that equal grids are copied bit for bit.
@@ -42,13 +44,14 @@ impl Mapping {
             slices: Vec::new(),
             target_size: target.size,
             interpolation,
+            outside: PADDING_HU,
         }
     }
 
     /// From the slices of a stack, which may be uneven, to a grid.
     ///
     /// Between uneven slices values are linear along z, whatever the interpolation: the weights of Catmull-Rom hold for
-    /// even ones only.
+    /// even ones only. The background is what padding counts as.
     pub fn of_stack(
         stored: &StoredVolume,
         target: &Geometry,
@@ -57,6 +60,7 @@ impl Mapping {
         let positions = stored.slices.as_slice().iter();
         Self {
             slices: positions.map(|p| *p as f32).collect(),
+            outside: stored.padding_value,
             ..Self::new(&stored.geometry, target, interpolation)
         }
     }

@@ -5,7 +5,7 @@ use super::slab::{Slab, SourceSlices};
 use super::taps::Taps;
 use super::{Error, Interpolation, aligned};
 use crate::gpu::{Access, Buffer, Extent, Grid, Kernel, Pass, params};
-use crate::volume::{PADDING_HU, StoredVolume};
+use crate::volume::StoredVolume;
 use rayon::prelude::*;
 
 params! {
@@ -21,7 +21,7 @@ params! {
         owned_first: u32,
         owned_end: u32,
         cubic: u32,
-        outside_hu: f32,
+        outside: f32,
         uneven: u32,
         _pad0: u32,
     }
@@ -69,7 +69,7 @@ pub fn record(
         owned_first: slice(source.owned.start),
         owned_end: slice(source.owned.end),
         cubic: u32::from(mapping.interpolation == Interpolation::Cubic),
-        outside_hu: PADDING_HU,
+        outside: mapping.outside,
         uneven: u32::from(!mapping.slices.is_empty()),
         _pad0: 0,
     };
@@ -113,7 +113,7 @@ fn resample_with<const TAPS: usize>(
 ) -> Vec<f32> {
     let [slices, rows, columns] = mapping.target_size;
     let [_, ny, nx] = mapping.source_size;
-    let mut output = vec![PADDING_HU; slices * rows * columns];
+    let mut output = vec![mapping.outside; slices * rows * columns];
     let lines = output.par_chunks_mut(columns.max(1)).enumerate();
     lines.for_each(|(line, output)| {
         for (x, output) in output.iter_mut().enumerate() {
@@ -136,7 +136,7 @@ mod tests {
     )]
 
     use super::*;
-    use crate::volume::{Geometry, SlicePositions};
+    use crate::volume::{Geometry, PADDING_HU, SlicePositions};
     use glam::{DAffine3, DMat3, DVec3};
     use proptest::prelude::*;
 
@@ -225,6 +225,29 @@ mod tests {
                 &there,
             );
             assert_eq!(back, hu, "order {order:?}, flips {flips:03b}");
+        }
+    }
+
+    #[test]
+    fn around_a_pet_lies_no_activity() {
+        let stored = StoredVolume {
+            geometry: Geometry::axis_aligned([1, 1, 1], [1.0; 3], DVec3::ZERO),
+            slices: SlicePositions::even(),
+            samples: vec![7].into(),
+            signed: false,
+            rescale: vec![crate::volume::Rescale {
+                slope: 1.0,
+                intercept: 0.0,
+            }],
+            padding: None,
+            padding_value: 0.0,
+        };
+        let upright = Geometry::axis_aligned([1, 1, 3], [1.0; 3], DVec3::new(-1.0, 0.0, 0.0));
+        let mut sheared = upright;
+        sheared.index_to_lps.matrix3.x_axis.y = 0.3;
+        for target in [upright, sheared] {
+            let mapping = Mapping::of_stack(&stored, &target, Interpolation::Trilinear);
+            assert_eq!(from_stored(&mapping, &stored), [0.0, 7.0, 0.0]);
         }
     }
 

@@ -118,7 +118,7 @@ fn agree(manifest: &Manifest, found: &[f32], defined: &[f32]) -> Result<(), Erro
     if !found.iter().all(|logit| logit.is_finite()) {
         return Err(Error::NonFinite {
             model: manifest.name.clone(),
-            origin: [0; 3],
+            patch: [0; 3],
         });
     }
     let largest = found
