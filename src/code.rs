@@ -56,8 +56,8 @@ impl From<Kind> for Terms {
             Kind::LymphNode => (abnormal, sct("59441001", "Lymph node")),
             Kind::PetLesion => (abnormal, sct("52988006", "Lesion")),
             Kind::PhysiologicUptake => (
-                abnormal,
-                Code::new("physiologic-uptake", "99HILUM", "Physiologic uptake"),
+                sct("246464006", "Function"),
+                Code::new("normal-uptake", "99HILUM", "Physiologic uptake"),
             ),
             Kind::Organ => (anatomical.clone(), anatomical),
         };
@@ -97,4 +97,30 @@ pub enum NoduleType {
     PartSolid,
     /// Hazy: vessels show through it.
     GroundGlass,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_terms_of_every_kind_may_stand_in_a_code_sequence() {
+        let kinds = [
+            Kind::LungNodule,
+            Kind::LymphNode,
+            Kind::PetLesion,
+            Kind::PhysiologicUptake,
+            Kind::Organ,
+        ];
+        for kind in kinds {
+            let terms = Terms::from(kind);
+            assert!(terms.category.is_valid() && terms.property_type.is_valid(), "{terms:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_value_of_more_than_sixteen_characters_is_not_valid() {
+        assert!(Code::new("1234567890123456", "SCT", "x").is_valid());
+        assert!(!Code::new("12345678901234567", "SCT", "x").is_valid());
+    }
 }

@@ -21,13 +21,27 @@ pub struct Provenance {
     pub run_id: String,
 }
 
-/// Which weights.
+/// Which weights or rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelIdentity {
     /// Folder name, such as `lung-nodule-lite`.
     pub name: String,
     /// Version of the model.
     pub version: String,
-    /// SHA-256 of the weights file, hex.
+    /// SHA-256 of the weights file, or of the parameters of rules, hex.
     pub sha256: String,
+    /// What its findings come from.
+    pub method: Method,
+    /// Not yet shown to work on real patients' data; every finding says so.
+    pub experimental: bool,
+}
+
+/// What findings come from; `method` in `findings.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Weights that were learned from data.
+    TrainedModel,
+    /// Published rules and thresholds; no data were learned from.
+    Rules,
 }

@@ -113,6 +113,9 @@ pub enum Warning {
         /// Name of the other model.
         other: String,
     },
+    /// What is doubtful about the SUV of a PET.
+    #[error(transparent)]
+    Suv(#[from] crate::suv::Warning),
     /// Files of the study that could not be read or were left out of the series.
     #[error("{count} file(s) of this series were left out: {reason}.")]
     InstancesLeftOut {
@@ -141,6 +144,7 @@ impl Warning {
             Self::NotAxial { .. } => "not-axial",
             Self::StackOfSeries { .. } => "stack-of-series",
             Self::ModelsDisagree { .. } => "models-disagree",
+            Self::Suv(e) => e.code(),
             Self::InstancesLeftOut { .. } => "instances-left-out",
         }
     }

@@ -323,6 +323,7 @@ impl<'a> Work<'a> {
             reason,
             lesions: Vec::new(),
             structures: Vec::new(),
+            pet: None,
             warnings: Vec::new(),
         }
     }

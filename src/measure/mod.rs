@@ -1,14 +1,23 @@
 //! Numbers of one lesion, as the report states them.
 //!
-//! Volume is that of the SEG's voxels, each as thick as half the way to both neighbouring slices; both axes lie in one acquired slice; the side is the lung's.
+//! Volume is that of the SEG's voxels, each as thick as half the way to both neighbouring slices; both axes lie in one
+//! acquired slice; the side is the lung's. On CT the mean HU, on PET the uptake.
 
 mod axis;
+mod ball;
+mod peak;
+mod pet;
+mod reference_region;
 
+use crate::code::Code;
 use crate::lesion::LesionMask;
 use crate::volume::StoredVolume;
 use glam::DVec3;
 
 pub use crate::volume::Laterality;
+pub use peak::{SUV_PEAK_VARIANT, SuvPeak};
+pub use pet::{PetMeasurement, PetSummary, RuleVolume, USUAL_RULES, VolumeRule, measure_pet};
+pub use reference_region::{ReferenceDoubt, ReferenceKind, ReferenceRegion, measure_reference};
 
 /// Measurements of one lesion on the source grid.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,9 +32,13 @@ pub struct Measurement {
     pub long_axis: Axis,
     /// Largest diameter perpendicular to the long axis, in the same slice.
     pub short_axis: Axis,
-    /// Mean HU of the lesion's voxels, weighted by their volumes.
-    pub mean_hu: f64,
-    /// Where it is, as far as that is known.
+    /// Mean HU of the lesion's voxels, weighted by their volumes; of a CT.
+    pub mean_hu: Option<f64>,
+    /// Uptake; of a PET.
+    pub pet: Option<PetMeasurement>,
+    /// The organ or region that it is in, where that is known better than by the lesion's kind.
+    pub site: Option<Code>,
+    /// Which side it is on, as far as that is known.
     pub laterality: Option<Laterality>,
 }
 
@@ -38,10 +51,42 @@ pub struct Axis {
     pub ends_column_row: [[f64; 2]; 2],
 }
 
-/// Measures `mask` on the slices of `stored`; `side` tells the lung at a patient position.
+/// Measures `mask` on the slices of a CT; `side` tells the lung at a patient position.
 ///
 /// `None` for a mask without voxels.
 pub fn measure(
+    mask: &LesionMask,
+    stored: &StoredVolume,
+    side: impl Fn(DVec3) -> Option<Laterality>,
+) -> Option<Measurement> {
+    let (mut steps, mut sum_hu) = (0.0, 0.0);
+    for voxel in mask.voxels() {
+        let extent = stored.slices.extent(voxel[0]);
+        steps += extent;
+        sum_hu += f64::from(stored.hu(voxel)) * extent;
+    }
+    Some(Measurement {
+        mean_hu: Some(sum_hu / steps),
+        ..measure_shape(mask, stored, side)?
+    })
+}
+
+/// Measures `mask` on the slices of a PET in SUV; `side` tells the lung at a patient position.
+///
+/// `None` for a mask without voxels.
+pub fn measure_on_pet(
+    mask: &LesionMask,
+    suv: &StoredVolume,
+    side: impl Fn(DVec3) -> Option<Laterality>,
+) -> Option<Measurement> {
+    Some(Measurement {
+        pet: Some(measure_pet(mask, suv)?),
+        ..measure_shape(mask, suv, side)?
+    })
+}
+
+/// What does not depend on the values.
+fn measure_shape(
     mask: &LesionMask,
     stored: &StoredVolume,
     side: impl Fn(DVec3) -> Option<Laterality>,
@@ -50,12 +95,10 @@ pub fn measure(
     let (axis_slice, long_axis, short_axis) = axis::axes(mask, geometry)?;
     let mut steps = 0.0;
     let mut sum_index = DVec3::ZERO;
-    let mut sum_hu = 0.0;
     for [z, y, x] in mask.voxels() {
         let extent = stored.slices.extent(z);
         steps += extent;
         sum_index += DVec3::new(x as f64, y as f64, stored.slices.position(z)) * extent;
-        sum_hu += f64::from(stored.hu([z, y, x])) * extent;
     }
     let centroid_lps_mm = geometry.to_lps_mm(sum_index / steps);
     Some(Measurement {
@@ -64,7 +107,9 @@ pub fn measure(
         axis_slice,
         long_axis,
         short_axis,
-        mean_hu: sum_hu / steps,
+        mean_hu: None,
+        pet: None,
+        site: None,
         laterality: side(centroid_lps_mm),
     })
 }
@@ -113,7 +158,7 @@ mod tests {
                 < 1e-12
         );
         // Stored 5 and 6 in slice 0 are 0 and 2 HU, 21 and 22 in slice 1 stay.
-        assert!((found.mean_hu - 45.0 / 4.0).abs() < 1e-12);
+        assert!((found.mean_hu.expect("a CT") - 45.0 / 4.0).abs() < 1e-12);
         assert_eq!(found.laterality, Some(Laterality::Left));
     }
 
@@ -163,7 +208,7 @@ mod tests {
         let volume_mm3 = 4.0 / 3.0 * std::f64::consts::PI * radius_mm.powi(3);
         assert!((found.volume_mm3 / volume_mm3 - 1.0).abs() < BALL_TOLERANCE);
         assert!(found.centroid_lps_mm.distance(centre) < 0.1);
-        assert!((found.mean_hu - 7.0).abs() < 1e-9);
+        assert!((found.mean_hu.expect("a CT") - 7.0).abs() < 1e-9);
     }
 
     #[test]

@@ -45,7 +45,7 @@ use crate::engine::Layers;
 use crate::engine::cpu::InstructionSet;
 use crate::gpu::{self, Compute, Kernel};
 use crate::preprocess::{self, GridHu, Prepared};
-use crate::provenance::ModelIdentity;
+use crate::provenance::{Method, ModelIdentity};
 use crate::volume::{Geometry, Mask, ProbabilityMap};
 use crate::warning::Warning;
 use blend::Channel;
@@ -166,6 +166,8 @@ impl Segmenter {
             name: self.manifest.name.clone(),
             version: self.manifest.version.clone(),
             sha256: self.manifest.weights.sha256.clone(),
+            method: Method::TrainedModel,
+            experimental: self.manifest.intended_use.experimental,
         }
     }
 

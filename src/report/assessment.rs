@@ -91,7 +91,7 @@ pub(super) fn review_summary(findings: &Findings) -> Option<Node> {
         (!codes.is_empty()).then(|| format!("{} ({reasons})", finding.tracking_id()))
     };
     let lesions: Vec<String> = findings.all.iter().filter_map(reasons).collect();
-    let (count, all) = (lesions.len(), findings.all.len());
+    let (count, all) = (lesions.len(), findings.abnormal().count());
     let lesions = lesions.join("; ");
     let summary = format!(
         "A person must look at {count} of {all} lesion(s), of which the model is not sure: {lesions}."

@@ -2,7 +2,8 @@
 
 use crate::code::{Code, NoduleType};
 use crate::lesion::{Band, Kind};
-use crate::measure::Laterality;
+use crate::measure::{Laterality, ReferenceKind};
+use crate::provenance::Method;
 
 /// A coded term; the constants are those that this program always writes the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +121,33 @@ pub(super) const ALGORITHM_VERSION: Term<'static> = dcm("111003", "Algorithm Ver
 pub(super) const ALGORITHM_PARAMETERS: Term<'static> = dcm("111002", "Algorithm Parameters");
 pub(super) const ALGORITHM_FAMILY: Term<'static> = dcm("111000", "Algorithm Family");
 pub(super) const ALGORITHM_MANUFACTURER: Term<'static> = dcm("122405", "Algorithm Manufacturer");
-pub(super) const ARTIFICIAL_INTELLIGENCE: Term<'static> = dcm("123110", "Artificial Intelligence");
+const ARTIFICIAL_INTELLIGENCE: Term<'static> = dcm("123110", "Artificial Intelligence");
+const MORPHOLOGICAL_OPERATIONS: Term<'static> = dcm("123104", "Morphological Operations");
+
+// Uptake (CID 7464, 7466, 7469), reference regions (CID 7151) and what is said of them.
+pub(super) const MAXIMUM: Term<'static> = sct("56851009", "Maximum");
+pub(super) const PEAK: Term<'static> = dcm("126031", "Peak Value Within ROI");
+pub(super) const STANDARD_DEVIATION: Term<'static> = sct("386136009", "Standard Deviation");
+pub(super) const TOTAL: Term<'static> = sct("255619001", "Total");
+pub(super) const METABOLIC_VOLUME: Term<'static> = dcm("126032", "Metabolic Volume");
+pub(super) const TOTAL_LESION_GLYCOLYSIS: Term<'static> = dcm("126033", "Total Lesion Glycolysis");
+pub(super) const MEASUREMENT_METHOD: Term<'static> = sct("370129005", "Measurement Method");
+pub(super) const NUMBER_OF_LESIONS: Term<'static> = sct("246206008", "Number of lesions");
+pub(super) const DISTANCE: Term<'static> = dcm("121206", "Distance");
+pub(super) const INTERPRETATION: Term<'static> = dcm("110005", "Interpretation");
+pub(super) const NORMAL: Term<'static> = sct("17621005", "Normal");
+pub(super) const SPATIAL_CONCEPT: Term<'static> =
+    sct("309825002", "Spatial and Relational Concept");
+pub(super) const REFERENCE_REGION: Term<'static> = term("C94970", "NCIt", "Reference Region");
+pub(super) const ABNORMAL: Term<'static> = sct("49755003", "Morphologically Abnormal Structure");
+pub(super) const TUMOR_BURDEN: Term<'static> =
+    term("tumor-burden", "99HILUM", "Metabolic tumor burden of all lesions");
+pub(super) const ENTIRE_BODY: Term<'static> = sct("38266002", "Entire body");
+pub(super) const QUALITY_ASSESSMENT: Term<'static> = dcm("111050", "Quality Assessment");
+pub(super) const MEETS_QUALITY: Term<'static> =
+    dcm("111237", "Usable - Meets the quality control standard");
+pub(super) const LACKS_QUALITY: Term<'static> =
+    dcm("111236", "Usable - Does not meet the quality control standard");
 
 // Segmentation (PS3.3 C.8.20.2).
 pub(super) const SEGMENTATION: Term<'static> = dcm("113076", "Segmentation");
@@ -132,14 +159,73 @@ pub(super) const MM: Term<'static> = ucum("mm", "millimeter");
 pub(super) const MM3: Term<'static> = ucum("mm3", "cubic millimeter");
 pub(super) const HOUNSFIELD_UNIT: Term<'static> = ucum("[hnsf'U]", "Hounsfield unit");
 pub(super) const PERCENT: Term<'static> = ucum("%", "Percent");
+pub(super) const ML: Term<'static> = ucum("ml", "milliliter");
+pub(super) const GRAM: Term<'static> = ucum("g", "gram");
+pub(super) const NO_UNITS: Term<'static> = ucum("1", "no units");
 
-/// Where a lesion is, as far as its kind tells.
+/// One of the SUVs that differ in what they are normalised by.
+pub(super) struct SuvTerms {
+    pub(super) name: Term<'static>,
+    pub(super) unit: Term<'static>,
+    pub(super) method: Term<'static>,
+}
+
+pub(super) const SUVBW: SuvTerms = SuvTerms {
+    name: dcm("126401", "SUVbw"),
+    unit: ucum("g/ml{SUVbw}", "Standardized Uptake Value body weight"),
+    method: dcm("126410", "SUV body weight calculation method"),
+};
+pub(super) const SUVLBM_JAMES128: SuvTerms = SuvTerms {
+    name: dcm("126406", "SUVlbm(James128)"),
+    unit: ucum("g/ml{SUVlbm(James128)}", "Standardized Uptake Value lean body mass (James 128)"),
+    method: dcm(
+        "126415",
+        "SUV lean body mass calculation method using 128 multiplier",
+    ),
+};
+pub(super) const SUVLBM_JANMA: SuvTerms = SuvTerms {
+    name: dcm("126405", "SUVlbm(Janma)"),
+    unit: ucum(
+        "g/ml{SUVlbm(Janma)}",
+        "Standardized Uptake Value lean body mass (Janma)",
+    ),
+    method: dcm(
+        "126414",
+        "SUV lean body mass calculation Janmahasatian method",
+    ),
+};
+pub(super) const SUVBSA: SuvTerms = SuvTerms {
+    name: dcm("126403", "SUVbsa"),
+    unit: ucum("cm2/ml{SUVbsa}", "Standardized Uptake Value body surface area"),
+    method: dcm("126412", "SUV body surface area calculation method"),
+};
+pub(super) const SUVIBW: SuvTerms = SuvTerms {
+    name: dcm("126404", "SUVibw"),
+    unit: ucum("g/ml{SUVibw}", "Standardized Uptake Value ideal body weight"),
+    method: dcm("126413", "SUV ideal body weight calculation method"),
+};
+
+/// Algorithm family (CID 7162) of what gives findings; the rules of PET lesions are thresholds and watersheds.
+pub(super) fn algorithm_family(method: Method) -> Term<'static> {
+    match method {
+        Method::TrainedModel => ARTIFICIAL_INTELLIGENCE,
+        Method::Rules => MORPHOLOGICAL_OPERATIONS,
+    }
+}
+
+/// Where a reference region lies.
+pub(super) fn reference_site(kind: ReferenceKind) -> Term<'static> {
+    match kind {
+        ReferenceKind::Liver => sct("10200004", "Liver"),
+        ReferenceKind::MediastinalBloodPool => sct("113262008", "Thoracic aorta"),
+    }
+}
+
+/// Where a lesion is, as far as its kind alone tells.
 pub(super) fn site(kind: Kind) -> Term<'static> {
     match kind {
         Kind::LungNodule => sct("39607008", "Lung"),
-        Kind::LymphNode | Kind::PetLesion | Kind::PhysiologicUptake | Kind::Organ => {
-            sct("38266002", "Entire body")
-        }
+        Kind::LymphNode | Kind::PetLesion | Kind::PhysiologicUptake | Kind::Organ => ENTIRE_BODY,
     }
 }
 

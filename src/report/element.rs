@@ -15,6 +15,9 @@ const IMPLEMENTATION_CLASS_UID: &str = "2.25.20548091826234759031764220885571098
 /// Implementation Version Name (0002,0013), at most 16 characters.
 const IMPLEMENTATION_VERSION_NAME: &str = concat!("HILUM_", env!("CARGO_PKG_VERSION"));
 
+/// Characters of a Code Value (0008,0100).
+const MAX_CODE_VALUE: usize = 16;
+
 /// A data element of one value.
 pub(super) fn element(tag: Tag, value: impl Into<PrimitiveValue>) -> InMemElement {
     DataElement::new(tag, vr(tag), value.into())
@@ -44,10 +47,14 @@ pub(super) fn code(tag: Tag, term: Term) -> InMemElement {
     items(tag, vec![code_item(term)])
 }
 
-/// The item of a code sequence.
+/// The item of a code sequence; a value too long for SH is a Long Code Value (PS3.3 8.1).
 pub(super) fn code_item(term: Term) -> InMemDicomObject {
+    let value = match term.value.len() <= MAX_CODE_VALUE {
+        true => tags::CODE_VALUE,
+        false => tags::LONG_CODE_VALUE,
+    };
     item([
-        element(tags::CODE_VALUE, term.value),
+        element(value, term.value),
         element(tags::CODING_SCHEME_DESIGNATOR, term.scheme),
         element(tags::CODE_MEANING, term.meaning),
     ])

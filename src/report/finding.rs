@@ -1,9 +1,10 @@
 //! The report's lesions and structures: numbered, checked, and assigned to segments.
 
+use super::codes::{self, Term};
 use super::{Error, SeriesRun, Status, StudyReport};
 use crate::dicom::{Instance, Series};
-use crate::lesion::{Assessment, Lesion, LesionMask, Structure, Terms};
-use crate::measure::Measurement;
+use crate::lesion::{Assessment, Kind, Lesion, LesionMask, Structure, Terms};
+use crate::measure::{Measurement, PetMeasurement};
 
 /// One lesion of the report, known to fit its grid and to hold finite numbers.
 pub(super) struct Finding<'a> {
@@ -78,6 +79,11 @@ impl<'a> Findings<'a> {
             }
         }
         Ok(findings)
+    }
+
+    /// Lesions that are not normal.
+    pub(super) fn abnormal(&self) -> impl Iterator<Item = &Finding<'a>> {
+        self.all.iter().filter(|finding| !finding.is_normal())
     }
 
     /// Name of the SEG file of a grid.
@@ -179,7 +185,27 @@ impl<'a> Findings<'a> {
 impl<'a> Finding<'a> {
     /// Tracking Identifier (112039, DCM).
     pub(super) fn tracking_id(&self) -> String {
-        format!("lesion-{}", self.id)
+        match self.is_normal() {
+            true => format!("physiologic-uptake-{}", self.id),
+            false => format!("lesion-{}", self.id),
+        }
+    }
+
+    /// Whether it is shown only so that nothing is dropped in silence.
+    pub(super) fn is_normal(&self) -> bool {
+        self.lesion.kind == Kind::PhysiologicUptake
+    }
+
+    /// Where it is, as far as that is known.
+    pub(super) fn site(&self) -> Term<'a> {
+        let known = self.measurement.site.as_ref();
+        known.map_or(codes::site(self.lesion.kind), Term::from)
+    }
+
+    /// Mean HU; none but of a CT, for the values of no other modality are HU.
+    pub(super) fn mean_hu(&self) -> Option<f64> {
+        let is_ct = self.run.modality() == "CT";
+        self.measurement.mean_hu.filter(|_| is_ct)
     }
 
     /// Indices of the slices that hold some of the lesion, ascending.
@@ -234,6 +260,7 @@ fn check_numbers(
         long_axis,
         short_axis,
         mean_hu,
+        pet,
         ..
     } = measurement;
     let axis = |a: &crate::measure::Axis| {
@@ -246,9 +273,19 @@ fn check_numbers(
         ("long axis", axis(long_axis)),
         ("short axis", axis(short_axis)),
         ("axis slice", *axis_slice < run.series.instances.len()),
-        ("mean HU", mean_hu.is_finite()),
+        ("mean HU", mean_hu.is_none_or(f64::is_finite)),
+        ("uptake", pet.as_ref().is_none_or(is_sound)),
     ];
     sound(&checks, id, run)
+}
+
+fn is_sound(pet: &PetMeasurement) -> bool {
+    let peak = pet.suv_peak.iter().map(|peak| peak.suv);
+    let rules = pet.by_rule.iter();
+    let rules = rules.flat_map(|v| [v.least_suv, v.mtv_ml, v.tlg_g]);
+    let own = [pet.suv_max, pet.suv_mean, pet.mtv_ml, pet.tlg_g];
+    let place = pet.suv_max_lps_mm.is_finite();
+    place && own.into_iter().chain(peak).chain(rules).all(f64::is_finite)
 }
 
 fn check_assessment(id: usize, run: &SeriesRun, lesion: &Lesion) -> Result<(), Error> {

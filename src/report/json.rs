@@ -2,11 +2,12 @@
 
 use super::assessment::AssessmentEntry;
 use super::finding::{Finding, Findings, FoundStructure};
-use super::{Error, Reason, SeriesRun, Status, StudyReport, codes};
+use super::pet::{PetEntry, PetSeriesEntry, SuvEntry};
+use super::{Error, Reason, SeriesRun, Status, StudyReport};
 use crate::code::Code;
 use crate::lesion::Kind;
 use crate::measure::Laterality;
-use crate::provenance::Provenance;
+use crate::provenance::{Method, Provenance};
 use crate::warning::Warning;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -23,7 +24,15 @@ struct Document<'a> {
     structures: Vec<StructureEntry<'a>>,
     warnings: Vec<WarningEntry<'a>>,
     timings_ms: &'a BTreeMap<String, f64>,
-    provenance: &'a Provenance,
+    provenance: ProvenanceEntry<'a>,
+}
+
+#[derive(Serialize)]
+struct ProvenanceEntry<'a> {
+    #[serde(flatten)]
+    run: &'a Provenance,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    suv: Vec<SuvEntry<'a>>,
 }
 
 #[derive(Serialize)]
@@ -31,10 +40,14 @@ struct SeriesEntry<'a> {
     series_instance_uid: &'a str,
     modality: &'a str,
     model: Option<&'a str>,
+    method: Option<Method>,
+    experimental: bool,
     status: Status,
     reason: Option<&'a Reason>,
     #[serde(skip_serializing_if = "Option::is_none")]
     confidence_meaning: Option<&'a str>,
+    #[serde(flatten)]
+    pet: Option<PetSeriesEntry<'a>>,
 }
 
 #[derive(Serialize)]
@@ -42,6 +55,7 @@ struct LesionEntry<'a> {
     id: usize,
     tracking_uid: &'a str,
     kind: Kind,
+    model: &'a str,
     series_instance_uid: &'a str,
     sop_instance_uid: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,8 +68,10 @@ struct LesionEntry<'a> {
     volume_mm3: f64,
     long_axis_mm: f64,
     short_axis_mm: f64,
-    mean_hu: f64,
-    site: Site,
+    mean_hu: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pet: Option<PetEntry>,
+    site: Site<'a>,
 }
 
 #[derive(Serialize)]
@@ -70,9 +86,9 @@ struct StructureEntry<'a> {
 }
 
 #[derive(Serialize)]
-struct Site {
-    code: &'static str,
-    meaning: &'static str,
+struct Site<'a> {
+    code: &'a str,
+    meaning: &'a str,
     laterality: Option<Laterality>,
 }
 
@@ -93,7 +109,10 @@ pub(super) fn document(report: &StudyReport, findings: &Findings) -> Result<Vec<
         structures: findings.structures.iter().map(structure).collect(),
         warnings: warnings(report),
         timings_ms: &report.timings_ms,
-        provenance: &report.provenance,
+        provenance: ProvenanceEntry {
+            run: &report.provenance,
+            suv: super::pet::runs(report).map(SuvEntry::from).collect(),
+        },
     };
     let mut bytes = serde_json::to_vec_pretty(&document).map_err(|source| Error::Encode {
         file: super::write::FINDINGS_JSON.into(),
@@ -108,17 +127,23 @@ fn series<'a>(report: &'a StudyReport) -> Vec<SeriesEntry<'a>> {
         series_instance_uid: run.series_instance_uid(),
         modality: run.modality(),
         model: Some(&run.model.name),
+        method: Some(run.model.method),
+        experimental: run.model.experimental,
         status: run.status,
         reason: run.reason.as_ref(),
-        confidence_meaning: run.assessed_confidence_meaning(),
+        confidence_meaning: run.stated_confidence_meaning(),
+        pet: run.pet.as_ref().map(PetSeriesEntry::from),
     });
     let left_out = report.left_out.iter().map(|series| SeriesEntry {
         series_instance_uid: &series.series_instance_uid,
         modality: &series.modality,
         model: None,
+        method: None,
+        experimental: false,
         status: series.status,
         reason: Some(&series.reason),
         confidence_meaning: None,
+        pet: None,
     });
     runs.chain(left_out).collect()
 }
@@ -129,11 +154,12 @@ fn lesion<'a>(finding: &'a Finding) -> LesionEntry<'a> {
         measurement,
         ..
     } = finding;
-    let site = codes::site(lesion.kind);
+    let site = finding.site();
     LesionEntry {
         id: finding.id,
         tracking_uid: &finding.tracking_uid,
         kind: lesion.kind,
+        model: &finding.run.model.name,
         series_instance_uid: finding.run.series_instance_uid(),
         sop_instance_uid: &finding.instance(measurement.axis_slice).sop_instance_uid,
         frame_number: finding.instance(measurement.axis_slice).frame_number,
@@ -144,7 +170,8 @@ fn lesion<'a>(finding: &'a Finding) -> LesionEntry<'a> {
         volume_mm3: measurement.volume_mm3,
         long_axis_mm: measurement.long_axis.length_mm,
         short_axis_mm: measurement.short_axis.length_mm,
-        mean_hu: measurement.mean_hu,
+        mean_hu: finding.mean_hu(),
+        pet: measurement.pet.as_ref().map(PetEntry::from),
         site: Site {
             code: site.value,
             meaning: site.meaning,
@@ -155,14 +182,16 @@ fn lesion<'a>(finding: &'a Finding) -> LesionEntry<'a> {
 
 fn structure<'a>(found: &'a FoundStructure) -> StructureEntry<'a> {
     let FoundStructure { run, structure, .. } = found;
-    let voxel_mm3 = run.series.geometry.voxel_volume_mm3();
+    let step_mm3 = run.series.geometry.voxel_volume_mm3();
+    let voxels = structure.mask.voxels();
+    let steps: f64 = voxels.map(|[z, _, _]| run.series.slices.extent(z)).sum();
     StructureEntry {
         name: &structure.name,
         code: &structure.terms.property_type,
         modifier: structure.terms.modifier.as_ref(),
         series_instance_uid: run.series_instance_uid(),
         segment_number: found.segment_number,
-        volume_mm3: structure.mask.count() as f64 * voxel_mm3,
+        volume_mm3: steps * step_mm3,
     }
 }
 

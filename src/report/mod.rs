@@ -7,7 +7,7 @@ use crate::dicom::Series;
 use crate::error::Class;
 use crate::lesion::{Lesion, Structure};
 use crate::measure::Measurement;
-use crate::provenance::{ModelIdentity, Provenance};
+use crate::provenance::{Method, ModelIdentity, Provenance};
 use crate::uid::UidSource;
 use crate::warning::Warning;
 use dicom_object::InMemDicomObject;
@@ -23,10 +23,12 @@ mod finding;
 mod header;
 mod json;
 mod label_map;
+mod pet;
 mod seg;
 mod sr;
 mod write;
 
+pub use pet::PetRun;
 pub use write::{Existing, Written, check_folder, existing_run, write_folder, write_study};
 
 /// Everything that is reported of one study.
@@ -76,7 +78,7 @@ pub struct SeriesRun<'a> {
     pub companions: Vec<&'a Series>,
     /// The model that ran, or was meant to.
     pub model: ModelIdentity,
-    /// What the model says that its confidence means; reported where a classifier gave it.
+    /// What the model says that its confidence means; reported where a classifier or rules gave it.
     pub confidence_meaning: String,
     /// How it ended.
     pub status: Status,
@@ -86,6 +88,8 @@ pub struct SeriesRun<'a> {
     pub lesions: Vec<(Lesion, Measurement)>,
     /// What is segmented beside lesions.
     pub structures: Vec<Structure>,
+    /// What was measured of a PET as a whole, in SUV.
+    pub pet: Option<PetRun>,
     /// Warnings of this run.
     pub warnings: Vec<Warning>,
 }
@@ -96,11 +100,12 @@ impl SeriesRun<'_> {
         self.series.warnings.iter().chain(&self.warnings)
     }
 
-    /// What the confidence of the lesions means; `None` where no classifier gave it.
-    fn assessed_confidence_meaning(&self) -> Option<&str> {
+    /// What the confidence of the lesions means; `None` where neither a classifier nor rules gave it.
+    fn stated_confidence_meaning(&self) -> Option<&str> {
         let mut lesions = self.lesions.iter();
         let assessed = lesions.any(|(lesion, _)| lesion.assessment.is_some());
-        assessed.then_some(&*self.confidence_meaning)
+        let by_rules = self.model.method == Method::Rules;
+        (assessed || by_rules).then_some(&*self.confidence_meaning)
     }
 
     /// Series Instance UID (0020,000E).

@@ -10,7 +10,7 @@ use super::element::{
     object_references,
 };
 use super::finding::{self, Finding, Findings, Segment};
-use super::header::{self, DISCLAIMER, Identity, PRODUCT};
+use super::header::{self, Identity, PRODUCT};
 use super::{Error, StudyReport};
 use crate::dicom::{Instance, Series};
 use crate::lesion::Terms;
@@ -206,7 +206,7 @@ fn segment(report: &StudyReport, segment: &Segment) -> InMemDicomObject {
     let Segment { terms, run, .. } = segment;
     let name = header::algorithm_name(&run.model);
     let algorithm = item([
-        header::algorithm_family(),
+        header::family(&run.model),
         element(tags::ALGORITHM_NAME, name.as_str()),
         element(
             tags::ALGORITHM_VERSION,
@@ -224,7 +224,7 @@ fn segment(report: &StudyReport, segment: &Segment) -> InMemDicomObject {
     let mut item = item([
         element(tags::SEGMENT_NUMBER, segment.number),
         element(tags::SEGMENT_LABEL, ascii(&segment.label, 64)),
-        element(tags::SEGMENT_DESCRIPTION, DISCLAIMER),
+        element(tags::SEGMENT_DESCRIPTION, header::disclaimer(&run.model)),
         element(tags::SEGMENT_ALGORITHM_TYPE, "AUTOMATIC"),
         element(tags::SEGMENT_ALGORITHM_NAME, name),
         items(
@@ -259,7 +259,7 @@ fn property_type(terms: &Terms) -> InMemElement {
 }
 
 fn anatomic_region(finding: &Finding) -> InMemElement {
-    let mut region = code_item(codes::site(finding.lesion.kind));
+    let mut region = code_item(finding.site());
     if let Some(laterality) = finding.measurement.laterality {
         let side = codes::side(laterality);
         region.put(code(tags::ANATOMIC_REGION_MODIFIER_SEQUENCE, side));

@@ -8,10 +8,9 @@ use super::codes::{self, Term};
 use super::content::{Node, coded, container, image, number, polyline, text, uid_reference};
 use super::element::{element, empty, image_reference, item, items, object_references, reference};
 use super::finding::{Finding, Findings};
-use super::header::{self, DISCLAIMER, Identity, PRODUCT};
-use super::{Error, LeftOutSeries, SeriesRun, Status, StudyReport, seg};
+use super::header::{self, DISCLAIMER, EXPERIMENTAL, Identity, PRODUCT};
+use super::{Error, LeftOutSeries, SeriesRun, Status, StudyReport, pet, seg};
 use crate::dicom::{Instance, Series};
-use crate::lesion::Lesion;
 use crate::measure::Axis;
 use crate::provenance::{ModelIdentity, Provenance};
 use crate::uid::UidSource;
@@ -64,12 +63,11 @@ fn root(report: &StudyReport, findings: &Findings) -> Node {
         .has_concept_mod(coded(codes::LANGUAGE, codes::ENGLISH));
     let document = device_observer(document, &report.provenance)
         .has_concept_mod(coded(codes::PROCEDURE_REPORTED, procedure(report)));
-    let document = if findings.all.is_empty() {
-        document
-    } else {
-        document.contains(imaging_measurements(report, findings))
-    };
-    document.contains(qualitative_evaluations(report, findings))
+    let measured = !findings.all.is_empty() || pet::runs(report).next().is_some();
+    let measurements = measured.then(|| imaging_measurements(report, findings));
+    document
+        .for_each(measurements, Node::contains)
+        .contains(qualitative_evaluations(report, findings))
 }
 
 /// TID 1002 and 1004.
@@ -103,10 +101,12 @@ fn procedure(report: &StudyReport) -> Term<'static> {
 }
 
 fn imaging_measurements(report: &StudyReport, findings: &Findings) -> Node {
-    container(codes::IMAGING_MEASUREMENTS).for_each(&findings.all, |node, finding| {
-        node.contains(volumetric_group(report, finding))
-            .contains(axes_group(report, finding))
-    })
+    container(codes::IMAGING_MEASUREMENTS)
+        .for_each(&findings.all, |node, finding| {
+            node.contains(volumetric_group(report, finding))
+                .contains(axes_group(report, finding))
+        })
+        .for_each(pet::groups(report), Node::contains)
 }
 
 /// TID 1411, Volumetric ROI Measurements and Qualitative Evaluations.
@@ -126,14 +126,12 @@ fn volumetric_group(report: &StudyReport, finding: &Finding) -> Node {
             node.contains(image(codes::SOURCE_IMAGE_FOR_SEGMENTATION, source))
         })
         .contains(number(codes::VOLUME, measurement.volume_mm3, codes::MM3))
-        .contains(
-            number(
-                codes::ATTENUATION_COEFFICIENT,
-                measurement.mean_hu,
-                codes::HOUNSFIELD_UNIT,
-            )
-            .has_concept_mod(coded(codes::DERIVATION, codes::MEAN)),
-        )
+        .for_each(finding.mean_hu(), |node, mean_hu| {
+            let name = codes::ATTENUATION_COEFFICIENT;
+            let mean = number(name, mean_hu, codes::HOUNSFIELD_UNIT);
+            node.contains(mean.has_concept_mod(coded(codes::DERIVATION, codes::MEAN)))
+        })
+        .for_each(pet::uptake(finding), Node::contains)
         .contains(certainty(report, finding))
         .for_each(&finding.lesion.assessment, assessment::evaluations)
 }
@@ -156,8 +154,8 @@ fn axes_group(report: &StudyReport, finding: &Finding) -> Node {
 
 /// What both groups of a lesion share: tracking, finding, site and algorithm.
 fn group(report: &StudyReport, finding: &Finding) -> Node {
-    let Lesion { kind, terms, .. } = finding.lesion;
-    let site = coded(codes::FINDING_SITE, codes::site(*kind))
+    let terms = &finding.lesion.terms;
+    let site = coded(codes::FINDING_SITE, finding.site())
         .for_each(finding.measurement.laterality, |node, laterality| {
             node.has_concept_mod(coded(codes::LATERALITY, codes::side(laterality)))
         });
@@ -170,7 +168,11 @@ fn group(report: &StudyReport, finding: &Finding) -> Node {
         .contains(coded(codes::FINDING_CATEGORY, Term::from(&terms.category)))
         .contains(coded(codes::FINDING, Term::from(&terms.property_type)))
         .has_concept_mod(site);
-    algorithm(group, &finding.run.model, &report.provenance)
+    let group = algorithm(group, &finding.run.model, &report.provenance);
+    let experimental = finding.run.model.experimental.then_some(EXPERIMENTAL);
+    group.for_each(experimental, |group, note| {
+        group.contains(text(codes::COMMENT, note))
+    })
 }
 
 /// TID 1419 row 5 with the confidence in percent.
@@ -181,7 +183,7 @@ fn certainty(report: &StudyReport, finding: &Finding) -> Node {
 }
 
 /// TID 4019.
-fn algorithm(node: Node, model: &ModelIdentity, provenance: &Provenance) -> Node {
+pub(super) fn algorithm(node: Node, model: &ModelIdentity, provenance: &Provenance) -> Node {
     let version = header::algorithm_version(model, provenance);
     node.has_concept_mod(text(codes::ALGORITHM_NAME, &header::algorithm_name(model)))
         .has_concept_mod(text(codes::ALGORITHM_VERSION, &version))
@@ -191,7 +193,7 @@ fn algorithm(node: Node, model: &ModelIdentity, provenance: &Provenance) -> Node
         )
         .has_concept_mod(coded(
             codes::ALGORITHM_FAMILY,
-            codes::ARTIFICIAL_INTELLIGENCE,
+            codes::algorithm_family(model.method),
         ))
         .has_concept_mod(text(codes::ALGORITHM_MANUFACTURER, PRODUCT))
 }
@@ -210,7 +212,7 @@ fn qualitative_evaluations(report: &StudyReport, findings: &Findings) -> Node {
         })
 }
 
-/// CID 6047. A skipped run neither succeeded nor failed.
+/// CID 6047. A skipped run neither succeeded nor failed, and normal uptake is no finding.
 fn outcome(report: &StudyReport, findings: &Findings) -> Term<'static> {
     let runs = report.runs.iter().map(|run| run.status);
     let statuses = runs.chain(report.left_out.iter().map(|series| series.status));
@@ -218,7 +220,7 @@ fn outcome(report: &StudyReport, findings: &Findings) -> Term<'static> {
     match (
         any(Status::Done),
         any(Status::Failed),
-        findings.all.is_empty(),
+        findings.abnormal().next().is_none(),
     ) {
         (false, ..) => codes::NONE_SUCCEEDED,
         (true, false, true) => codes::ALL_SUCCEEDED_WITHOUT_FINDINGS,
@@ -242,8 +244,14 @@ fn series_outcome(run: &SeriesRun) -> Node {
             let reason = format!("{}: {}", reason.code, reason.text);
             node.has_properties(text(codes::COMMENT, &reason))
         })
-        .for_each(run.assessed_confidence_meaning(), |node, meaning| {
+        .for_each(run.stated_confidence_meaning(), |node, meaning| {
             node.has_properties(text(codes::COMMENT, &format!("Confidence: {meaning}")))
+        })
+        .for_each(run.model.experimental.then_some(EXPERIMENTAL), |node, note| {
+            node.has_properties(text(codes::COMMENT, note))
+        })
+        .for_each(&run.pet, |node, pet| {
+            node.has_properties(text(codes::COMMENT, &pet.branch_text()))
         })
         .for_each(run.all_warnings(), |node, warning| {
             node.has_properties(text(codes::COMMENT, &format!("Warning: {warning}")))

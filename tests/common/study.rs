@@ -7,7 +7,7 @@ use glam::{DAffine3, DVec3};
 use hilum::dicom::{Instance, Series};
 use hilum::lesion::{Kind, Lesion, LesionMask};
 use hilum::measure::{Axis, Laterality, Measurement};
-use hilum::provenance::{ModelIdentity, Provenance};
+use hilum::provenance::{Method, ModelIdentity, Provenance};
 use hilum::report::{Outputs, SeriesRun, Status, StudyReport};
 use hilum::uid::UidSource;
 use hilum::volume::{Geometry, Rescale, SlicePositions};
@@ -157,7 +157,9 @@ pub(crate) fn sphere(series: &Series, centre: [usize; 3], radius_mm: f64) -> (Le
         axis_slice: centre[0],
         long_axis: axis(radius_mm / sx, 0.0),
         short_axis: axis(0.0, radius_mm / sy),
-        mean_hu: -12.3456789,
+        mean_hu: Some(-12.3456789),
+        pet: None,
+        site: None,
         laterality: Some(Laterality::Right),
     };
     let lesion = Lesion {
@@ -182,6 +184,7 @@ pub(crate) fn done(series: &Series, lesions: Vec<(Lesion, Measurement)>) -> Seri
         reason: None,
         lesions,
         structures: Vec::new(),
+        pet: None,
         warnings: Vec::new(),
     }
 }
@@ -191,6 +194,8 @@ pub(crate) fn model() -> ModelIdentity {
         name: "lung-nodule-lite".into(),
         version: "3".into(),
         sha256: "0123456789abcdef".repeat(4),
+        method: Method::TrainedModel,
+        experimental: false,
     }
 }
 

@@ -16,7 +16,7 @@ fn refusal(change: impl FnOnce(&mut Lesion, &mut Measurement)) -> Error {
 #[test]
 fn lesions_that_cannot_be_true_are_refused() {
     assert_eq!(
-        refusal(|_, m| m.mean_hu = f64::NAN).code(),
+        refusal(|_, m| m.mean_hu = Some(f64::NAN)).code(),
         "measurement-invalid"
     );
     assert_eq!(

@@ -316,6 +316,7 @@ fn intended_use() -> IntendedUse {
         kernel: KernelPreference::Any,
         contrast_seen: true,
         requires_lungs: false,
+        experimental: false,
     }
 }
 

@@ -248,6 +248,9 @@ pub struct IntendedUse {
     /// A volume without recognisable lungs is refused instead of searched as a whole.
     #[serde(default)]
     pub requires_lungs: bool,
+    /// Not yet shown to work on real patients' data; every finding of the model says so.
+    #[serde(default)]
+    pub experimental: bool,
 }
 
 impl Label {
