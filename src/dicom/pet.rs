@@ -139,6 +139,13 @@ fn code(attributes: &Attributes, tag: Tag) -> Option<String> {
     Some(text)
 }
 
+/// A text, cut to the 64 characters that it may have.
+fn name(attributes: &Attributes, tag: Tag) -> Option<String> {
+    let mut text = attributes.text(tag)?;
+    text.truncate(text.floor_char_boundary(64));
+    Some(text)
+}
+
 fn corrections(attributes: &Attributes) -> Option<Corrections> {
     let listed = attributes.texts(tags::CORRECTED_IMAGE);
     let has = |name: &str| listed.iter().any(|value| value == name);
@@ -167,6 +174,9 @@ fn patient(attributes: &Attributes) -> Result<Patient, Error> {
 fn tracers(attributes: &Attributes, zone_s: Option<f64>) -> Result<Vec<Tracer>, Error> {
     let tracer = |item: Attributes| {
         let codes = item.items(tags::RADIONUCLIDE_CODE_SEQUENCE);
+        let agents = item.items(tags::RADIOPHARMACEUTICAL_CODE_SEQUENCE);
+        let agent = agents.first();
+        let meaning = agent.and_then(|item| name(item, tags::CODE_MEANING));
         let tag = tags::RADIOPHARMACEUTICAL_START_TIME;
         let start_time = item.text(tag);
         let of_day_s = start_time.map(|text| {
@@ -176,6 +186,12 @@ fn tracers(attributes: &Attributes, zone_s: Option<f64>) -> Result<Vec<Tracer>, 
             dose: item.optional_number(tags::RADIONUCLIDE_TOTAL_DOSE)?,
             half_life_s: item.optional_number(tags::RADIONUCLIDE_HALF_LIFE)?,
             nuclide: codes.first().and_then(|item| code(item, tags::CODE_VALUE)),
+            agent_code: agent.and_then(|item| code(item, tags::CODE_VALUE)),
+            agent_scheme: agent.and_then(|item| code(item, tags::CODING_SCHEME_DESIGNATOR)),
+            agent_names: meaning
+                .into_iter()
+                .chain(name(&item, tags::RADIOPHARMACEUTICAL))
+                .collect(),
             start: date_time(&item, tags::RADIOPHARMACEUTICAL_START_DATE_TIME, zone_s)?,
             start_time_of_day_s: of_day_s.transpose()?,
         })
@@ -243,6 +259,12 @@ mod tests {
             (tags::RADIOPHARMACEUTICAL_START_TIME, VR::TM, "1030"),
         ]);
         tracer.put(item(tags::RADIONUCLIDE_CODE_SEQUENCE, code));
+        let agent = texts([
+            (tags::CODE_VALUE, VR::SH, "35321007"),
+            (tags::CODING_SCHEME_DESIGNATOR, VR::SH, "SCT"),
+            (tags::CODE_MEANING, VR::LO, "Fluorodeoxyglucose F^18^"),
+        ]);
+        tracer.put(item(tags::RADIOPHARMACEUTICAL_CODE_SEQUENCE, agent));
         object.put(item(tags::RADIOPHARMACEUTICAL_INFORMATION_SEQUENCE, tracer));
         let image = read(&object, "1.2").unwrap();
         assert_eq!(image.units.as_deref(), Some("BQML"));
@@ -258,7 +280,11 @@ mod tests {
         let corrections = image.corrections.unwrap();
         assert!(corrections.attenuation && corrections.decay);
         assert_eq!(image.tracers[0].start_time_of_day_s, Some(37_800.0));
-        assert_eq!(image.tracers[0].nuclide.as_deref(), Some("C-111A1"));
+        let tracer = &image.tracers[0];
+        assert_eq!(tracer.nuclide.as_deref(), Some("C-111A1"));
+        assert_eq!(tracer.agent_code.as_deref(), Some("35321007"));
+        assert_eq!(tracer.agent_scheme.as_deref(), Some("SCT"));
+        assert_eq!(tracer.agent_names, ["Fluorodeoxyglucose F^18^"]);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 mod assessment;
 mod carry;
 mod components;
+pub mod pet;
+pub mod watershed;
 
 use crate::volume::{Geometry, ProbabilityMap, SlicePositions};
 use components::Component;

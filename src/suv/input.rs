@@ -102,6 +102,12 @@ pub struct Tracer {
     pub half_life_s: Option<f64>,
     /// Code Value (0008,0100) of the Radionuclide Code Sequence (0054,0300).
     pub nuclide: Option<String>,
+    /// Code Value (0008,0100) of the Radiopharmaceutical Code Sequence (0054,0304).
+    pub agent_code: Option<String>,
+    /// Its Coding Scheme Designator (0008,0102).
+    pub agent_scheme: Option<String>,
+    /// Its Code Meaning (0008,0104), and Radiopharmaceutical (0018,0031), as far as they are there.
+    pub agent_names: Vec<String>,
     /// Radiopharmaceutical Start DateTime (0018,1078).
     pub start: Option<Timestamp>,
     /// Radiopharmaceutical Start Time (0018,1072), seconds since midnight.

@@ -1,0 +1,78 @@
+//! What makes a lesion of high uptake.
+
+/// Which voxels belong to a lesion.
+///
+/// Source: docs/pet-lesions.md names the papers of each.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Threshold {
+    /// At least this share of the lesion's SUVmax.
+    OfMax(f64),
+    /// At least this SUV.
+    Fixed(f64),
+    /// At least the liver's mean and so many of its standard deviations.
+    Liver(f64),
+}
+
+impl Threshold {
+    /// A stable kebab-case code, as it stands in reports.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OfMax(_) => "suv-share-of-max",
+            Self::Fixed(_) => "suv-at-least",
+            Self::Liver(_) => "suv-above-liver",
+        }
+    }
+}
+
+/// The rules; [`Default`] is for F-18 FDG in adults, and no other tracer has any.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PetParams {
+    /// Which voxels belong to a lesion.
+    pub threshold: Threshold,
+    /// Smaller ones are no lesions, ml.
+    pub min_volume_ml: f64,
+    /// Lower peaks are no lesions, SUV of the smoothed PET.
+    pub min_peak_suv: f64,
+    /// A peak is none either if it is not above the liver's mean by so many standard deviations …
+    pub min_peak_liver_sds: f64,
+    /// … unless it is so many times what lies around it.
+    pub min_contrast: f64,
+    /// Peaks are two lesions where the saddle between them is below this share of the lower one.
+    pub max_saddle_share: f64,
+    /// A peak of less volume above its saddle is noise, ml.
+    pub min_part_ml: f64,
+    /// Smoothing before peaks are looked for, full width at half maximum, mm.
+    pub smoothing_fwhm_mm: f64,
+}
+
+/// 41 % of the SUVmax of each lesion (Boellaard et al., EJNMMI 2015), from half a millilitre, about what a sphere of 10 mm holds.
+///
+/// SUV 2.5 and liver mean + 3 SD are the published limits of what counts as raised; the others are this program's own,
+/// stated in docs/pet-lesions.md.
+impl Default for PetParams {
+    fn default() -> Self {
+        Self {
+            threshold: Threshold::OfMax(0.41),
+            min_volume_ml: 0.5,
+            min_peak_suv: 2.5,
+            min_peak_liver_sds: 3.0,
+            min_contrast: 3.0,
+            max_saddle_share: 0.6,
+            min_part_ml: 0.5,
+            smoothing_fwhm_mm: 5.0,
+        }
+    }
+}
+
+impl PetParams {
+    /// The rule of the TMTV benchmark: SUV ≥ 4.0, and 3 ml or more.
+    ///
+    /// Source: Boellaard et al., J Nucl Med 2024 (doi 10.2967/jnumed.124.267789).
+    pub fn benchmark() -> Self {
+        Self {
+            threshold: Threshold::Fixed(4.0),
+            min_volume_ml: 3.0,
+            ..Self::default()
+        }
+    }
+}
