@@ -1,5 +1,6 @@
 //! The configuration file: every key with its default and unit, checked once.
 
+use crate::suv::Policy;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Read;
@@ -23,6 +24,8 @@ pub struct Config {
     pub candidates: CandidatesConfig,
     /// Limits for reading.
     pub input: InputConfig,
+    /// What is found in PET.
+    pub pet: PetConfig,
     /// How the network runs.
     pub inference: InferenceConfig,
     /// What is written.
@@ -148,6 +151,37 @@ pub struct InputConfig {
     pub search_without_lungs: bool,
 }
 
+/// `[pet]`
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PetConfig {
+    /// Search FDG PET for uptake by SUV rules.
+    pub enabled: bool,
+    /// What becomes of an SUV that a published rule gives and the attributes do not.
+    pub suv_policy: Policy,
+    /// Which voxels belong to a lesion.
+    pub threshold: PetThreshold,
+    /// Smaller lesions are dropped, ml.
+    pub min_volume_ml: f64,
+}
+
+/// Which voxels of a PET belong to a lesion; docs/pet-lesions.md has the sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PetThreshold {
+    /// At least 41 % of the lesion's SUVmax.
+    #[serde(rename = "41-percent-of-max")]
+    PartOfMax41,
+    /// SUV 2.5 and more.
+    #[serde(rename = "suv-2.5")]
+    Suv25,
+    /// SUV 4.0 and more.
+    #[serde(rename = "suv-4.0")]
+    Suv40,
+    /// The liver's mean and three standard deviations, and more.
+    #[serde(rename = "above-liver")]
+    AboveLiver,
+}
+
 /// `[inference]`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -212,6 +246,17 @@ impl Default for InputConfig {
             max_voxels: 2048 * 512 * 512,
             all_series: false,
             search_without_lungs: false,
+        }
+    }
+}
+
+impl Default for PetConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            suv_policy: Policy::Strict,
+            threshold: PetThreshold::PartOfMax41,
+            min_volume_ml: 0.5,
         }
     }
 }
@@ -318,6 +363,12 @@ impl Config {
             &"f16",
             self.device.precision == Precision::F32 || self.device.kind != DeviceKind::Cpu,
             "f32 where the device is the CPU",
+        )?;
+        check(
+            "pet.min_volume_ml",
+            &self.pet.min_volume_ml,
+            (0.0..=1000.0).contains(&self.pet.min_volume_ml),
+            "0 to 1000",
         )?;
         self.inference.validate()?;
         check(

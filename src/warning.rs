@@ -1,5 +1,7 @@
 //! Recoverable facts that must reach the log, the JSON and the SR.
 
+use crate::suv;
+
 /// Something that did not stop the run but that a reader of the report must know.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Warning {
@@ -115,7 +117,31 @@ pub enum Warning {
     },
     /// What is doubtful about the SUV of a PET.
     #[error(transparent)]
-    Suv(#[from] crate::suv::Warning),
+    Suv(#[from] suv::Warning),
+    /// No CT of the study lies in the PET's frame of reference.
+    #[error(
+        "No CT of the study shares the PET's FrameOfReferenceUID (0020,0052): uptake was judged by the PET alone."
+    )]
+    PetWithoutCt,
+    /// The PET's CT shows no lungs.
+    #[error("No lungs were recognised in the PET's CT: uptake was judged by the PET alone.")]
+    PetWithoutLungs,
+    /// A region that uptake is compared with was not found.
+    #[error("No reference region: {reason}.")]
+    NoReferenceRegion {
+        /// Of the reason.
+        code: &'static str,
+        /// In words.
+        reason: String,
+    },
+    /// More lesions than are wanted.
+    #[error(
+        "{count} further lesion(s), of lower score, were left out: candidates.max_lesions is reached."
+    )]
+    LesionsLeftOut {
+        /// How many.
+        count: usize,
+    },
     /// Files of the study that could not be read or were left out of the series.
     #[error("{count} file(s) of this series were left out: {reason}.")]
     InstancesLeftOut {
@@ -144,7 +170,11 @@ impl Warning {
             Self::NotAxial { .. } => "not-axial",
             Self::StackOfSeries { .. } => "stack-of-series",
             Self::ModelsDisagree { .. } => "models-disagree",
-            Self::Suv(e) => e.code(),
+            Self::Suv(warning) => warning.code(),
+            Self::PetWithoutCt => "pet-without-ct",
+            Self::PetWithoutLungs => "pet-without-lungs",
+            Self::NoReferenceRegion { code, .. } => code,
+            Self::LesionsLeftOut { .. } => "lesions-left-out",
             Self::InstancesLeftOut { .. } => "instances-left-out",
         }
     }

@@ -4,7 +4,7 @@ use super::result::{StudyResult, reason_of};
 use crate::config::{AlsoFormat, Config};
 use crate::dicom::{self, Study};
 use crate::pipeline::{Outcome, Pipeline, StageTimings};
-use crate::plan::{PassedOver, Planner, StudyPlan, Task};
+use crate::plan::{Finder, Job, PassedOver, Planner, StudyPlan, Task};
 use crate::report::{
     self, Existing, LeftOutSeries, Outputs, Reason, SeriesRun, Status, StudyReport, existing_run,
     no_header, write_study,
@@ -238,7 +238,7 @@ impl<'a> Work<'a> {
             .iter()
             .filter(|task| task.all_series() == series);
         let run = |task: &Task| {
-            let model = self.planner.model(task.model);
+            let model = self.planner.identity(task.job.finder());
             let (at, all) = (study + 1, self.studies.len());
             let progress = |done, patches| {
                 self.batch.bar.set_message(format!(
@@ -249,10 +249,16 @@ impl<'a> Work<'a> {
             let refusal = |error: &Error| (error.class(), reason_of(error));
             let outcome = volumes.as_ref().map_err(refusal).and_then(|volumes| {
                 let volumes: Vec<&StoredVolume> = volumes.iter().collect();
-                let outcome = pipeline.run(task.model, &volumes, &progress, self.batch.cancel);
+                let outcome = match &task.job {
+                    Job::Model(model) => {
+                        pipeline.run(*model, &volumes, &progress, self.batch.cancel)
+                    }
+                    Job::Uptake(suv) => pipeline.uptake(&volumes, suv),
+                };
                 outcome.map_err(|error| refusal(&error))
             });
-            let mut run = self.series_run(study, task.series, task.model, Status::Done, None);
+            let mut run =
+                self.series_run(study, task.series, task.job.finder(), Status::Done, None);
             let companions = task.companions.iter();
             run.companions = companions
                 .map(|series| &self.studies[study].series[*series])
@@ -262,6 +268,7 @@ impl<'a> Work<'a> {
                 Ok(Outcome {
                     lesions,
                     structures,
+                    pet,
                     warnings,
                     timings_ms: stages,
                     ..
@@ -271,6 +278,7 @@ impl<'a> Work<'a> {
                         .for_each(|(stage, ms)| add(timings_ms, stage, *ms));
                     run.lesions = lesions;
                     run.structures = structures;
+                    run.pet = pet;
                     run.warnings.extend(warnings);
                 }
                 Err((class, reason)) => {
@@ -297,7 +305,7 @@ impl<'a> Work<'a> {
             self.series_run(
                 study,
                 over.series,
-                over.model,
+                over.finder,
                 Status::Skipped,
                 Some(reason),
             )
@@ -309,7 +317,7 @@ impl<'a> Work<'a> {
         &self,
         study: usize,
         series: usize,
-        model: usize,
+        finder: Finder,
         status: Status,
         reason: Option<Reason>,
     ) -> SeriesRun<'a> {
@@ -317,8 +325,8 @@ impl<'a> Work<'a> {
         SeriesRun {
             series,
             companions: Vec::new(),
-            model: self.planner.model(model).clone(),
-            confidence_meaning: self.planner.confidence_meaning(model).into(),
+            model: self.planner.identity(finder).clone(),
+            confidence_meaning: self.planner.confidence_meaning(finder).into(),
             status,
             reason,
             lesions: Vec::new(),

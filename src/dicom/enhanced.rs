@@ -2,12 +2,12 @@
 
 use super::file::DicomFile;
 use super::fixture::{
-    COLUMNS, ROWS, file_object, only_refusal, only_series, read, slice, with, without, write,
-    write_as,
+    COLUMNS, ROWS, empty, file_object, item, only_refusal, only_series, read, sequence, slice,
+    with, without, write, write_as,
 };
 use super::{Series, load};
 use crate::volume::StoredVolume;
-use dicom_core::value::{DataSetSequence, PixelFragmentSequence};
+use dicom_core::value::PixelFragmentSequence;
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
@@ -17,10 +17,6 @@ use tempfile::tempdir;
 const MAX_VOXELS: u64 = 1 << 20;
 /// Explicit VR Big Endian, retired but in archives.
 const BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
-
-fn sequence(tag: Tag, items: Vec<InMemDicomObject>) -> DataElement<InMemDicomObject> {
-    DataElement::new(tag, VR::SQ, DataSetSequence::from(items))
-}
 
 /// The functional group of a few attributes of a classic slice.
 fn group(of: &InMemDicomObject, tag: Tag, inner: &[Tag]) -> DataElement<InMemDicomObject> {
@@ -184,6 +180,35 @@ fn an_extended_offset_table_tells_fragments_of_frames_apart() {
     }
 }
 
+fn enhanced_pet(frames: &[InMemDicomObject]) -> InMemDicomObject {
+    let class = uids::ENHANCED_PET_IMAGE_STORAGE;
+    let object = with(enhanced(1, frames), tags::SOP_CLASS_UID, VR::UI, class);
+    with(object, tags::MODALITY, VR::CS, "PT")
+}
+
+#[test]
+fn frames_of_an_enhanced_pet_have_its_units() {
+    let object = enhanced_pet(&[slice(0), slice(1)]);
+    let folder = tempdir().unwrap();
+    let object = with(object, tags::UNITS, VR::CS, "BQML");
+    write(folder.path(), "all.dcm", object);
+    let series = only_series(folder.path());
+    let units = series.instances.iter().map(|i| i.units.as_deref());
+    assert!(units.eq([Some("BQML"); 2]));
+}
+
+#[test]
+fn a_spect_in_the_class_of_enhanced_pet_is_refused() {
+    let technetium = with(empty(), tags::CODE_VALUE, VR::SH, "C-163A8");
+    let tracer = [item(tags::RADIONUCLIDE_CODE_SEQUENCE, technetium)];
+    let tracer = InMemDicomObject::from_element_iter(tracer);
+    let mut object = enhanced_pet(&[slice(0), slice(1)]);
+    object.put(item(tags::RADIOPHARMACEUTICAL_INFORMATION_SEQUENCE, tracer));
+    let folder = tempdir().unwrap();
+    write(folder.path(), "all.dcm", object);
+    assert_eq!(only_refusal(folder.path()), "single-photon");
+}
+
 #[test]
 fn enhanced_pet_keeps_a_rescale_a_frame() {
     let slope = |z: u16| {
@@ -195,10 +220,7 @@ fn enhanced_pet_keeps_a_rescale_a_frame() {
         )
     };
     let frames = [slope(0), slope(1), slope(2)];
-    let mut object = enhanced(1, &frames);
-    let class = uids::ENHANCED_PET_IMAGE_STORAGE;
-    object = with(object, tags::SOP_CLASS_UID, VR::UI, class);
-    object = with(object, tags::MODALITY, VR::CS, "PT");
+    let mut object = enhanced_pet(&frames);
     let tag = tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE;
     let mut groups = object.element(tag).unwrap().items().unwrap().to_vec();
     let inner = [tags::RESCALE_INTERCEPT, tags::RESCALE_SLOPE];
@@ -222,7 +244,6 @@ fn enhanced_pet_keeps_a_rescale_a_frame() {
 #[test]
 fn frame_anatomy_is_read_as_the_body_part_examined() {
     let part = |value: &str, meaning: &str| {
-        let empty = InMemDicomObject::new_empty;
         let region = with(empty(), tags::CODE_VALUE, VR::SH, value);
         let region = with(region, tags::CODE_MEANING, VR::LO, meaning);
         let region = sequence(tags::ANATOMIC_REGION_SEQUENCE, vec![region]);

@@ -6,6 +6,7 @@
 
 use super::attribute::Attributes;
 use super::enhanced_pet::EnhancedPet;
+use super::kind::check_photons;
 use super::{Error, Instance};
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
@@ -17,7 +18,7 @@ use std::path::Path;
 const MAX_FRAMES: u32 = 1 << 14;
 
 /// Attributes of the object that hold for every frame.
-const COMMON: [Tag; 26] = [
+const COMMON: [Tag; 25] = [
     tags::SOP_CLASS_UID,
     tags::SOP_INSTANCE_UID,
     tags::STUDY_INSTANCE_UID,
@@ -43,7 +44,6 @@ const COMMON: [Tag; 26] = [
     tags::PIXEL_PADDING_VALUE,
     tags::PIXEL_PADDING_RANGE_LIMIT,
     tags::INSTANCE_NUMBER,
-    tags::RADIOPHARMACEUTICAL_INFORMATION_SEQUENCE,
 ];
 
 /// Functional group, attribute in it, and the attribute of a classic image that says the same.
@@ -144,6 +144,10 @@ pub(super) fn instances(
             "one item of the Per-frame Functional Groups a frame is",
         ));
     }
+    if attributes.text(tags::MODALITY).as_deref() == Some("PT") {
+        // What tells it stands in the object, not in its frames.
+        check_photons(&attributes)?;
+    }
     let mut common = pick(object, &COMMON);
     if !items(object, tags::CONTRAST_BOLUS_AGENT_SEQUENCE).is_empty() {
         put_text(&mut common, tags::CONTRAST_BOLUS_AGENT, "CODED");
@@ -162,6 +166,8 @@ pub(super) fn instances(
             instance.frame_number = Some(frame_number);
             if let Some(image) = instance.pet.as_deref_mut() {
                 *image = pet.frame(groups);
+                let units = image.as_ref().ok().and_then(|image| image.units.clone());
+                instance.units = units;
             }
             Ok(instance)
         })

@@ -55,14 +55,8 @@ pub(super) fn check(identity: &Identity, attributes: &Attributes) -> Result<Vec<
         let found = identity.modality.clone();
         return Err(Error::ForeignModality { found, uid });
     }
-    if modality == "PT"
-        && let Some((attribute, found)) = single_photon(attributes)
-    {
-        return Err(Error::SinglePhoton {
-            attribute: Attribute(attribute),
-            found,
-            uid,
-        });
+    if modality == "PT" {
+        check_photons(attributes)?;
     }
     let image_type = check_image_type(identity, attributes)?;
     match attributes.text(tags::RESCALE_TYPE) {
@@ -103,6 +97,17 @@ fn check_image_type(identity: &Identity, attributes: &Attributes) -> Result<Vec<
         }
         _ => Ok(image_type),
     }
+}
+
+/// Refuses a SPECT that is stored as PET.
+pub(super) fn check_photons(attributes: &Attributes) -> Result<(), Error> {
+    single_photon(attributes).map_or(Ok(()), |(attribute, found)| {
+        Err(Error::SinglePhoton {
+            attribute: Attribute(attribute),
+            found,
+            uid: attributes.object_uid(),
+        })
+    })
 }
 
 /// What tells a SPECT that is stored as PET: its radionuclide, or energy windows below that of annihilation.
@@ -166,10 +171,9 @@ fn foreign_class(class: &str, uid: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::super::Instance;
-    use super::super::fixture::{slice, with};
+    use super::super::fixture::{empty, item, slice, with};
     use super::*;
-    use dicom_core::value::DataSetSequence;
-    use dicom_core::{DataElement, PrimitiveValue, VR};
+    use dicom_core::{PrimitiveValue, VR};
     use dicom_object::InMemDicomObject;
     use std::path::Path;
 
@@ -181,10 +185,6 @@ mod tests {
         read(&with(slice(0), tag, vr, value)).unwrap_err().code()
     }
 
-    fn sequence(tag: Tag, item: InMemDicomObject) -> DataElement<InMemDicomObject> {
-        DataElement::new(tag, VR::SQ, DataSetSequence::from(vec![item]))
-    }
-
     fn pet() -> InMemDicomObject {
         let class = uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE;
         let object = with(slice(0), tags::SOP_CLASS_UID, VR::UI, class);
@@ -192,17 +192,13 @@ mod tests {
     }
 
     fn pet_of(radionuclide: &str, upper_kev: &str) -> InMemDicomObject {
-        let empty = InMemDicomObject::new_empty;
         let code = with(empty(), tags::CODE_VALUE, VR::SH, radionuclide);
-        let code = sequence(tags::RADIONUCLIDE_CODE_SEQUENCE, code);
+        let code = item(tags::RADIONUCLIDE_CODE_SEQUENCE, code);
         let tracer = InMemDicomObject::from_element_iter([code]);
         let window = with(empty(), tags::ENERGY_WINDOW_UPPER_LIMIT, VR::DS, upper_kev);
         let mut object = pet();
-        object.put(sequence(
-            tags::RADIOPHARMACEUTICAL_INFORMATION_SEQUENCE,
-            tracer,
-        ));
-        object.put(sequence(tags::ENERGY_WINDOW_RANGE_SEQUENCE, window));
+        object.put(item(tags::RADIOPHARMACEUTICAL_INFORMATION_SEQUENCE, tracer));
+        object.put(item(tags::ENERGY_WINDOW_RANGE_SEQUENCE, window));
         object
     }
 

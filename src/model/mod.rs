@@ -38,6 +38,7 @@ pub use manifest::{
 };
 pub use registry::{BUILTINS, Builtin, ModelSource, automatic};
 pub use unet::{Architecture, Norm, UNetConfig};
+pub(crate) use weights::sha256_hex;
 
 pub(crate) use check::largest_difference;
 

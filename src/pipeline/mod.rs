@@ -6,8 +6,9 @@ mod agreement;
 mod assess;
 mod models;
 mod source;
+mod uptake;
 
-use crate::config::{CandidatesConfig, Config};
+use crate::config::{CandidatesConfig, Config, PetConfig};
 use crate::engine::cpu::InstructionSet;
 use crate::engine::gpu::Tuned;
 use crate::gpu::{Compute, Gpu, KernelTime, Storage};
@@ -16,6 +17,7 @@ use crate::measure::{self, Laterality, Measurement};
 use crate::model::{self, Label, Manifest, ModelGrid, OutputSpec, Segmenter};
 use crate::plan::{PlannedModel, Planner};
 use crate::preprocess::{self, Interpolation, Plan, Prepared};
+use crate::report::PetRun;
 use crate::volume::{ProbabilityMap, StoredVolume};
 use crate::warning::Warning;
 use crate::{Error, cpu};
@@ -36,6 +38,7 @@ pub type StageTimings = BTreeMap<String, f64>;
 #[derive(Debug)]
 pub struct Pipeline {
     candidates: CandidatesConfig,
+    pet: PetConfig,
     search_without_lungs: bool,
     tta: bool,
     compute: Compute,
@@ -54,6 +57,8 @@ pub struct Outcome {
     pub lesions: Vec<(Lesion, Measurement)>,
     /// What is segmented beside lesions.
     pub structures: Vec<Structure>,
+    /// What was measured of a PET as a whole.
+    pub pet: Option<PetRun>,
     /// What the reader of the report must know.
     pub warnings: Vec<Warning>,
     /// Milliseconds by stage.
@@ -89,6 +94,7 @@ impl Pipeline {
         let candidates = config.candidates;
         Ok(Self {
             candidates,
+            pet: config.pet,
             search_without_lungs: config.input.search_without_lungs,
             tta: config.inference.tta,
             compute,
@@ -167,6 +173,7 @@ impl Pipeline {
         Ok(Outcome {
             lesions,
             structures: Vec::new(),
+            pet: None,
             warnings,
             timings_ms: laps.timings_ms,
             patches: segmentation.patches,
@@ -270,12 +277,14 @@ impl Pipeline {
             "candidates": self.candidates,
             "all_series": all_series,
             "manifest_sha256": manifests,
+            "pet": self.pet,
             "step_fraction": step_fraction,
             "search_without_lungs": self.search_without_lungs,
             "tta": self.tta,
         });
         Planner {
             models,
+            rules: uptake::planned(&self.pet),
             all_series,
             adapter,
             driver,

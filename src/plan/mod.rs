@@ -1,10 +1,14 @@
 //! What runs on a study, and what identifies that run.
 //!
-//! In: the models' intended use and a study. Out: which model runs on which series, why not on the others, and provenance.
+//! In: the models' intended use and a study. Out: which model or rule runs on which series, why not on the others, and
+//! provenance.
+
+mod uptake;
 
 use crate::dicom::{Companion, Request, Series, Study, companion, select};
 use crate::model::{InputChannel, IntendedUse, Unit};
 use crate::provenance::{ModelIdentity, Provenance};
+use crate::suv::{Policy, Suv};
 use crate::uid::UidSource;
 use crate::warning::Warning;
 
@@ -12,6 +16,8 @@ use crate::warning::Warning;
 #[derive(Debug, Clone)]
 pub struct Planner {
     pub(crate) models: Vec<PlannedModel>,
+    /// `None`: PET is not searched by rules.
+    pub(crate) rules: Option<PlannedRules>,
     pub(crate) all_series: bool,
     pub(crate) adapter: String,
     pub(crate) driver: String,
@@ -30,25 +36,63 @@ pub(crate) struct PlannedModel {
     pub(crate) companions: Vec<InputChannel>,
 }
 
+/// What is to be known of the rules that find uptake in a PET.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedRules {
+    pub(crate) identity: ModelIdentity,
+    /// What becomes of a doubtful SUV.
+    pub(crate) policy: Policy,
+    /// What their score means, in a sentence for the reader.
+    pub(crate) confidence_meaning: String,
+}
+
+/// What looks for lesions in a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finder {
+    /// A model, by its number.
+    Model(usize),
+    /// The rules for uptake in a PET.
+    Uptake,
+}
+
 /// What is to be done with one study.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StudyPlan {
-    /// Runs of a model on a series, by model, best series first.
+    /// Runs of a finder on a series, by finder, best series first.
     pub tasks: Vec<Task>,
-    /// Series that a model could take but does not.
+    /// Series that a finder could take but does not.
     pub passed_over: Vec<PassedOver>,
     /// What will have run.
     pub provenance: Provenance,
 }
 
-/// One model on one series.
+/// A finder, with what it needs to know of the series.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Job {
+    /// A model, by its number.
+    Model(usize),
+    /// The rules for uptake, on a PET whose values become SUV in this way.
+    Uptake(Suv),
+}
+
+impl Job {
+    /// What runs.
+    pub fn finder(&self) -> Finder {
+        match self {
+            Self::Model(model) => Finder::Model(*model),
+            Self::Uptake(_) => Finder::Uptake,
+        }
+    }
+}
+
+/// One finder on one series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
-    /// Number of the model.
-    pub model: usize,
+    /// What runs.
+    pub job: Job,
     /// Index into [`Study::series`].
     pub series: usize,
-    /// The series of the model's further input channels, in order.
+    /// The series of a model's further input channels, in order; of a PET, its CT where there is one.
     pub companions: Vec<usize>,
     /// How the series differs from what the model was made for.
     pub warnings: Vec<Warning>,
@@ -62,11 +106,11 @@ impl Task {
     }
 }
 
-/// A series that a model does not run on.
+/// A series that a finder does not run on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassedOver {
-    /// Number of the model.
-    pub model: usize,
+    /// What does not run.
+    pub finder: Finder,
     /// Index into [`Study::series`].
     pub series: usize,
     /// Stable kebab-case code.
@@ -76,14 +120,26 @@ pub struct PassedOver {
 }
 
 impl Planner {
-    /// The models, in the order of the configuration.
-    pub fn model(&self, model: usize) -> &ModelIdentity {
-        &self.models[model].identity
+    /// Name, version and hash of a finder.
+    pub fn identity(&self, finder: Finder) -> &ModelIdentity {
+        self.planned(finder).0
     }
 
-    /// What the confidence of a model means, in a sentence for the reader.
-    pub fn confidence_meaning(&self, model: usize) -> &str {
-        &self.models[model].confidence_meaning
+    /// What the confidence of a finder means, in a sentence for the reader.
+    pub fn confidence_meaning(&self, finder: Finder) -> &str {
+        self.planned(finder).1
+    }
+
+    fn planned(&self, finder: Finder) -> (&ModelIdentity, &str) {
+        match (finder, &self.rules) {
+            (Finder::Model(model), _) => {
+                let planned = &self.models[model];
+                (&planned.identity, &planned.confidence_meaning)
+            }
+            (Finder::Uptake, Some(rules)) => (&rules.identity, &rules.confidence_meaning),
+            // Only `plan` makes one, from the rules.
+            (Finder::Uptake, None) => unreachable!("no rules were planned with"),
+        }
     }
 
     /// Warnings of the device, for every report.
@@ -101,18 +157,19 @@ impl Planner {
         let mut tasks = Vec::new();
         let mut passed_over = Vec::new();
         for (model, planned) in self.models.iter().enumerate() {
+            let finder = Finder::Model(model);
             let intended = &planned.intended;
             let selection = select(study, &request(intended), self.all_series);
             for series in selection.chosen {
                 match companions(study, series, &planned.companions) {
                     Ok(companions) => tasks.push(Task {
-                        model,
+                        job: Job::Model(model),
                         series,
                         companions,
                         warnings: outside_intended_use(intended, &study.series[series]),
                     }),
                     Err((code, text)) => passed_over.push(PassedOver {
-                        model,
+                        finder,
                         series,
                         code,
                         text,
@@ -121,14 +178,19 @@ impl Planner {
             }
             for other in selection.passed_over {
                 passed_over.push(PassedOver {
-                    model,
+                    finder,
                     series: other.series,
                     code: other.code,
                     text: other.text,
                 });
             }
         }
-        let provenance = self.provenance(study, &tasks);
+        if let Some(rules) = &self.rules {
+            let found = uptake::plan(study, rules.policy, self.all_series);
+            tasks.extend(found.tasks);
+            passed_over.extend(found.passed_over);
+        }
+        let provenance = self.provenance(study, &tasks, &passed_over);
         StudyPlan {
             tasks,
             passed_over,
@@ -136,17 +198,19 @@ impl Planner {
         }
     }
 
-    fn provenance(&self, study: &Study, tasks: &[Task]) -> Provenance {
+    fn provenance(&self, study: &Study, tasks: &[Task], passed_over: &[PassedOver]) -> Provenance {
+        let models = self.models.iter().map(|planned| &planned.identity);
+        // The rules are named where there is a PET to speak of.
+        let asked = tasks.iter().map(|task| task.job.finder());
+        let mut asked = asked.chain(passed_over.iter().map(|over| over.finder));
+        let rules = self.rules.iter().map(|rules| &rules.identity);
+        let rules = rules.filter(|_| asked.any(|finder| finder == Finder::Uptake));
         let mut provenance = Provenance {
             version: env!("CARGO_PKG_VERSION").into(),
             git_hash: env!("HILUM_GIT_HASH").into(),
             adapter: self.adapter.clone(),
             driver: self.driver.clone(),
-            models: self
-                .models
-                .iter()
-                .map(|planned| planned.identity.clone())
-                .collect(),
+            models: models.chain(rules).cloned().collect(),
             parameters: self.parameters.clone(),
             run_id: String::new(),
         };
@@ -154,7 +218,10 @@ impl Planner {
             serde_json::to_string(&provenance).expect("strings and JSON values always serialise");
         let mut parts = vec![identity, study.study_instance_uid.clone()];
         for task in tasks {
-            parts.push(format!("task/{}", task.model));
+            parts.push(match &task.job {
+                Job::Model(model) => format!("task/{model}"),
+                Job::Uptake(suv) => format!("uptake/{suv:?}"),
+            });
             for series in std::iter::once(&task.series).chain(&task.companions) {
                 parts.extend(study.series[*series].instances.iter().map(
                     |i| match i.frame_number {

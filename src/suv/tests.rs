@@ -39,6 +39,7 @@ fn image() -> PetImage {
             nuclide: Some("C-111A1".into()),
             start: at("100000"),
             start_time_of_day_s: Some(36_000.0),
+            ..Tracer::default()
         }],
         ..PetImage::default()
     }

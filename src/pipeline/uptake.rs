@@ -1,0 +1,160 @@
+//! Uptake in a PET: found by rules, told from organs with the help of its CT where there is one, and measured.
+
+use super::{Laps, Outcome, Pipeline};
+use crate::Error;
+use crate::config::{PetConfig, PetThreshold};
+use crate::lesion::pet::{self, PetFinding, PetParams, Reference, Threshold};
+use crate::lesion::{Kind, Lesion};
+use crate::measure::{
+    self, Measurement, PetSummary, ReferenceDoubt, ReferenceKind, ReferenceRegion, USUAL_RULES,
+};
+use crate::model;
+use crate::plan::PlannedRules;
+use crate::preprocess::{self, Interpolation, Plan};
+use crate::provenance::{Method, ModelIdentity};
+use crate::report::PetRun;
+use crate::suv::{Statistics, Suv};
+use crate::volume::{Mask, StoredVolume};
+use crate::warning::Warning;
+
+/// How the rules are called where models are named.
+const NAME: &str = "pet-uptake";
+/// Other rules, other version.
+const VERSION: &str = "0.1.0";
+const CONFIDENCE_MEANING: &str = "No probability, and no trained model gave it: of a lesion a score of its contrast and size, of physiologic uptake how well place and shape fit the organ.";
+/// Fine enough for the lungs, mm.
+const LUNG_SPACING_MM: f64 = 4.0;
+
+/// The rules as the configuration has them.
+pub(super) fn params(config: &PetConfig) -> PetParams {
+    let threshold = match config.threshold {
+        PetThreshold::PartOfMax41 => Threshold::OfMax(0.41),
+        PetThreshold::Suv25 => Threshold::Fixed(2.5),
+        PetThreshold::Suv40 => Threshold::Fixed(4.0),
+        PetThreshold::AboveLiver => Threshold::Liver(3.0),
+    };
+    PetParams {
+        threshold,
+        min_volume_ml: config.min_volume_ml,
+        ..PetParams::default()
+    }
+}
+
+/// What the planner needs to know of the rules; `None` where PET is not to be searched.
+pub(super) fn planned(config: &PetConfig) -> Option<PlannedRules> {
+    config.enabled.then(|| PlannedRules {
+        identity: ModelIdentity {
+            name: NAME.into(),
+            version: VERSION.into(),
+            sha256: model::sha256_hex(format!("{:?}", params(config)).as_bytes()),
+            method: Method::Rules,
+            experimental: true,
+        },
+        policy: config.suv_policy,
+        confidence_meaning: CONFIDENCE_MEANING.into(),
+    })
+}
+
+impl Pipeline {
+    /// Finds and measures uptake in a PET, the first of `volumes`, with the lungs of its CT, the second, if there is one.
+    ///
+    /// # Errors
+    /// Those of preprocessing the CT.
+    pub fn uptake(&self, volumes: &[&StoredVolume], suv: &Suv) -> Result<Outcome, Error> {
+        let mut laps = Laps::start();
+        let mut warnings = Vec::new();
+        let lungs = match volumes.get(1) {
+            Some(ct) => self.lungs(ct, &mut warnings)?,
+            None => None,
+        };
+        laps.lap("preprocess");
+        let mut pet = volumes[0].clone();
+        suv.apply(&mut pet);
+        let statistics = Statistics::inside(&pet, None);
+        warnings.extend(statistics.and_then(|s| s.warning()).map(Warning::Suv));
+        let found = pet::find(&pet, lungs.as_ref(), &params(&self.pet));
+        laps.lap("uptake");
+        let kinds = [ReferenceKind::Liver, ReferenceKind::MediastinalBloodPool];
+        let mut regions = Vec::new();
+        for (kind, place) in kinds.into_iter().zip([&found.liver, &found.blood_pool]) {
+            match place {
+                Ok(place) => regions.push(region(kind, place, &pet)),
+                Err(missing) => warnings.push(Warning::NoReferenceRegion {
+                    code: missing.code(),
+                    reason: missing.to_string(),
+                }),
+            }
+        }
+        let liver = regions.iter().find(|r| r.kind == ReferenceKind::Liver);
+        let (lesions, left_out) = self.kept(found.findings);
+        warnings.extend(left_out);
+        let lesions: Vec<(Lesion, Measurement)> = lesions
+            .into_iter()
+            .filter_map(|lesion| {
+                let mut measured = measure::measure_on_pet(&lesion.mask, &pet, |_| None)?;
+                if let Some(uptake) = &mut measured.pet {
+                    uptake.add_volumes(&lesion.mask, &pet, &USUAL_RULES, liver);
+                }
+                Some((lesion, measured))
+            })
+            .collect();
+        laps.lap("measure");
+        Ok(Outcome {
+            pet: Some(PetRun {
+                branch: suv.branch.clone(),
+                ratios: suv.ratios,
+                summary: PetSummary::of(&lesions),
+                reference_regions: regions,
+            }),
+            lesions,
+            warnings,
+            timings_ms: laps.timings_ms,
+            ..Outcome::default()
+        })
+    }
+
+    /// The lungs of a CT; none where none were recognised, as in a CT of the head.
+    fn lungs(&self, ct: &StoredVolume, warnings: &mut Vec<Warning>) -> Result<Option<Mask>, Error> {
+        let plan = Plan {
+            grid: ct.geometry.covering([LUNG_SPACING_MM; 3]),
+            interpolation: Interpolation::Trilinear,
+        };
+        let prepared = preprocess::run(&self.compute, ct, &plan)?;
+        if prepared.lungs.found {
+            return Ok(Some(prepared.lungs.lung));
+        }
+        warnings.push(Warning::PetWithoutLungs);
+        Ok(None)
+    }
+
+    /// All organs, and as many lesions as are wanted: the highest scores, and a warning if there are more.
+    fn kept(&self, findings: Vec<PetFinding>) -> (Vec<Lesion>, Option<Warning>) {
+        let mut left = self.candidates.max_lesions;
+        let mut left_out = 0;
+        let mut lesions: Vec<Lesion> = findings.into_iter().map(|f| f.lesion).collect();
+        lesions.retain(|lesion| {
+            if lesion.kind != Kind::PetLesion {
+                return true;
+            }
+            let keep = left > 0;
+            left = left.saturating_sub(1);
+            left_out += usize::from(!keep);
+            keep
+        });
+        let warning = (left_out > 0).then_some(Warning::LesionsLeftOut { count: left_out });
+        (lesions, warning)
+    }
+}
+
+/// A reference region as it is reported.
+fn region(kind: ReferenceKind, place: &Reference, pet: &StoredVolume) -> ReferenceRegion {
+    let doubt = (!place.is_expected).then_some(ReferenceDoubt::Unexpected);
+    ReferenceRegion {
+        kind,
+        centre_lps_mm: place.centre_lps_mm,
+        suv_mean: place.mean_suv,
+        suv_sd: place.sd_suv,
+        volume_ml: place.voxels as f64 * pet.geometry.voxel_volume_mm3() / 1e3,
+        doubts: doubt.into_iter().collect(),
+    }
+}
