@@ -91,4 +91,5 @@ def main():
     OUT.write_text(json.dumps(golden, indent=2) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -115,6 +115,9 @@ fn measure_shape(
 }
 
 #[cfg(test)]
+mod digital;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::volume::{Geometry, PADDING_HU, Rescale, SlicePositions};

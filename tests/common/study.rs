@@ -254,7 +254,7 @@ pub(crate) fn write_sources(dir: &Path, series: &Series) {
                 VR::UI,
                 i.frame_of_reference_uid.clone().unwrap_or_default(),
             ),
-            (tags::MODALITY, VR::CS, "CT".into()),
+            (tags::MODALITY, VR::CS, i.modality.clone()),
             (tags::SLICE_THICKNESS, VR::DS, "2.5".into()),
             (
                 tags::IMAGE_POSITION_PATIENT,

@@ -58,8 +58,16 @@ pub(crate) fn every_assessment(series: &Series) -> StudyReport<'_> {
     report(vec![done(series, vec![sure, unsure, low, plain])])
 }
 
+/// Code Value or Long Code Value.
+fn code_value(term: &InMemDicomObject) -> String {
+    match term.get(tags::LONG_CODE_VALUE) {
+        Some(_) => string(term, tags::LONG_CODE_VALUE),
+        None => string(term, tags::CODE_VALUE),
+    }
+}
+
 /// One line a content item that says something in words or numbers, those of the algorithm left out.
-fn spoken(object: &InMemDicomObject, depth: usize, out: &mut String) {
+pub(crate) fn spoken(object: &InMemDicomObject, depth: usize, out: &mut String) {
     const ALGORITHM: [&str; 5] = ["111001", "111003", "111002", "111000", "122405"];
     let items = object.get(tags::CONTENT_SEQUENCE);
     for item in items.and_then(|found| found.items()).unwrap_or_default() {
@@ -69,7 +77,7 @@ fn spoken(object: &InMemDicomObject, depth: usize, out: &mut String) {
         }
         let term = |term: &InMemDicomObject| {
             let of = |tag| string(term, tag);
-            let (value, scheme) = (of(tags::CODE_VALUE), of(tags::CODING_SCHEME_DESIGNATOR));
+            let (value, scheme) = (code_value(term), of(tags::CODING_SCHEME_DESIGNATOR));
             format!("({value}, {scheme}, {})", of(tags::CODE_MEANING))
         };
         let value = match string(item, tags::VALUE_TYPE).as_str() {
@@ -78,7 +86,7 @@ fn spoken(object: &InMemDicomObject, depth: usize, out: &mut String) {
             "NUM" => {
                 let measured = &sequence(item, tags::MEASURED_VALUE_SEQUENCE)[0];
                 let unit = &sequence(measured, tags::MEASUREMENT_UNITS_CODE_SEQUENCE)[0];
-                let unit = string(unit, tags::CODE_VALUE);
+                let unit = code_value(unit);
                 format!("{} {unit}", string(measured, tags::NUMERIC_VALUE))
             }
             other => other.into(),

@@ -9,6 +9,7 @@ mod findings;
 mod folder;
 mod header;
 mod objects;
+mod pet;
 mod refusals;
 mod samples;
 mod structures;

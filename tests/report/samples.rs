@@ -1,6 +1,7 @@
 //! Reports for outside validators, and that of a real series.
 
 use super::assessment::every_assessment;
+use super::pet::{pet_report, pet_series};
 use super::study::{self, Plane, done, report, series, sphere};
 use super::{dicom, failed, localizer, string};
 use dicom_dictionary_std::tags;
@@ -51,6 +52,8 @@ fn samples_for_outside_validators_are_written() {
     );
     keep("failed", &report(vec![failed(&first)]), &[&first]);
     keep("assessed", &every_assessment(&first), &[&first]);
+    let pet = pet_series(1);
+    keep("pet", &pet_report(&pet), &[&pet]);
     let mut left_out = report(Vec::new());
     left_out.left_out.push(localizer());
     keep("left-out", &left_out, &[&first]);

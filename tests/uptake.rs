@@ -1,0 +1,123 @@
+//! Uptake of a real PET in its contours, against pydicom and NumPy (`scripts/make-golden-pet.py`).
+
+#![expect(clippy::print_stdout, reason = "a skipped test says so")]
+
+use glam::DVec3;
+use hilum::dicom;
+use hilum::lesion::LesionMask;
+use hilum::measure::{
+    PetMeasurement, ReferenceKind, VolumeRule, measure_on_pet, measure_pet, measure_reference,
+};
+use hilum::region::Region;
+use hilum::suv::{Policy, Suv};
+use hilum::volume::{Mask, StoredVolume};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+const MAX_VOXELS: u64 = 1 << 30;
+/// Single precision here, double there; the goal is 1e-3.
+const TOLERANCE: f64 = 1e-5;
+/// The points of the script are a quarter of a millimetre apart, its centres a fifth.
+const PEAK_TOLERANCE: f64 = 3e-3;
+
+fn folder() -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/pet/STS_001");
+    if path.is_dir() {
+        return Some(path);
+    }
+    println!("SKIPPED, NO UPTAKE WAS COMPARED: {} is missing", path.display());
+    None
+}
+
+/// The PET in SUV, and the voxels of each ROI that the golden file names.
+fn study(folder: &Path, golden: &Value) -> (StoredVolume, Vec<(String, LesionMask)>) {
+    let mut inventory = dicom::read_paths(&[folder.to_owned()], &|_| ());
+    let series = inventory.studies.remove(0).series.remove(0);
+    let suv = Suv::new(&series.pet_images().expect("a PET"), Policy::Strict).expect("SUV");
+    let mut stored = dicom::load(&series, MAX_VOXELS, None).expect("a volume");
+    suv.apply(&mut stored);
+    let contours = folder.join("mask/1-1.dcm");
+    let names = golden["rois"].as_object().expect("ROIs").keys();
+    let masks = names.map(|name| {
+        let region = Region::read(&contours, Some(name), MAX_VOXELS).expect("an ROI");
+        let (mask, _) = region.on(&series).expect("on the series");
+        (name.clone(), lesion_mask(&mask))
+    });
+    let masks = masks.collect();
+    (stored, masks)
+}
+
+fn lesion_mask(mask: &Mask) -> LesionMask {
+    LesionMask {
+        origin: [0; 3],
+        size: mask.geometry.size,
+        inside: mask.voxels.iter().map(|v| *v != 0).collect(),
+    }
+}
+
+fn golden() -> Value {
+    serde_json::from_str(include_str!("../testdata/golden/pet-uptake.json")).expect("JSON")
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().expect("a number")
+}
+
+fn assert_near(name: &str, found: f64, wanted: &Value, tolerance: f64) {
+    let wanted = number(wanted);
+    let off = (found / wanted - 1.0).abs();
+    assert!(off <= tolerance, "{name}: {found} is not {wanted}");
+}
+
+fn place(value: &Value) -> DVec3 {
+    let at = value.as_array().expect("a position");
+    DVec3::new(number(&at[0]), number(&at[1]), number(&at[2]))
+}
+
+fn assert_uptake(name: &str, found: &PetMeasurement, wanted: &Value) {
+    let pairs = [
+        ("suv_max", found.suv_max),
+        ("suv_mean", found.suv_mean),
+        ("mtv_ml", found.mtv_ml),
+        ("tlg_g", found.tlg_g),
+    ];
+    for (key, found) in pairs {
+        assert_near(&format!("{name} {key}"), found, &wanted[key], TOLERANCE);
+    }
+    let hottest_mm = found.suv_max_lps_mm.distance(place(&wanted["suv_max_lps_mm"]));
+    assert!(hottest_mm < 1e-3, "{name}: {hottest_mm} mm");
+    for volume in &found.by_rule {
+        let key = match volume.rule {
+            VolumeRule::PartOfMax(_) => "part-of-max".to_owned(),
+            VolumeRule::AtLeast(suv) => format!("{suv:.1}"),
+            VolumeRule::AboveLiver => unreachable!("not asked for"),
+        };
+        let wanted = &wanted["by_rule"][&key];
+        assert_near(&key, volume.mtv_ml, &wanted["mtv_ml"], TOLERANCE);
+        assert_near(&key, volume.tlg_g, &wanted["tlg_g"], TOLERANCE);
+    }
+}
+
+#[test]
+fn a_real_pet_of_uneven_slices_has_the_uptake_of_numpy_in_each_contour() {
+    let Some(folder) = folder() else { return };
+    let golden = golden();
+    let (suv, masks) = study(&folder, &golden);
+    assert!(!suv.slices.is_even(), "the series is chosen for its uneven slices");
+    let rules = [VolumeRule::PartOfMax(0.41), VolumeRule::AtLeast(2.5), VolumeRule::AtLeast(4.0)];
+    for (name, mask) in &masks {
+        let wanted = &golden["rois"][name];
+        let mut found = measure_pet(mask, &suv).expect("voxels");
+        found.add_volumes(mask, &suv, &rules, None);
+        assert_eq!(found.by_rule.len(), 3);
+        assert_uptake(name, &found, wanted);
+        let peak = found.suv_peak.expect("inside of the image");
+        assert_near("suv_peak", peak.suv, &wanted["suv_peak"], PEAK_TOLERANCE);
+        println!("{name}: SUVpeak {} against {}", peak.suv, wanted["suv_peak"]);
+        let region = measure_reference(ReferenceKind::MediastinalBloodPool, mask, &suv);
+        let region = region.expect("voxels");
+        assert_near("suv_sd", region.suv_sd, &wanted["suv_sd"], TOLERANCE);
+        let whole = measure_on_pet(mask, &suv, |_| None).expect("voxels");
+        assert_near("volume", whole.volume_mm3 / 1e3, &wanted["mtv_ml"], TOLERANCE);
+    }
+}
