@@ -5,9 +5,8 @@
 use glam::DVec3;
 use hilum::dicom;
 use hilum::lesion::LesionMask;
-use hilum::measure::{
-    PetMeasurement, ReferenceKind, VolumeRule, measure_on_pet, measure_pet, measure_reference,
-};
+use hilum::lesion::pet::Threshold;
+use hilum::measure::{PetMeasurement, measure_on_pet, measure_pet};
 use hilum::region::Region;
 use hilum::suv::{Policy, Suv};
 use hilum::volume::{Mask, StoredVolume};
@@ -17,8 +16,8 @@ use std::path::{Path, PathBuf};
 const MAX_VOXELS: u64 = 1 << 30;
 /// Single precision here, double there; the goal is 1e-3.
 const TOLERANCE: f64 = 1e-5;
-/// The points of the script are a quarter of a millimetre apart, its centres a fifth.
-const PEAK_TOLERANCE: f64 = 3e-3;
+/// The script takes the mean of 100,000 points and tries centres a fifth of a millimetre apart; the goal is the same.
+const PEAK_TOLERANCE: f64 = 1e-3;
 
 fn folder() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/pet/STS_001");
@@ -88,9 +87,9 @@ fn assert_uptake(name: &str, found: &PetMeasurement, wanted: &Value) {
     assert!(hottest_mm < 1e-3, "{name}: {hottest_mm} mm");
     for volume in &found.by_rule {
         let key = match volume.rule {
-            VolumeRule::PartOfMax(_) => "part-of-max".to_owned(),
-            VolumeRule::AtLeast(suv) => format!("{suv:.1}"),
-            VolumeRule::AboveLiver => unreachable!("not asked for"),
+            Threshold::OfMax(_) => "part-of-max".to_owned(),
+            Threshold::Fixed(suv) => format!("{suv:.1}"),
+            Threshold::Liver(_) => unreachable!("not asked for"),
         };
         let wanted = &wanted["by_rule"][&key];
         assert_near(&key, volume.mtv_ml, &wanted["mtv_ml"], TOLERANCE);
@@ -104,7 +103,7 @@ fn a_real_pet_of_uneven_slices_has_the_uptake_of_numpy_in_each_contour() {
     let golden = golden();
     let (suv, masks) = study(&folder, &golden);
     assert!(!suv.slices.is_even(), "the series is chosen for its uneven slices");
-    let rules = [VolumeRule::PartOfMax(0.41), VolumeRule::AtLeast(2.5), VolumeRule::AtLeast(4.0)];
+    let rules = [Threshold::OfMax(0.41), Threshold::Fixed(2.5), Threshold::Fixed(4.0)];
     for (name, mask) in &masks {
         let wanted = &golden["rois"][name];
         let mut found = measure_pet(mask, &suv).expect("voxels");
@@ -114,9 +113,6 @@ fn a_real_pet_of_uneven_slices_has_the_uptake_of_numpy_in_each_contour() {
         let peak = found.suv_peak.expect("inside of the image");
         assert_near("suv_peak", peak.suv, &wanted["suv_peak"], PEAK_TOLERANCE);
         println!("{name}: SUVpeak {} against {}", peak.suv, wanted["suv_peak"]);
-        let region = measure_reference(ReferenceKind::MediastinalBloodPool, mask, &suv);
-        let region = region.expect("voxels");
-        assert_near("suv_sd", region.suv_sd, &wanted["suv_sd"], TOLERANCE);
         let whole = measure_on_pet(mask, &suv, |_| None).expect("voxels");
         assert_near("volume", whole.volume_mm3 / 1e3, &wanted["mtv_ml"], TOLERANCE);
     }

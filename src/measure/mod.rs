@@ -7,7 +7,6 @@ mod axis;
 mod ball;
 mod peak;
 mod pet;
-mod reference_region;
 
 use crate::code::Code;
 use crate::lesion::LesionMask;
@@ -16,8 +15,9 @@ use glam::DVec3;
 
 pub use crate::volume::Laterality;
 pub use peak::{SUV_PEAK_VARIANT, SuvPeak};
-pub use pet::{PetMeasurement, PetSummary, RuleVolume, USUAL_RULES, VolumeRule, measure_pet};
-pub use reference_region::{ReferenceDoubt, ReferenceKind, ReferenceRegion, measure_reference};
+pub use pet::{
+    Delineation, PetMeasurement, PetSummary, RuleVolume, USUAL_RULES, least_suv, measure_pet,
+};
 
 /// Measurements of one lesion on the source grid.
 #[derive(Debug, Clone, PartialEq)]

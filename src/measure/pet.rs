@@ -4,11 +4,12 @@
 //! glycolysis; over the patient their sums. A voxel counts with the volume that it has in the SEG.
 
 use super::peak::{SuvPeak, suv_peak};
-use super::{Measurement, ReferenceRegion};
+use super::Measurement;
+use crate::lesion::pet::{PetFinding, PetReview, Reference, Threshold};
 use crate::lesion::{Kind, Lesion, LesionMask};
 use crate::volume::StoredVolume;
 use glam::DVec3;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Uptake of one lesion; SUV is SUVbw, g/ml.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,30 +26,44 @@ pub struct PetMeasurement {
     pub mtv_ml: f64,
     /// Total lesion glycolysis: metabolic volume times SUVmean, g.
     pub tlg_g: f64,
-    /// The same within the lesion by other rules, where they were asked for.
+    /// By which rule its voxels were taken; `None` where a model drew it.
+    pub delineation: Option<Delineation>,
+    /// Volume and glycolysis within the lesion by other rules, where they were asked for.
     pub by_rule: Vec<RuleVolume>,
 }
 
-/// How much uptake a voxel needs to belong to a metabolic volume.
-///
-/// Source: 41 % of SUVmax: Boellaard 2015 (EANM); 2.5 and 4.0: Boellaard 2024, doi 10.2967/jnumed.124.267789; the liver's
-/// mean and 3 standard deviations: Oncotarget 13180.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum VolumeRule {
-    /// At least this part of the lesion's SUVmax.
-    PartOfMax(f64),
-    /// At least this SUV, g/ml.
-    AtLeast(f64),
-    /// At least the liver's mean and three of its standard deviations.
-    AboveLiver,
+/// By which rule the voxels of a lesion were taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delineation {
+    /// The rule.
+    pub rule: Threshold,
+    /// The least SUV of the lesion's voxels, g/ml.
+    pub least_suv: f64,
+    /// That is above the rule's, for the lesion would have run into what lies around it.
+    pub is_raised: bool,
+    /// Median SUV of what lies around it, g/ml.
+    pub background_suv: f64,
+    /// Why a person must look; empty where nothing speaks for that.
+    pub review: Vec<PetReview>,
+}
+
+impl From<&PetFinding> for Delineation {
+    fn from(finding: &PetFinding) -> Self {
+        Self {
+            rule: finding.threshold,
+            least_suv: finding.threshold_suv,
+            is_raised: finding.is_raised,
+            background_suv: finding.background_suv,
+            review: finding.review.clone(),
+        }
+    }
 }
 
 /// A metabolic volume within a lesion by one rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RuleVolume {
     /// The rule.
-    pub rule: VolumeRule,
+    pub rule: Threshold,
     /// The least SUV that it comes to, g/ml.
     pub least_suv: f64,
     /// Volume of the lesion's voxels of at least that, ml.
@@ -71,11 +86,14 @@ pub struct PetSummary {
 }
 
 /// The rules of which a volume is usually asked.
-pub const USUAL_RULES: [VolumeRule; 4] = [
-    VolumeRule::PartOfMax(0.41),
-    VolumeRule::AtLeast(2.5),
-    VolumeRule::AtLeast(4.0),
-    VolumeRule::AboveLiver,
+///
+/// Source: 41 % of SUVmax: Boellaard 2015 (EANM); 2.5 and 4.0: Boellaard 2024, doi 10.2967/jnumed.124.267789; the liver's
+/// mean and 3 standard deviations: Oncotarget 13180.
+pub const USUAL_RULES: [Threshold; 4] = [
+    Threshold::OfMax(0.41),
+    Threshold::Fixed(2.5),
+    Threshold::Fixed(4.0),
+    Threshold::Liver(3.0),
 ];
 
 /// Measures `mask` on a PET in SUV (`suv::Suv::apply`); `None` for a mask without voxels.
@@ -98,6 +116,7 @@ pub fn measure_pet(mask: &LesionMask, suv: &StoredVolume) -> Option<PetMeasureme
         suv_peak: suv_peak(mask, suv, at),
         mtv_ml,
         tlg_g,
+        delineation: None,
         by_rule: Vec::new(),
     })
 }
@@ -105,16 +124,16 @@ pub fn measure_pet(mask: &LesionMask, suv: &StoredVolume) -> Option<PetMeasureme
 impl PetMeasurement {
     /// Fills [`PetMeasurement::by_rule`] from the voxels of `mask`, which may be a wider region than the lesion's own.
     ///
-    /// Without a liver region, [`VolumeRule::AboveLiver`] gives nothing.
+    /// Without a liver region, [`Threshold::Liver`] gives nothing.
     pub fn add_volumes(
         &mut self,
         mask: &LesionMask,
         suv: &StoredVolume,
-        rules: &[VolumeRule],
-        liver: Option<&ReferenceRegion>,
+        rules: &[Threshold],
+        liver: Option<&Reference>,
     ) {
         for rule in rules {
-            let Some(least_suv) = rule.least_suv(self.suv_max, liver) else {
+            let Some(least_suv) = least_suv(*rule, self.suv_max, liver) else {
                 continue;
             };
             let (mtv_ml, tlg_g) = volume(mask, suv, least_suv);
@@ -128,14 +147,12 @@ impl PetMeasurement {
     }
 }
 
-impl VolumeRule {
-    /// The least SUV of a voxel, g/ml; `None` where it needs the liver and there is none.
-    pub fn least_suv(self, suv_max: f64, liver: Option<&ReferenceRegion>) -> Option<f64> {
-        match self {
-            Self::PartOfMax(part) => Some(part * suv_max),
-            Self::AtLeast(suv) => Some(suv),
-            Self::AboveLiver => liver.map(|liver| liver.suv_mean + 3.0 * liver.suv_sd),
-        }
+/// The least SUV that a rule asks of a voxel, g/ml; `None` where it needs the liver and there is none.
+pub fn least_suv(rule: Threshold, suv_max: f64, liver: Option<&Reference>) -> Option<f64> {
+    match rule {
+        Threshold::OfMax(share) => Some(share * suv_max),
+        Threshold::Fixed(suv) => Some(suv),
+        Threshold::Liver(sds) => liver.map(|liver| liver.mean_suv + sds * liver.sd_suv),
     }
 }
 

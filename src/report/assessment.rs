@@ -85,13 +85,12 @@ fn recommendation(reason: ReviewReason) -> String {
 /// Which lesions of the whole report a person must look at, and why; `None` where there are none.
 pub(super) fn review_summary(findings: &Findings) -> Option<Node> {
     let reasons = |finding: &Finding| {
-        let review = &finding.lesion.assessment.as_ref()?.review;
-        let codes: Vec<&str> = review.iter().map(|reason| reason.code()).collect();
+        let codes = finding.review();
         let reasons = codes.join(", ");
         (!codes.is_empty()).then(|| format!("{} ({reasons})", finding.tracking_id()))
     };
     let lesions: Vec<String> = findings.all.iter().filter_map(reasons).collect();
-    let (count, all) = (lesions.len(), findings.abnormal().count());
+    let (count, all) = (lesions.len(), findings.all.len());
     let lesions = lesions.join("; ");
     let summary = format!(
         "A person must look at {count} of {all} lesion(s), of which the model is not sure: {lesions}."

@@ -2,7 +2,8 @@
 
 use crate::code::{Code, NoduleType};
 use crate::lesion::{Band, Kind};
-use crate::measure::{Laterality, ReferenceKind};
+use crate::lesion::pet::Site;
+use crate::measure::Laterality;
 use crate::provenance::Method;
 
 /// A coded term; the constants are those that this program always writes the same way.
@@ -134,6 +135,9 @@ pub(super) const TOTAL_LESION_GLYCOLYSIS: Term<'static> = dcm("126033", "Total L
 pub(super) const MEASUREMENT_METHOD: Term<'static> = sct("370129005", "Measurement Method");
 pub(super) const NUMBER_OF_LESIONS: Term<'static> = sct("246206008", "Number of lesions");
 pub(super) const DISTANCE: Term<'static> = dcm("121206", "Distance");
+pub(super) const FUNCTION: Term<'static> = sct("246464006", "Function");
+pub(super) const PHYSIOLOGIC_UPTAKE: Term<'static> =
+    term("normal-uptake", "99HILUM", "Physiologic uptake");
 pub(super) const INTERPRETATION: Term<'static> = dcm("110005", "Interpretation");
 pub(super) const NORMAL: Term<'static> = sct("17621005", "Normal");
 pub(super) const SPATIAL_CONCEPT: Term<'static> =
@@ -214,10 +218,10 @@ pub(super) fn algorithm_family(method: Method) -> Term<'static> {
 }
 
 /// Where a reference region lies.
-pub(super) fn reference_site(kind: ReferenceKind) -> Term<'static> {
-    match kind {
-        ReferenceKind::Liver => sct("10200004", "Liver"),
-        ReferenceKind::MediastinalBloodPool => sct("113262008", "Thoracic aorta"),
+pub(super) fn reference_site(site: Site) -> Term<'static> {
+    match site {
+        Site::Liver => sct("10200004", "Liver"),
+        Site::BloodPool => sct("32672002", "Descending aorta"),
     }
 }
 

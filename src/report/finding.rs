@@ -196,10 +196,29 @@ impl<'a> Finding<'a> {
         self.lesion.kind == Kind::PhysiologicUptake
     }
 
-    /// Where it is, as far as that is known.
+    /// What it is, as Finding category and Finding. Normal uptake is that, whatever organ its segment is.
+    pub(super) fn finding(&self) -> [Term<'a>; 2] {
+        match self.is_normal() {
+            true => [codes::FUNCTION, codes::PHYSIOLOGIC_UPTAKE],
+            false => [&self.lesion.terms.category, &self.lesion.terms.property_type].map(Term::from),
+        }
+    }
+
+    /// Where it is, as far as that is known; of normal uptake the organ.
     pub(super) fn site(&self) -> Term<'a> {
-        let known = self.measurement.site.as_ref();
-        known.map_or(codes::site(self.lesion.kind), Term::from)
+        let organ = Term::from(&self.lesion.terms.property_type);
+        let organ = (self.is_normal() && organ != codes::PHYSIOLOGIC_UPTAKE).then_some(organ);
+        let known = self.measurement.site.as_ref().map(Term::from);
+        known.or(organ).unwrap_or(codes::site(self.lesion.kind))
+    }
+
+    /// Why a person must look, as codes.
+    pub(super) fn review(&self) -> Vec<&'static str> {
+        let assessment = self.lesion.assessment.iter();
+        let of_model = assessment.flat_map(|a| a.review.iter().map(|reason| reason.code()));
+        let drawn = self.measurement.pet.iter().flat_map(|pet| &pet.delineation);
+        let of_rules = drawn.flat_map(|d| d.review.iter().map(|reason| reason.code()));
+        of_model.chain(of_rules).collect()
     }
 
     /// Mean HU; none but of a CT, for the values of no other modality are HU.

@@ -7,10 +7,8 @@ use super::content::{Node, coded, container, number, text, uid_reference};
 use super::finding::Finding;
 use super::{SeriesRun, Status, StudyReport, sr};
 use crate::code::Code;
-use crate::measure::{
-    PetMeasurement, PetSummary, ReferenceDoubt, ReferenceRegion, RuleVolume, SUV_PEAK_VARIANT,
-    VolumeRule,
-};
+use crate::lesion::pet::{NoReference, PetReview, Reference, Site, Threshold};
+use crate::measure::{Delineation, PetMeasurement, PetSummary, RuleVolume, SUV_PEAK_VARIANT};
 use crate::suv::{Branch, Ratios};
 
 pub(super) use entry::{PetEntry, PetSeriesEntry, SuvEntry};
@@ -24,15 +22,31 @@ pub struct PetRun {
     pub ratios: Option<Ratios>,
     /// Sums over the lesions of this run.
     pub summary: PetSummary,
-    /// Regions that lesions are compared with.
-    pub reference_regions: Vec<ReferenceRegion>,
+    /// The liver, or why there is none to compare with.
+    pub liver: Result<Reference, NoReference>,
+    /// The mediastinal blood pool, likewise.
+    pub blood_pool: Result<Reference, NoReference>,
 }
 
 impl PetRun {
+    /// The regions that lesions are compared with, or why there are none.
+    fn references(&self) -> [(Site, Result<Reference, NoReference>); 2] {
+        [(Site::Liver, self.liver), (Site::BloodPool, self.blood_pool)]
+    }
+
     /// The rules that made SUVs of the values, for people who check them.
     pub(super) fn branch_text(&self) -> String {
         let branch = serde_json::to_string(&self.branch).unwrap_or_default();
         format!("SUV branch: {branch}")
+    }
+
+    /// Which regions to compare with are missing and why, as `code: text`.
+    pub(super) fn missing_references(&self) -> impl Iterator<Item = String> {
+        let missing = |(site, found): (Site, Result<Reference, NoReference>)| {
+            let error = found.err()?;
+            Some(format!("No reference region ({}). {}: {error}", site_name(site), error.code()))
+        };
+        self.references().into_iter().filter_map(missing)
     }
 }
 
@@ -55,8 +69,9 @@ pub(super) fn uptake(finding: &Finding) -> Vec<Node> {
         .flat_map(|(terms, ratio)| values(pet, &terms, ratio))
         .collect();
     nodes.push(text(codes::COMMENT, &peak_text(pet)));
-    nodes.push(number(codes::METABOLIC_VOLUME, pet.mtv_ml, codes::ML));
-    nodes.push(number(codes::TOTAL_LESION_GLYCOLYSIS, pet.tlg_g, codes::GRAM));
+    let drawn_by = pet.delineation.as_ref().map(|drawn| drawn.rule);
+    nodes.extend(volume(pet.mtv_ml, pet.tlg_g, drawn_by));
+    nodes.extend(pet.delineation.iter().flat_map(delineation));
     nodes.extend(pet.by_rule.iter().flat_map(by_rule));
     if finding.is_normal() {
         nodes.push(coded(codes::INTERPRETATION, codes::NORMAL));
@@ -105,32 +120,67 @@ fn suv_number(terms: &SuvTerms, derivation: Term, value: f64) -> Node {
         .has_concept_mod(coded(codes::MEASUREMENT_METHOD, terms.method))
 }
 
-fn by_rule(volume: &RuleVolume) -> [Node; 2] {
-    let rule = rule(volume.rule);
-    let method = || coded(codes::MEASUREMENT_METHOD, Term::from(&rule));
+fn by_rule(by_rule: &RuleVolume) -> [Node; 2] {
+    volume(by_rule.mtv_ml, by_rule.tlg_g, Some(by_rule.rule))
+}
+
+fn volume(mtv_ml: f64, tlg_g: f64, drawn_by: Option<Threshold>) -> [Node; 2] {
+    let rule = drawn_by.map(rule);
     [
-        number(codes::METABOLIC_VOLUME, volume.mtv_ml, codes::ML).has_concept_mod(method()),
-        number(codes::TOTAL_LESION_GLYCOLYSIS, volume.tlg_g, codes::GRAM)
-            .has_concept_mod(method()),
+        number(codes::METABOLIC_VOLUME, mtv_ml, codes::ML),
+        number(codes::TOTAL_LESION_GLYCOLYSIS, tlg_g, codes::GRAM),
     ]
+    .map(|node| {
+        node.for_each(&rule, |node, rule| {
+            node.has_concept_mod(coded(codes::MEASUREMENT_METHOD, Term::from(rule)))
+        })
+    })
+}
+
+/// How rules drew a lesion, and why a person must look.
+fn delineation(drawn: &Delineation) -> Vec<Node> {
+    let raised = match drawn.is_raised {
+        true => ", raised above the rule's so that the lesion ends",
+        false => "",
+    };
+    let note = format!(
+        "Drawn at SUV {:.3} and above{raised}; SUV {:.3} around it.",
+        drawn.least_suv, drawn.background_suv
+    );
+    let review = drawn.review.iter().map(|reason| {
+        let why = recommendation(*reason);
+        text(codes::RECOMMENDATION, &why)
+    });
+    std::iter::once(text(codes::COMMENT, &note)).chain(review).collect()
+}
+
+/// As `code: text`; no standard has codes for these.
+fn recommendation(reason: PetReview) -> String {
+    let why = match reason {
+        PetReview::BesidePhysiologic => "it touches physiologic uptake and may be part of it",
+        PetReview::OrganUncertain => "its place and shape may be those of a lesion as well",
+        PetReview::ThresholdRaised => "its volume depends on what lies around it",
+    };
+    format!("{}: a person must look; {why}", reason.code())
 }
 
 /// A rule as a private code; no standard has one.
-fn rule(rule: VolumeRule) -> Code {
+fn rule(rule: Threshold) -> Code {
     let short = |value: f64| (value * 1e3).round() / 1e3;
     let (value, meaning) = match rule {
-        VolumeRule::PartOfMax(part) => {
-            let percent = short(part * 100.0);
+        Threshold::OfMax(share) => {
+            let percent = short(share * 100.0);
             let meaning = format!("SUV at least {percent} % of the lesion's maximum");
             (format!("mtv-max-{percent}"), meaning)
         }
-        VolumeRule::AtLeast(suv) => {
+        Threshold::Fixed(suv) => {
             let suv = short(suv);
-            (format!("mtv-suv-{suv}"), format!("SUVbw at least {suv} g/ml"))
+            (format!("mtv-suv-{suv}"), format!("SUV at least {suv}"))
         }
-        VolumeRule::AboveLiver => {
-            let meaning = "SUV at least the liver's mean and 3 standard deviations";
-            ("mtv-liver".into(), meaning.into())
+        Threshold::Liver(sds) => {
+            let sds = short(sds);
+            let meaning = format!("SUV at least the liver's mean and {sds} deviations");
+            (format!("mtv-liver-{sds}"), meaning)
         }
     };
     Code::new(&value, "99HILUM", &meaning)
@@ -139,13 +189,13 @@ fn rule(rule: VolumeRule) -> Code {
 /// TID 1501 groups of every PET: its reference regions, then the sums over its lesions.
 pub(super) fn groups(report: &StudyReport) -> Vec<Node> {
     let of_run = |(number, (run, pet)): (usize, (&SeriesRun, &PetRun))| {
-        let regions = pet.reference_regions.iter().enumerate();
         let group = |name: &str| {
             let name = format!("pet-{}-{name}", number + 1);
             tracked(report, run, &name)
         };
-        let mut groups: Vec<Node> = regions
-            .map(|(i, region)| reference(group(&format!("reference-{}", i + 1)), region))
+        let found = pet.references().into_iter().filter_map(|(_, found)| found.ok());
+        let mut groups: Vec<Node> = found
+            .map(|found| reference(group(site_name(found.site)), &found))
             .collect();
         groups.push(sums(group("sum"), &pet.summary));
         groups
@@ -165,29 +215,41 @@ fn tracked(report: &StudyReport, run: &SeriesRun, name: &str) -> Node {
     sr::algorithm(group, &run.model, &report.provenance)
 }
 
-fn reference(group: Node, region: &ReferenceRegion) -> Node {
-    let quality = match region.doubts.is_empty() {
+fn reference(group: Node, found: &Reference) -> Node {
+    let quality = match found.is_expected {
         true => codes::MEETS_QUALITY,
         false => codes::LACKS_QUALITY,
     };
     let suv = |derivation, value| suv_number(&codes::SUVBW, derivation, value);
-    let site = codes::reference_site(region.kind);
+    let volume_mm3 = 4.0 / 3.0 * std::f64::consts::PI * found.radius_mm.powi(3);
+    let at = found.centre_lps_mm;
+    let note = format!(
+        "Sphere of {} mm radius about ({:.1}, {:.1}, {:.1}) mm in patient coordinates, {} voxels.",
+        found.radius_mm, at.x, at.y, at.z, found.voxels
+    );
+    let unexpected = (!found.is_expected).then_some(UNEXPECTED);
+    let notes = std::iter::once(note.as_str()).chain(unexpected);
     group
         .contains(coded(codes::FINDING_CATEGORY, codes::SPATIAL_CONCEPT))
         .contains(coded(codes::FINDING, codes::REFERENCE_REGION))
-        .has_concept_mod(coded(codes::FINDING_SITE, site))
-        .contains(suv(codes::MEAN, region.suv_mean))
-        .contains(suv(codes::STANDARD_DEVIATION, region.suv_sd))
-        .contains(number(codes::VOLUME, region.volume_ml * 1e3, codes::MM3))
+        .has_concept_mod(coded(codes::FINDING_SITE, codes::reference_site(found.site)))
+        .contains(suv(codes::MEAN, found.mean_suv))
+        .contains(suv(codes::STANDARD_DEVIATION, found.sd_suv))
+        .contains(number(codes::VOLUME, volume_mm3, codes::MM3))
         .contains(coded(codes::QUALITY_ASSESSMENT, quality))
-        .for_each(&region.doubts, |group, doubt| {
-            group.contains(text(codes::COMMENT, &doubt_text(*doubt)))
+        .for_each(notes, |group, note| {
+            group.contains(text(codes::COMMENT, note))
         })
 }
 
-/// As `code: text`; no standard has codes for these.
-fn doubt_text(doubt: ReferenceDoubt) -> String {
-    format!("{}: {doubt}", doubt.code())
+const UNEXPECTED: &str = "Its mean is not what is expected (liver: SUV 1.3 to 3.0): check dose, weight, uptake time and the place.";
+
+/// Name of a reference region, as it stands in reports.
+fn site_name(site: Site) -> &'static str {
+    match site {
+        Site::Liver => "liver",
+        Site::BloodPool => "mediastinal-blood-pool",
+    }
 }
 
 fn sums(group: Node, summary: &PetSummary) -> Node {

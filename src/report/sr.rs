@@ -154,7 +154,7 @@ fn axes_group(report: &StudyReport, finding: &Finding) -> Node {
 
 /// What both groups of a lesion share: tracking, finding, site and algorithm.
 fn group(report: &StudyReport, finding: &Finding) -> Node {
-    let terms = &finding.lesion.terms;
+    let [category, found] = finding.finding();
     let site = coded(codes::FINDING_SITE, finding.site())
         .for_each(finding.measurement.laterality, |node, laterality| {
             node.has_concept_mod(coded(codes::LATERALITY, codes::side(laterality)))
@@ -165,8 +165,8 @@ fn group(report: &StudyReport, finding: &Finding) -> Node {
             codes::TRACKING_UNIQUE_IDENTIFIER,
             &finding.tracking_uid,
         ))
-        .contains(coded(codes::FINDING_CATEGORY, Term::from(&terms.category)))
-        .contains(coded(codes::FINDING, Term::from(&terms.property_type)))
+        .contains(coded(codes::FINDING_CATEGORY, category))
+        .contains(coded(codes::FINDING, found))
         .has_concept_mod(site);
     let group = algorithm(group, &finding.run.model, &report.provenance);
     let experimental = finding.run.model.experimental.then_some(EXPERIMENTAL);
@@ -252,6 +252,9 @@ fn series_outcome(run: &SeriesRun) -> Node {
         })
         .for_each(&run.pet, |node, pet| {
             node.has_properties(text(codes::COMMENT, &pet.branch_text()))
+                .for_each(pet.missing_references(), |node, missing| {
+                    node.has_properties(text(codes::COMMENT, &missing))
+                })
         })
         .for_each(run.all_warnings(), |node, warning| {
             node.has_properties(text(codes::COMMENT, &format!("Warning: {warning}")))

@@ -8,10 +8,10 @@ use dicom_object::InMemDicomObject;
 use glam::DVec3;
 use hilum::code::Code;
 use hilum::dicom::Series;
+use hilum::lesion::pet::{NoReference, PetReview, Reference, Site, Threshold};
 use hilum::lesion::{Kind, Lesion};
 use hilum::measure::{
-    Measurement, PetMeasurement, PetSummary, ReferenceDoubt, ReferenceKind, ReferenceRegion,
-    RuleVolume, SuvPeak, VolumeRule,
+    Delineation, Measurement, PetMeasurement, PetSummary, RuleVolume, SuvPeak,
 };
 use hilum::provenance::{Method, ModelIdentity};
 use hilum::report::{OutputFile, PetRun, SeriesRun, StudyReport, encode};
@@ -51,11 +51,14 @@ fn hot(series: &Series, kind: Kind, centre: [usize; 3], suv_max: f64) -> (Lesion
         }),
         mtv_ml,
         tlg_g: mtv_ml * suv_max / 2.0,
-        by_rule: vec![
-            rule(VolumeRule::PartOfMax(0.41), 0.41 * suv_max),
-            rule(VolumeRule::AtLeast(2.5), 2.5),
-            rule(VolumeRule::AboveLiver, 3.25),
-        ],
+        delineation: Some(Delineation {
+            rule: Threshold::OfMax(0.41),
+            least_suv: 0.41 * suv_max,
+            is_raised: false,
+            background_suv: 1.25,
+            review: Vec::new(),
+        }),
+        by_rule: vec![rule(Threshold::Fixed(2.5), 2.5), rule(Threshold::Liver(3.0), 3.25)],
     });
     (lesion, measurement)
 }
@@ -70,14 +73,15 @@ fn rules() -> ModelIdentity {
     }
 }
 
-fn region(kind: ReferenceKind, doubts: Vec<ReferenceDoubt>) -> ReferenceRegion {
-    ReferenceRegion {
-        kind,
+fn reference(site: Site, is_expected: bool) -> Reference {
+    Reference {
+        site,
         centre_lps_mm: DVec3::new(-60.0, -10.0, 50.5),
-        suv_mean: 2.125,
-        suv_sd: 0.25,
-        volume_ml: 14.125,
-        doubts,
+        radius_mm: 15.0,
+        mean_suv: 2.125,
+        sd_suv: 0.25,
+        voxels: 216,
+        is_expected,
     }
 }
 
@@ -95,10 +99,8 @@ fn pet_run(series: &Series, lesions: Vec<(Lesion, Measurement)>) -> SeriesRun<'_
         },
         ratios: None,
         summary: PetSummary::of(&lesions),
-        reference_regions: vec![
-            region(ReferenceKind::Liver, Vec::new()),
-            region(ReferenceKind::MediastinalBloodPool, Vec::new()),
-        ],
+        liver: Ok(reference(Site::Liver, true)),
+        blood_pool: Ok(reference(Site::BloodPool, true)),
     };
     SeriesRun {
         model: rules(),
@@ -111,9 +113,14 @@ fn pet_run(series: &Series, lesions: Vec<(Lesion, Measurement)>) -> SeriesRun<'_
 /// Two lesions, one of them at the edge of the image, and the uptake of the heart.
 pub(crate) fn pet_report(series: &Series) -> StudyReport<'_> {
     let mut edge = hot(series, Kind::PetLesion, [9, 8, 20], 5.0);
-    edge.1.pet.as_mut().expect("uptake").suv_peak = None;
+    let uptake = edge.1.pet.as_mut().expect("uptake");
+    uptake.suv_peak = None;
+    let drawn = uptake.delineation.as_mut().expect("drawn");
+    drawn.is_raised = true;
+    drawn.review = vec![PetReview::BesidePhysiologic, PetReview::ThresholdRaised];
     let mut heart = hot(series, Kind::PhysiologicUptake, [4, 24, 10], 8.0);
-    heart.1.site = Some(Code::new("80891009", "SCT", "Heart"));
+    heart.0.terms.category = Code::new("91723000", "SCT", "Anatomical Structure");
+    heart.0.terms.property_type = Code::new("80891009", "SCT", "Heart");
     let lesions = vec![hot(series, Kind::PetLesion, [5, 16, 12], 12.5), edge, heart];
     report(vec![pet_run(series, lesions)])
 }
@@ -141,14 +148,18 @@ fn findings_json_of_a_pet_has_uptake_reference_regions_and_sums() {
     let series = pet_series(1);
     let mut report = pet_report(&series);
     let pet = report.runs[0].pet.as_mut().expect("a PET");
-    pet.reference_regions[0].doubts = vec![ReferenceDoubt::Unexpected];
+    pet.liver = Ok(reference(Site::Liver, false));
+    pet.blood_pool = Err(NoReference::BloodPoolNotFound);
     let found = json(&encode(&report).expect("encoded"));
     assert_valid(&found);
     let [first, edge, heart] = [0, 1, 2].map(|i| &found["lesions"][i]);
     assert_eq!(first["pet"]["suv_max"], 12.5);
     assert_eq!(first["pet"]["suv_peak"], 9.375);
-    assert_eq!(first["pet"]["by_rule"][1]["rule"]["at-least"], 2.5);
-    assert_eq!(first["pet"]["by_rule"][2]["rule"], "above-liver");
+    assert_eq!(first["pet"]["delineation"]["rule"], "suv-share-of-max");
+    assert_eq!(first["pet"]["by_rule"][0]["value"], 2.5);
+    assert_eq!(first["pet"]["by_rule"][1]["rule"], "suv-above-liver");
+    let review = &edge["pet"]["delineation"]["review"];
+    assert_eq!(review[0], "beside-physiologic");
     assert_eq!(first["model"], "pet-rules");
     assert!(first["mean_hu"].is_null() && edge["pet"]["suv_peak"].is_null());
     assert_eq!(heart["kind"], "physiologic-uptake");
@@ -158,7 +169,10 @@ fn findings_json_of_a_pet_has_uptake_reference_regions_and_sums() {
     assert_eq!(entry["pet_summary"]["sites"], 2);
     let mtv_ml = |lesion: &serde_json::Value| lesion["pet"]["mtv_ml"].as_f64().expect("ml");
     assert_eq!(entry["pet_summary"]["tmtv_ml"], mtv_ml(first) + mtv_ml(edge));
-    assert_eq!(entry["reference_regions"][0]["doubts"][0], "reference-unexpected");
+    let [liver, blood_pool] = [0, 1].map(|i| &entry["reference_regions"][i]);
+    assert_eq!(liver["is_expected"], false);
+    assert!(liver["missing"].is_null() && blood_pool.get("suv_mean").is_none());
+    assert_eq!(blood_pool["missing"], "blood-pool-not-found");
     assert!(entry["confidence_meaning"].as_str().expect("text").starts_with("No trained model"));
     let branch = &found["provenance"]["suv"][0]["branch"];
     assert_eq!(branch["meaning"], "suv-body-weight");
@@ -190,13 +204,24 @@ fn a_pet_without_uptake_above_the_rules_still_shows_its_reference_regions() {
     let series = pet_series(1);
     let mut run = pet_run(&series, Vec::new());
     let pet = run.pet.as_mut().expect("a PET");
-    pet.reference_regions[0].doubts = vec![ReferenceDoubt::Unexpected];
+    pet.liver = Ok(reference(Site::Liver, false));
     let files = encode(&report(vec![run])).expect("encoded");
     assert_eq!(names(&files), ["sr.dcm", "findings.json"]);
     let sr = dicom(&files, "sr.dcm");
     assert_eq!(coded_values(&sr, "111050"), ["111236", "111237"]);
-    assert!(spoken_sr(&files).contains("reference-unexpected: "));
+    assert!(spoken_sr(&files).contains("Its mean is not what is expected"));
     assert_valid(&json(&files));
+}
+
+#[test]
+fn a_missing_reference_region_is_said_with_its_reason() {
+    let series = pet_series(1);
+    let mut run = pet_run(&series, Vec::new());
+    let pet = run.pet.as_mut().expect("a PET");
+    pet.liver = Err(NoReference::LiverNotFound);
+    let files = encode(&report(vec![run])).expect("encoded");
+    assert_eq!(coded_values(&dicom(&files, "sr.dcm"), "111050"), ["111237"]);
+    assert!(spoken_sr(&files).contains("(liver). liver-not-found: "));
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! What a run measured of a PET, as `findings.json` has it.
 
-use super::PetRun;
-use crate::measure::{
-    PetMeasurement, PetSummary, ReferenceKind, ReferenceRegion, RuleVolume, SUV_PEAK_VARIANT,
-    VolumeRule,
-};
+use super::{PetRun, site_name};
+use crate::lesion::pet::{NoReference, Reference, Site, Threshold};
+use crate::measure::{Delineation, PetMeasurement, PetSummary, RuleVolume, SUV_PEAK_VARIANT};
 use crate::report::SeriesRun;
 use crate::suv::{Branch, Ratios};
 use serde::Serialize;
@@ -20,15 +18,44 @@ pub(in crate::report) struct PetEntry {
     suv_peak_variant: &'static str,
     mtv_ml: f64,
     tlg_g: f64,
+    delineation: Option<DelineationEntry>,
     by_rule: Vec<RuleEntry>,
 }
 
 #[derive(Serialize)]
+struct DelineationEntry {
+    #[serde(flatten)]
+    rule: Rule,
+    least_suv: f64,
+    is_raised: bool,
+    background_suv: f64,
+    review: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
 struct RuleEntry {
-    rule: VolumeRule,
+    #[serde(flatten)]
+    rule: Rule,
     least_suv: f64,
     mtv_ml: f64,
     tlg_g: f64,
+}
+
+/// A rule's code and its one number: a share of SUVmax, an SUV, or standard deviations of the liver.
+#[derive(Serialize)]
+struct Rule {
+    rule: &'static str,
+    value: f64,
+}
+
+impl From<Threshold> for Rule {
+    fn from(rule: Threshold) -> Self {
+        let (Threshold::OfMax(value) | Threshold::Fixed(value) | Threshold::Liver(value)) = rule;
+        Self {
+            rule: rule.code(),
+            value,
+        }
+    }
 }
 
 impl From<&PetMeasurement> for PetEntry {
@@ -42,7 +69,20 @@ impl From<&PetMeasurement> for PetEntry {
             suv_peak_variant: SUV_PEAK_VARIANT,
             mtv_ml: pet.mtv_ml,
             tlg_g: pet.tlg_g,
+            delineation: pet.delineation.as_ref().map(DelineationEntry::from),
             by_rule: pet.by_rule.iter().map(RuleEntry::from).collect(),
+        }
+    }
+}
+
+impl From<&Delineation> for DelineationEntry {
+    fn from(drawn: &Delineation) -> Self {
+        Self {
+            rule: drawn.rule.into(),
+            least_suv: drawn.least_suv,
+            is_raised: drawn.is_raised,
+            background_suv: drawn.background_suv,
+            review: drawn.review.iter().map(|reason| reason.code()).collect(),
         }
     }
 }
@@ -56,7 +96,7 @@ impl From<&RuleVolume> for RuleEntry {
             tlg_g,
         } = *volume;
         Self {
-            rule,
+            rule: rule.into(),
             least_suv,
             mtv_ml,
             tlg_g,
@@ -68,39 +108,52 @@ impl From<&RuleVolume> for RuleEntry {
 #[derive(Serialize)]
 pub(in crate::report) struct PetSeriesEntry<'a> {
     pet_summary: PetSummary,
-    reference_regions: Vec<ReferenceEntry>,
+    reference_regions: [ReferenceEntry; 2],
     suv_ratios: Option<&'a Ratios>,
 }
 
 #[derive(Serialize)]
 struct ReferenceEntry {
-    kind: ReferenceKind,
+    site: &'static str,
+    /// Why it is missing.
+    missing: Option<&'static str>,
+    #[serde(flatten)]
+    found: Option<FoundReference>,
+}
+
+#[derive(Serialize)]
+struct FoundReference {
     centre_lps_mm: [f64; 3],
+    radius_mm: f64,
     suv_mean: f64,
     suv_sd: f64,
-    volume_ml: f64,
-    doubts: Vec<&'static str>,
+    voxels: usize,
+    is_expected: bool,
 }
 
 impl<'a> From<&'a PetRun> for PetSeriesEntry<'a> {
     fn from(pet: &'a PetRun) -> Self {
         Self {
             pet_summary: pet.summary,
-            reference_regions: pet.reference_regions.iter().map(ReferenceEntry::from).collect(),
+            reference_regions: pet.references().map(ReferenceEntry::from),
             suv_ratios: pet.ratios.as_ref(),
         }
     }
 }
 
-impl From<&ReferenceRegion> for ReferenceEntry {
-    fn from(region: &ReferenceRegion) -> Self {
+impl From<(Site, Result<Reference, NoReference>)> for ReferenceEntry {
+    fn from((site, found): (Site, Result<Reference, NoReference>)) -> Self {
         Self {
-            kind: region.kind,
-            centre_lps_mm: region.centre_lps_mm.to_array(),
-            suv_mean: region.suv_mean,
-            suv_sd: region.suv_sd,
-            volume_ml: region.volume_ml,
-            doubts: region.doubts.iter().map(|doubt| doubt.code()).collect(),
+            site: site_name(site),
+            missing: found.err().map(|error| error.code()),
+            found: found.ok().map(|found| FoundReference {
+                centre_lps_mm: found.centre_lps_mm.to_array(),
+                radius_mm: found.radius_mm,
+                suv_mean: found.mean_suv,
+                suv_sd: found.sd_suv,
+                voxels: found.voxels,
+                is_expected: found.is_expected,
+            }),
         }
     }
 }
