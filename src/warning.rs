@@ -126,14 +126,6 @@ pub enum Warning {
     /// The PET's CT shows no lungs.
     #[error("No lungs were recognised in the PET's CT: uptake was judged by the PET alone.")]
     PetWithoutLungs,
-    /// A region that uptake is compared with was not found.
-    #[error("No reference region: {reason}.")]
-    NoReferenceRegion {
-        /// Of the reason.
-        code: &'static str,
-        /// In words.
-        reason: String,
-    },
     /// More lesions than are wanted.
     #[error(
         "{count} further lesion(s), of lower score, were left out: candidates.max_lesions is reached."
@@ -173,7 +165,6 @@ impl Warning {
             Self::Suv(warning) => warning.code(),
             Self::PetWithoutCt => "pet-without-ct",
             Self::PetWithoutLungs => "pet-without-lungs",
-            Self::NoReferenceRegion { code, .. } => code,
             Self::LesionsLeftOut { .. } => "lesions-left-out",
             Self::InstancesLeftOut { .. } => "instances-left-out",
         }

@@ -7,6 +7,7 @@ use glam::{DMat2, DMat3, DQuat, DVec2, DVec3};
 use proptest::prelude::*;
 
 /// An ellipsoid about a point, and the voxels whose centres it holds.
+#[derive(Debug)]
 struct Digital {
     /// `p` is inside where `p · shape p` is at most 1.
     shape: DMat3,

@@ -3,11 +3,9 @@
 use super::{Laps, Outcome, Pipeline};
 use crate::Error;
 use crate::config::{PetConfig, PetThreshold};
+use crate::lesion::Lesion;
 use crate::lesion::pet::{self, PetFinding, PetParams, Reference, Threshold};
-use crate::lesion::{Kind, Lesion};
-use crate::measure::{
-    self, Measurement, PetSummary, ReferenceDoubt, ReferenceKind, ReferenceRegion, USUAL_RULES,
-};
+use crate::measure::{self, Delineation, Measurement, PetSummary, USUAL_RULES};
 use crate::model;
 use crate::plan::PlannedRules;
 use crate::preprocess::{self, Interpolation, Plan};
@@ -74,37 +72,19 @@ impl Pipeline {
         warnings.extend(statistics.and_then(|s| s.warning()).map(Warning::Suv));
         let found = pet::find(&pet, lungs.as_ref(), &params(&self.pet));
         laps.lap("uptake");
-        let kinds = [ReferenceKind::Liver, ReferenceKind::MediastinalBloodPool];
-        let mut regions = Vec::new();
-        for (kind, place) in kinds.into_iter().zip([&found.liver, &found.blood_pool]) {
-            match place {
-                Ok(place) => regions.push(region(kind, place, &pet)),
-                Err(missing) => warnings.push(Warning::NoReferenceRegion {
-                    code: missing.code(),
-                    reason: missing.to_string(),
-                }),
-            }
-        }
-        let liver = regions.iter().find(|r| r.kind == ReferenceKind::Liver);
-        let (lesions, left_out) = self.kept(found.findings);
+        let (kept, left_out) = self.kept(found.findings);
         warnings.extend(left_out);
-        let lesions: Vec<(Lesion, Measurement)> = lesions
-            .into_iter()
-            .filter_map(|lesion| {
-                let mut measured = measure::measure_on_pet(&lesion.mask, &pet, |_| None)?;
-                if let Some(uptake) = &mut measured.pet {
-                    uptake.add_volumes(&lesion.mask, &pet, &USUAL_RULES, liver);
-                }
-                Some((lesion, measured))
-            })
-            .collect();
+        let liver = found.liver.as_ref().ok();
+        let measured = |finding| measured(finding, &pet, liver);
+        let lesions: Vec<_> = kept.into_iter().filter_map(measured).collect();
         laps.lap("measure");
         Ok(Outcome {
             pet: Some(PetRun {
                 branch: suv.branch.clone(),
                 ratios: suv.ratios,
                 summary: PetSummary::of(&lesions),
-                reference_regions: regions,
+                liver: found.liver,
+                blood_pool: found.blood_pool,
             }),
             lesions,
             warnings,
@@ -128,33 +108,29 @@ impl Pipeline {
     }
 
     /// All organs, and as many lesions as are wanted: the highest scores, and a warning if there are more.
-    fn kept(&self, findings: Vec<PetFinding>) -> (Vec<Lesion>, Option<Warning>) {
-        let mut left = self.candidates.max_lesions;
-        let mut left_out = 0;
-        let mut lesions: Vec<Lesion> = findings.into_iter().map(|f| f.lesion).collect();
-        lesions.retain(|lesion| {
-            if lesion.kind != Kind::PetLesion {
-                return true;
-            }
-            let keep = left > 0;
-            left = left.saturating_sub(1);
-            left_out += usize::from(!keep);
-            keep
+    fn kept(&self, mut findings: Vec<PetFinding>) -> (Vec<PetFinding>, Option<Warning>) {
+        let mut lesions = 0;
+        findings.retain(|finding| {
+            lesions += usize::from(finding.organ.is_none());
+            finding.organ.is_some() || lesions <= self.candidates.max_lesions
         });
-        let warning = (left_out > 0).then_some(Warning::LesionsLeftOut { count: left_out });
-        (lesions, warning)
+        let count = lesions.saturating_sub(self.candidates.max_lesions);
+        let warning = (count > 0).then_some(Warning::LesionsLeftOut { count });
+        (findings, warning)
     }
 }
 
-/// A reference region as it is reported.
-fn region(kind: ReferenceKind, place: &Reference, pet: &StoredVolume) -> ReferenceRegion {
-    let doubt = (!place.is_expected).then_some(ReferenceDoubt::Unexpected);
-    ReferenceRegion {
-        kind,
-        centre_lps_mm: place.centre_lps_mm,
-        suv_mean: place.mean_suv,
-        suv_sd: place.sd_suv,
-        volume_ml: place.voxels as f64 * pet.geometry.voxel_volume_mm3() / 1e3,
-        doubts: doubt.into_iter().collect(),
+fn measured(
+    finding: PetFinding,
+    pet: &StoredVolume,
+    liver: Option<&Reference>,
+) -> Option<(Lesion, Measurement)> {
+    let mask = &finding.lesion.mask;
+    // No side: it is the lung's, or known from an organ's name.
+    let mut measured = measure::measure_on_pet(mask, pet, |_| None)?;
+    if let Some(uptake) = &mut measured.pet {
+        uptake.add_volumes(mask, pet, &USUAL_RULES, liver);
+        uptake.delineation = Some(Delineation::from(&finding));
     }
+    Some((finding.lesion, measured))
 }
