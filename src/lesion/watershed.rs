@@ -235,12 +235,23 @@ mod tests {
         let size = order.map(|axis| SIZE[axis]);
         let to = |k: usize| {
             let axis = order[k];
-            if flips[k] { SIZE[axis] - 1 - at[axis] } else { at[axis] }
+            if flips[k] {
+                SIZE[axis] - 1 - at[axis]
+            } else {
+                at[axis]
+            }
         };
         ((to(0) * size[1] + to(1)) * size[2] + to(2), size)
     }
 
-    const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    const ORDERS: [[usize; 3]; 6] = [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ];
 
     proptest! {
         #[test]

@@ -35,7 +35,8 @@ impl Candidate {
         let [own_ml, other_ml] = [self.volume_ml, other.volume_ml];
         self.voxels.extend(other.voxels);
         self.voxels.sort_unstable();
-        self.centre_lps_mm = (self.centre_lps_mm * own_ml + other.centre_lps_mm * other_ml) / (own_ml + other_ml);
+        self.centre_lps_mm =
+            (self.centre_lps_mm * own_ml + other.centre_lps_mm * other_ml) / (own_ml + other_ml);
         self.volume_ml += other_ml;
         self.suv_max = self.suv_max.max(other.suv_max);
         self.threshold_suv = self.threshold_suv.min(other.threshold_suv);
@@ -75,13 +76,21 @@ pub(super) fn candidates(
     let high = basins.iter().take_while(high).count();
     let mut members = vec![Vec::new(); high];
     for (index, label) in labels.iter().enumerate() {
-        if let Some(members) = (*label as usize).checked_sub(1).and_then(|b| members.get_mut(b)) {
+        if let Some(members) = (*label as usize)
+            .checked_sub(1)
+            .and_then(|b| members.get_mut(b))
+        {
             members.push(index);
         }
     }
     let mut fill = Fill::new(field);
     let candidate = |(basin, members): (&Basin, Vec<usize>)| {
-        let cut = Cut { field, params, labels: &labels, members };
+        let cut = Cut {
+            field,
+            params,
+            labels: &labels,
+            members,
+        };
         let found = cut.candidate(&mut fill, basin, floor_suv)?;
         let stands_out = stands_out(&found, params, liver);
         (found.volume_ml >= params.min_volume_ml && stands_out).then_some(found)
@@ -95,9 +104,9 @@ fn floor_suv(params: &PetParams, liver: Option<&Reference>) -> f64 {
         Threshold::OfMax(share) => share * params.min_peak_suv,
         Threshold::Fixed(suv) => suv,
         // Without a liver the lowest peak is the only limit there is.
-        Threshold::Liver(sds) => {
-            liver.map_or(params.min_peak_suv, |liver| liver.mean_suv + sds * liver.sd_suv)
-        }
+        Threshold::Liver(sds) => liver.map_or(params.min_peak_suv, |liver| {
+            liver.mean_suv + sds * liver.sd_suv
+        }),
     }
 }
 
@@ -164,11 +173,14 @@ impl Cut<'_> {
         share: f64,
     ) -> (Vec<usize>, f64, bool) {
         let mut at = |share: f64| self.connected(fill, brightest, share * suv_max);
-        let volume_ml = |voxels: &[usize]| -> f64 {
-            voxels.iter().map(|i| self.field.voxel_ml(*i)).sum()
-        };
+        let volume_ml =
+            |voxels: &[usize]| -> f64 { voxels.iter().map(|i| self.field.voxel_ml(*i)).sum() };
         let mut steps = vec![(share, at(share))];
-        while let Some(next) = steps.last().map(|last| last.0 + STEP).filter(|s| *s <= MAX_SHARE) {
+        while let Some(next) = steps
+            .last()
+            .map(|last| last.0 + STEP)
+            .filter(|s| *s <= MAX_SHARE)
+        {
             steps.push((next, at(next)));
         }
         let leaks = |pair: &[(f64, Vec<usize>)]| {
@@ -183,9 +195,8 @@ impl Cut<'_> {
 
     fn connected(&self, fill: &mut Fill, start: usize, threshold_suv: f64) -> Vec<usize> {
         let label = self.labels[start];
-        let belongs = |i: usize| {
-            self.labels[i] == label && f64::from(self.field.suv[i]) >= threshold_suv
-        };
+        let belongs =
+            |i: usize| self.labels[i] == label && f64::from(self.field.suv[i]) >= threshold_suv;
         fill.begin();
         fill.visit(start);
         let mut found = vec![start];
@@ -253,13 +264,21 @@ fn spread_mm(field: &Field, voxels: &[usize]) -> DVec3 {
     let count = voxels.len() as f64;
     let positions = || voxels.iter().map(|i| field.position_lps_mm(*i));
     let mean = positions().sum::<DVec3>() / count;
-    let square = positions().map(|at| (at - mean) * (at - mean)).sum::<DVec3>() / count;
+    let square = positions()
+        .map(|at| (at - mean) * (at - mean))
+        .sum::<DVec3>()
+        / count;
     square.map(f64::sqrt)
 }
 
 /// Median SUV of the tissue around a region.
 fn background_suv(field: &Field, fill: &mut Fill, voxels: &[usize]) -> f64 {
-    let step_mm = field.stored().geometry.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
+    let step_mm = field
+        .stored()
+        .geometry
+        .spacing_mm()
+        .into_iter()
+        .fold(f64::INFINITY, f64::min);
     fill.begin();
     for &voxel in voxels {
         fill.visit(voxel);
@@ -272,7 +291,11 @@ fn background_suv(field: &Field, fill: &mut Fill, voxels: &[usize]) -> f64 {
         let around = front.iter().flat_map(|i| neighbours(field.size(), *i));
         let next: Vec<usize> = around.filter(|i| fill.visit(*i)).collect();
         if reached_mm >= AROUND_MM[0] {
-            values.extend(next.iter().map(|i| field.suv[*i]).filter(|suv| *suv > MIN_TISSUE_SUV));
+            values.extend(
+                next.iter()
+                    .map(|i| field.suv[*i])
+                    .filter(|suv| *suv > MIN_TISSUE_SUV),
+            );
         }
         front = next;
     }

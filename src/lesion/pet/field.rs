@@ -29,7 +29,10 @@ impl<'a> Field<'a> {
         let smooth = smoothed(
             suv.clone(),
             stored.geometry.size,
-            stored.geometry.spacing_mm().map(|mm| fwhm_mm * SIGMA_PER_FWHM / mm),
+            stored
+                .geometry
+                .spacing_mm()
+                .map(|mm| fwhm_mm * SIGMA_PER_FWHM / mm),
         );
         Self {
             stored,
@@ -70,7 +73,11 @@ impl<'a> Field<'a> {
         clippy::cast_sign_loss,
         reason = "clamped to the grid"
     )]
-    pub(super) fn around(&self, centre_lps_mm: DVec3, radius_mm: f64) -> impl Iterator<Item = usize> {
+    pub(super) fn around(
+        &self,
+        centre_lps_mm: DVec3,
+        radius_mm: f64,
+    ) -> impl Iterator<Item = usize> {
         let to_index = self.stored.geometry.lps_to_index();
         let centre = to_index.transform_point3(centre_lps_mm);
         let size = self.size();
@@ -90,7 +97,8 @@ impl<'a> Field<'a> {
         let (zs, ys, xs) = (span(0), span(1), span(2));
         zs.flat_map(move |z| {
             let xs = xs.clone();
-            ys.clone().flat_map(move |y| xs.clone().map(move |x| (z * ny + y) * nx + x))
+            ys.clone()
+                .flat_map(move |y| xs.clone().map(move |x| (z * ny + y) * nx + x))
         })
     }
 

@@ -123,14 +123,19 @@ impl Landmarks {
         Some(Zone {
             left_mm: sided(side, 8.0, 75.0),
             depth: [0.35, 0.85],
-            z_mm: [self.bladder_mm.unwrap_or(bottom - 250.0) - 10.0, top - 120.0],
+            z_mm: [
+                self.bladder_mm.unwrap_or(bottom - 250.0) - 10.0,
+                top - 120.0,
+            ],
         })
     }
 
     /// The bowel, in front of what lies along the spine.
     pub(super) fn bowel(&self) -> Option<Zone> {
         let [bottom, top] = self.liver_mm?;
-        let lowest = self.bladder_mm.map_or(bottom - 200.0, |bladder| bladder + 15.0);
+        let lowest = self
+            .bladder_mm
+            .map_or(bottom - 200.0, |bladder| bladder + 15.0);
         Some(Zone {
             left_mm: [-160.0, 160.0],
             depth: [0.0, 0.6],

@@ -87,6 +87,8 @@ impl PetReview {
     }
 }
 
+/// A lesion so near to an organ may be part of it, mm.
+const BESIDE_MM: f64 = 15.0;
 /// An organ that fits less is uncertain.
 const CERTAIN_FIT: f32 = 0.5;
 
@@ -124,14 +126,20 @@ pub fn find(suv: &StoredVolume, lungs: Option<&Mask>, params: &PetParams) -> Pet
 }
 
 fn at_position(mask: &Mask, position_lps_mm: DVec3) -> bool {
-    let index = mask.geometry.lps_to_index().transform_point3(position_lps_mm);
+    let index = mask
+        .geometry
+        .lps_to_index()
+        .transform_point3(position_lps_mm);
     body::nearest_voxel(&mask.geometry, index).is_some_and(|voxel| mask.voxels[voxel] != 0)
 }
 
 /// Part of each candidate's voxels that lie in something, 0 to 1.
 fn shares(field: &Field, candidates: &[Candidate], holds: impl Fn(DVec3) -> bool) -> Vec<f64> {
     let share = |candidate: &Candidate| {
-        let held = candidate.voxels.iter().filter(|i| holds(field.position_lps_mm(**i)));
+        let held = candidate
+            .voxels
+            .iter()
+            .filter(|i| holds(field.position_lps_mm(**i)));
         held.count() as f64 / candidate.voxels.len() as f64
     };
     candidates.iter().map(share).collect()
@@ -147,7 +155,8 @@ fn findings(
     let merged = merged(candidates, names);
     let mut is_organ = vec![false; field.suv.len()];
     for (candidate, name) in &merged {
-        if name.is_some() {
+        // What stands out of the liver is compared with the liver itself.
+        if name.is_some_and(|name| name.organ != Organ::Liver) {
             candidate.voxels.iter().for_each(|i| is_organ[*i] = true);
         }
     }
@@ -185,11 +194,18 @@ fn merged(
     merged
 }
 
-/// Whether a region lies within two voxels of an organ.
+/// Whether a region lies beside an organ, whose rim lies outside of its threshold.
 fn touches(field: &Field, candidate: &Candidate, is_organ: &[bool]) -> bool {
-    let near = |i: usize| neighbours(field.size(), i);
-    let mut around = candidate.voxels.iter().flat_map(|i| near(*i));
-    around.any(|i| is_organ[i] || near(i).any(|j| is_organ[j]))
+    let beside = |i: usize| field.around(field.position_lps_mm(i), BESIDE_MM);
+    let near = |i: usize, j: usize| {
+        is_organ[j] && field.position_lps_mm(i).distance(field.position_lps_mm(j)) <= BESIDE_MM
+    };
+    let is_edge = |i: &usize| {
+        let own = |j: usize| candidate.voxels.binary_search(&j).is_ok();
+        !neighbours(field.size(), *i).all(own)
+    };
+    let mut edge = candidate.voxels.iter().copied().filter(is_edge);
+    edge.any(|i| beside(i).any(|j| near(i, j)))
 }
 
 fn lesion_finding(
@@ -256,7 +272,9 @@ impl PetFinding {
 /// The box of some voxels and which of it they are.
 fn mask(field: &Field, voxels: &[usize]) -> LesionMask {
     let at = || voxels.iter().map(|i| field.voxel(*i));
-    let first = at().fold([usize::MAX; 3], |a, b| std::array::from_fn(|k| a[k].min(b[k])));
+    let first = at().fold([usize::MAX; 3], |a, b| {
+        std::array::from_fn(|k| a[k].min(b[k]))
+    });
     let last = at().fold([0; 3], |a, b| std::array::from_fn(|k| a[k].max(b[k])));
     let size: [usize; 3] = std::array::from_fn(|k| last[k] + 1 - first[k]);
     let mut inside = vec![false; size.iter().product()];

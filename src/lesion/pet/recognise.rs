@@ -74,10 +74,15 @@ pub(super) fn recognise(
     let body = surroundings.body;
     let mut naming = Naming {
         candidates,
-        places: candidates.iter().map(|c| body.place(c.centre_lps_mm)).collect(),
+        places: candidates
+            .iter()
+            .map(|c| body.place(c.centre_lps_mm))
+            .collect(),
         surroundings,
         marks: Landmarks::new(body, surroundings.liver),
-        liver_suv: surroundings.liver.map_or(USUAL_LIVER_SUV, |l| l.reference.mean_suv),
+        liver_suv: surroundings
+            .liver
+            .map_or(USUAL_LIVER_SUV, |l| l.reference.mean_suv),
         found: vec![None; candidates.len()],
     };
     naming.liver();
@@ -121,9 +126,16 @@ impl Naming<'_> {
         self.found[index] = Some(Recognised { organ, fit });
     }
 
-    /// The one of largest uptake in all.
+    /// The one that is large and, twice as much, bright.
     fn main(&self, of: &[usize]) -> Option<usize> {
-        let uptake = |i: &usize| self.candidates[*i].volume_ml * self.candidates[*i].peak_suv;
+        let uptake = |i: &usize| {
+            let Candidate {
+                volume_ml,
+                peak_suv,
+                ..
+            } = self.candidates[*i];
+            volume_ml * peak_suv * peak_suv
+        };
         // Of equal ones the first.
         let of = of.iter().rev().copied();
         of.max_by(|a, b| uptake(a).total_cmp(&uptake(b)))
@@ -167,16 +179,26 @@ impl Naming<'_> {
         }
     }
 
-    /// The brightest region in a limb.
+    /// The brightest region in an arm, and what lies near it: tracer is left in a vein in pieces.
     fn injection(&mut self) {
+        const NEAR_MM: f64 = 80.0;
         let is_limb = |i: &usize| {
             self.found[*i].is_none()
-                && self.surroundings.body.is_limb(self.candidates[*i].centre_lps_mm)
+                && self
+                    .surroundings
+                    .body
+                    .is_limb(self.candidates[*i].centre_lps_mm)
                 && self.is_in_arm(*i)
         };
-        let brightest = (0..self.candidates.len()).filter(is_limb).next();
-        if let Some(brightest) = brightest {
-            self.name(brightest, Organ::InjectionSite, POSSIBLE);
+        let in_arm: Vec<usize> = (0..self.candidates.len()).filter(is_limb).collect();
+        let Some(brightest) = in_arm.first() else {
+            return;
+        };
+        let site = self.candidates[*brightest].centre_lps_mm;
+        for part in in_arm {
+            if self.candidates[part].centre_lps_mm.distance(site) <= NEAR_MM {
+                self.name(part, Organ::InjectionSite, POSSIBLE);
+            }
         }
     }
 
@@ -203,7 +225,7 @@ impl Naming<'_> {
         let Some(main) = self.main(&self.open_in(zone, is_heart)) else {
             return;
         };
-        let parts = self.parts(main, [12.0; 3], 1.7);
+        let parts = self.parts(main, [12.0; 3], 1.7, OUTSTANDING);
         for part in parts {
             self.name(part, Organ::Heart, LIKELY);
         }
@@ -219,17 +241,23 @@ impl Naming<'_> {
                 .collect();
             self.main(&open)
         });
-        let fit = if mains.iter().all(Option::is_some) { SURE } else { POSSIBLE };
+        let fit = if mains.iter().all(Option::is_some) {
+            SURE
+        } else {
+            POSSIBLE
+        };
         for (side, main) in SIDES.into_iter().zip(mains) {
-            for part in main.map_or_else(Vec::new, |main| self.parts(main, [11.0, 11.0, 22.0], 2.6)) {
+            let Some(main) = main else { continue };
+            // Urine in a calyx is many times as bright as the cortex.
+            for part in self.parts(main, [14.0, 14.0, 22.0], 3.0, f64::INFINITY) {
                 self.name(part, Organ::Kidney(side), fit);
             }
         }
     }
 
-    /// A region and those without a name whose middle lies within so many standard deviations of its voxels, which are at
-    /// least `floors_mm` along the patient's axes.
-    fn parts(&self, main: usize, floors_mm: [f64; 3], reach: f64) -> Vec<usize> {
+    /// A region and those without a name, not too bright for it, whose middle lies within so many standard deviations of its
+    /// voxels, which are at least `floors_mm` along the patient's axes.
+    fn parts(&self, main: usize, floors_mm: [f64; 3], reach: f64, brighter: f64) -> Vec<usize> {
         let Candidate {
             centre_lps_mm: centre,
             spread_mm,
@@ -239,7 +267,7 @@ impl Naming<'_> {
         let is_part = |i: &usize| {
             let off = self.candidates[*i].centre_lps_mm - centre;
             let is_dimmer =
-                self.candidates[*i].peak_suv <= OUTSTANDING * self.candidates[main].peak_suv;
+                self.candidates[*i].peak_suv <= brighter * self.candidates[main].peak_suv;
             let within = (off / spread_mm).length() <= reach;
             *i == main || self.found[*i].is_none() && is_dimmer && within
         };
@@ -252,12 +280,18 @@ impl Naming<'_> {
         let open = self.open_in(self.marks.glands(), |c| c.peak_suv <= limit);
         for (n, &one) in open.iter().enumerate() {
             let other = open[n + 1..].iter().copied().find(|other| {
-                self.found[one].is_none() && self.found[*other].is_none() && self.is_pair(one, *other)
+                self.found[one].is_none()
+                    && self.found[*other].is_none()
+                    && self.is_pair(one, *other)
             });
             let Some(other) = other else { continue };
             for of in [one, other] {
                 let left_mm = self.places[of].map_or(0.0, |place| place.left_mm);
-                let side = if left_mm > 0.0 { Laterality::Left } else { Laterality::Right };
+                let side = if left_mm > 0.0 {
+                    Laterality::Left
+                } else {
+                    Laterality::Right
+                };
                 let organ = match left_mm.abs() < TONSIL_MM {
                     true => Organ::Tonsil(side),
                     false => Organ::SalivaryGland(side),
@@ -282,16 +316,32 @@ impl Naming<'_> {
             && like(c.volume_ml, d.volume_ml, PAIR_RATIO[1])
     }
 
+    /// Tubes of urine, and short pieces in line with them.
     fn ureters(&mut self) {
+        const PIECE_ML: f64 = 2.0;
+        const ASIDE_MM: f64 = 25.0;
+        let least = BLADDER[1] * self.liver_suv;
+        let is_urine = |c: &Candidate| c.suv_max >= least;
         let is_tube = |c: &Candidate| {
             let [length_mm, section_cm2, ratio] = URETER;
             let long_mm = c.bounds_lps_mm[1].z - c.bounds_lps_mm[0].z;
             let section = c.volume_ml * 10.0 / long_mm;
-            long_mm >= length_mm && section <= section_cm2 && long_mm >= ratio * 10.0 * section.sqrt()
+            let is_long = long_mm >= length_mm.max(ratio * 10.0 * section.sqrt());
+            is_long && section <= section_cm2 && is_urine(c)
         };
         for side in SIDES {
-            for tube in self.open_in(self.marks.ureter(side), is_tube) {
-                self.name(tube, Organ::Ureter(side), POSSIBLE);
+            let zone = self.marks.ureter(side);
+            let tubes = self.open_in(zone, is_tube);
+            let is_piece = |c: &Candidate| {
+                let beside = |tube: &usize| {
+                    let off = self.candidates[*tube].centre_lps_mm - c.centre_lps_mm;
+                    off.truncate().length() <= ASIDE_MM
+                };
+                c.volume_ml <= PIECE_ML && is_urine(c) && tubes.iter().any(beside)
+            };
+            let pieces = self.open_in(zone, is_piece);
+            for part in tubes.into_iter().chain(pieces) {
+                self.name(part, Organ::Ureter(side), POSSIBLE);
             }
         }
     }

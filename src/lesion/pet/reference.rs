@@ -42,7 +42,9 @@ pub struct Reference {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoReference {
     /// No large, even, moderately warm region lies right of the middle.
-    #[error("no liver was recognised: no large region of even, moderate uptake lies right of the body's middle")]
+    #[error(
+        "no liver was recognised: no large region of even, moderate uptake lies right of the body's middle"
+    )]
     LiverNotFound,
     /// The voxels of the sphere differ too much.
     #[error("the voxels of the reference sphere differ by more than {} % of their mean", (MAX_NOISE * 100.0).round())]
@@ -111,7 +113,12 @@ struct Local {
 
 impl Local {
     /// Of the spheres around the voxels that are wanted; elsewhere too uneven for anything.
-    fn new(body: &Body, calm: &[f32], radius_mm: f64, wanted: impl Fn(usize) -> bool + Sync) -> Self {
+    fn new(
+        body: &Body,
+        calm: &[f32],
+        radius_mm: f64,
+        wanted: impl Fn(usize) -> bool + Sync,
+    ) -> Self {
         let ball = Ball::new(&body.coarse.geometry, radius_mm);
         let local = |i: usize| {
             let whole = || {
@@ -123,7 +130,11 @@ impl Local {
             }
             let count = ball.offsets.len() as f32;
             let mean = ball.around(i).map(|j| calm[j]).sum::<f32>() / count;
-            let square = ball.around(i).map(|j| (calm[j] - mean).powi(2)).sum::<f32>() / count;
+            let square = ball
+                .around(i)
+                .map(|j| (calm[j] - mean).powi(2))
+                .sum::<f32>()
+                / count;
             (mean, square.sqrt() / mean)
         };
         let (mean, unevenness) = (0..calm.len()).into_par_iter().map(local).unzip();
@@ -189,7 +200,11 @@ pub(super) fn liver(field: &Field, body: &Body) -> Result<Liver, NoReference> {
 
 /// The coarse PET, smoothed to where noise does not hide how even an organ is.
 fn calm(body: &Body) -> Vec<f32> {
-    smoothed(body.coarse.voxels.clone(), body.coarse.geometry.size, [1.0; 3])
+    smoothed(
+        body.coarse.voxels.clone(),
+        body.coarse.geometry.size,
+        [1.0; 3],
+    )
 }
 
 fn position(body: &Body, index: usize) -> DVec3 {
@@ -231,7 +246,9 @@ fn right_part(body: &Body, local: &Local, limit: f32, floor: f32) -> Option<Vec<
         }
         let own = |i: &usize| labels[*i] as usize == part + 1;
         let members: Vec<usize> = (0..labels.len()).filter(own).collect();
-        let places = members.iter().filter_map(|i| body.place(position(body, *i)));
+        let places = members
+            .iter()
+            .filter_map(|i| body.place(position(body, *i)));
         let left_mm = places.map(|place| place.left_mm).sum::<f64>() / members.len() as f64;
         (left_mm < -MIN_RIGHT_MM).then_some(members)
     };
@@ -263,21 +280,23 @@ fn closed(body: &Body, core: &[usize]) -> Vec<bool> {
         grown[at] = body.inside[at];
     }
     let ball = Ball::new(geometry, CLOSING_MM);
-    let stays = |i: usize| {
-        grown[i] && ball.around(i).all(|j| grown[j] || !body.inside[j])
-    };
+    let stays = |i: usize| grown[i] && ball.around(i).all(|j| grown[j] || !body.inside[j]);
     (0..grown.len()).into_par_iter().map(stays).collect()
 }
 
 /// Where the aorta lies: mm left of the middle, depth, and mm above the top of the liver.
-const AORTA_LEFT_MM: [f64; 2] = [8.0, 42.0];
+const AORTA_LEFT_MM: [f64; 2] = [8.0, 34.0];
 const AORTA_DEPTH: [f64; 2] = [0.45, 0.78];
 const AORTA_ABOVE_MM: [f64; 2] = [0.0, 110.0];
 /// Blood has so much of the liver's uptake: less is lung, more is the heart's wall.
 const BLOOD_SHARE: [f32; 2] = [0.4, 1.15];
 
 /// Finds the blood pool: the most even sphere where the descending aorta lies above the liver.
-pub(super) fn blood_pool(field: &Field, body: &Body, liver: &Liver) -> Result<Reference, NoReference> {
+pub(super) fn blood_pool(
+    field: &Field,
+    body: &Body,
+    liver: &Liver,
+) -> Result<Reference, NoReference> {
     let calm = calm(body);
     let within = |value: f64, [low, high]: [f64; 2]| (low..=high).contains(&value);
     let in_place = |i: usize| {
@@ -288,7 +307,9 @@ pub(super) fn blood_pool(field: &Field, body: &Body, liver: &Liver) -> Result<Re
                 && within(at.z_mm - liver.ends_mm[1], AORTA_ABOVE_MM)
         })
     };
-    let local = Local::new(body, &calm, AORTA_RADIUS_MM, |i| body.inside[i] && in_place(i));
+    let local = Local::new(body, &calm, AORTA_RADIUS_MM, |i| {
+        body.inside[i] && in_place(i)
+    });
     #[expect(
         clippy::cast_possible_truncation,
         reason = "single precision is the pipeline's"
@@ -302,7 +323,12 @@ pub(super) fn blood_pool(field: &Field, body: &Body, liver: &Liver) -> Result<Re
     let most_even = |a: &usize, b: &usize| local.unevenness[*a].total_cmp(&local.unevenness[*b]);
     let found = (0..calm.len()).filter(is_blood).min_by(most_even);
     let centre = found.ok_or(NoReference::BloodPoolNotFound)?;
-    reference(field, Site::BloodPool, position(body, centre), AORTA_RADIUS_MM)
+    reference(
+        field,
+        Site::BloodPool,
+        position(body, centre),
+        AORTA_RADIUS_MM,
+    )
 }
 
 /// Measures a sphere on the PET's own voxels.

@@ -57,10 +57,31 @@ mod tests {
     fn the_score_is_contrast_times_size_and_halved_beside_an_organ() {
         let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-6, "{a} is not {b}");
         close(SCORE.value(), 0.75 * 0.75);
-        close(Score { beside: true, ..SCORE }.value(), 0.5 * 0.75 * 0.75);
+        close(
+            Score {
+                beside: true,
+                ..SCORE
+            }
+            .value(),
+            0.5 * 0.75 * 0.75,
+        );
         // In the lung half of the liver counts.
-        close(Score { background_suv: 0.4, ..SCORE }.value(), 0.875 * 0.75);
-        close(Score { peak_suv: 1.0, ..SCORE }.value(), 0.0);
+        close(
+            Score {
+                background_suv: 0.4,
+                ..SCORE
+            }
+            .value(),
+            0.875 * 0.75,
+        );
+        close(
+            Score {
+                peak_suv: 1.0,
+                ..SCORE
+            }
+            .value(),
+            0.0,
+        );
     }
 
     proptest! {

@@ -40,8 +40,8 @@ impl TracerKind {
         };
         let f18 = is(&tracer.nuclide, F18);
         let scheme = tracer.agent_scheme.as_deref().unwrap_or_default();
-        let by_code = is(&tracer.agent_code, FDG)
-            .filter(|fdg| *fdg || STANDARD_SCHEMES.contains(&scheme));
+        let by_code =
+            is(&tracer.agent_code, FDG).filter(|fdg| *fdg || STANDARD_SCHEMES.contains(&scheme));
         let named = tracer.agent_names.iter().any(|name| names_fdg(name));
         match (by_code, named, f18) {
             (Some(true), _, Some(false)) | (_, true, Some(false)) => Self::Unknown,
@@ -61,7 +61,13 @@ fn names_fdg(text: &str) -> bool {
     words.any(|word| {
         let letters = word.trim_matches(|c: char| c.is_ascii_digit());
         let letters = letters.strip_prefix("f18").unwrap_or(letters);
-        let names = ["fdg", "ffdg", "fluorodeoxyglucose", "fludeoxyglucose", "fluordeoxyglucose"];
+        let names = [
+            "fdg",
+            "ffdg",
+            "fluorodeoxyglucose",
+            "fludeoxyglucose",
+            "fluordeoxyglucose",
+        ];
         names.contains(&letters)
     })
 }
@@ -108,7 +114,12 @@ mod tests {
             kind("77004003", "126758", "DCM", "PSMA-1007 F^18^"),
             kind("77004003", "129501009", "SCT", ""),
             kind("35337001", "", "", ""),
-            kind("72454006", "424299003", "SCT", "Technetium Tc^99m^ sestamibi"),
+            kind(
+                "72454006",
+                "424299003",
+                "SCT",
+                "Technetium Tc^99m^ sestamibi",
+            ),
         ];
         assert_eq!(other, [TracerKind::Other; 4]);
     }
