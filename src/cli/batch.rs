@@ -121,6 +121,9 @@ pub(super) fn run(
 
 /// The result of a study that needs no run.
 fn settled(batch: &Batch<'_>, study: &Study, plan: &StudyPlan) -> Option<StudyResult> {
+    if let Some(refusal) = study.refusal() {
+        return Some(StudyResult::failure(study, &refusal.clone().into()));
+    }
     let dir = batch.out_dir.join(&study.study_instance_uid);
     let refusal = match existing_run(batch.out_dir, &study.study_instance_uid) {
         Ok(Existing::Run(run_id)) if run_id == plan.provenance.run_id => {

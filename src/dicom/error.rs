@@ -191,6 +191,14 @@ pub enum Error {
         /// SOP Instance UID.
         uid: String,
     },
+    /// Objects of one study name different patients.
+    #[error(
+        "the objects of this study have different values of PatientID (0010,0020): whose findings they would be cannot be told; put each patient's objects into a study of their own (study {uid})"
+    )]
+    SeveralPatients {
+        /// Study Instance UID.
+        uid: String,
+    },
     /// Two slices at one place: several phases or reconstructions in one series.
     #[error("{count} slice(s) lie where another one lies, by {attribute}; split the series (series {uid})", attribute = Attribute::IMAGE_POSITION_PATIENT)]
     SamePosition {
@@ -324,6 +332,7 @@ impl Error {
             | Self::Missing { .. }
             | Self::BadValue { .. }
             | Self::ConflictingDuplicates { .. }
+            | Self::SeveralPatients { .. }
             | Self::ConcatenationIncomplete { .. }
             | Self::FrameFragments { .. }
             | Self::PixelDataLength { .. }
@@ -360,6 +369,7 @@ impl Error {
             Self::TooFewSlices { .. } => "too-few-slices",
             Self::Mixed { .. } => "mixed-slices",
             Self::ConflictingDuplicates { .. } => "conflicting-duplicates",
+            Self::SeveralPatients { .. } => "several-patients",
             Self::SamePosition { .. } => "same-position",
             Self::Gap { .. } => "gap-too-wide",
             Self::NotInLine { .. } => "slices-not-in-line",

@@ -99,6 +99,17 @@ pub(crate) struct Identity {
     pub(crate) study_instance_uid: String,
     pub(crate) series_instance_uid: String,
     pub(crate) modality: String,
+    pub(crate) patient: Option<Patient>,
+}
+
+/// Patient ID (0010,0020), to be compared and never shown.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Patient(String);
+
+impl std::fmt::Debug for Patient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Patient")
+    }
 }
 
 impl Identity {
@@ -111,6 +122,7 @@ impl Identity {
             study_instance_uid: attributes.uid(tags::STUDY_INSTANCE_UID)?,
             series_instance_uid: attributes.uid(tags::SERIES_INSTANCE_UID)?,
             modality: attributes.shown(tags::MODALITY),
+            patient: attributes.text(tags::PATIENT_ID).map(Patient),
             sop_instance_uid,
         })
     }

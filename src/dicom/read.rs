@@ -7,7 +7,7 @@ use super::codec::Codec;
 use super::duplicates::without_duplicates;
 use super::file::{DicomFile, PixelElement, guarded, same_bytes};
 use super::frames::{check_native_length, same_frames};
-use super::instance::Identity;
+use super::instance::{Identity, Patient};
 use super::list::list_files;
 use super::stack::same_samples;
 use super::{Attribute, Error, Instance, Series, functional, split};
@@ -54,6 +54,12 @@ pub struct Study {
 }
 
 impl Study {
+    /// Why nothing may be reported of the study as a whole: its objects are of several patients.
+    pub fn refusal(&self) -> Option<&Error> {
+        let mut errors = self.left_out.iter().map(|left_out| &left_out.error);
+        errors.find(|error| matches!(error, Error::SeveralPatients { .. }))
+    }
+
     /// Patient and study attributes: those of the first slice, or where no series is a volume of any object.
     ///
     /// # Errors
@@ -122,16 +128,19 @@ pub fn read_paths(paths: &[PathBuf], on_file: &(dyn Fn(usize) + Sync)) -> Invent
                     &identity.study_instance_uid,
                     &identity.series_instance_uid,
                 );
+                group.patients.extend(identity.patient);
                 group.slices.extend(slices);
                 group.concatenated.extend(part);
             }
-            Entry::Refused(identity, error) => group(
-                &mut groups,
-                &identity.study_instance_uid,
-                &identity.series_instance_uid,
-            )
-            .refused
-            .push((path, *identity, error)),
+            Entry::Refused(identity, error) => {
+                let group = group(
+                    &mut groups,
+                    &identity.study_instance_uid,
+                    &identity.series_instance_uid,
+                );
+                group.patients.extend(identity.patient.clone());
+                group.refused.push((path, *identity, error));
+            }
             Entry::Unreadable(error) => inventory.unreadable.push(Unreadable { path, error }),
             Entry::Skipped(error) => *inventory.skipped.entry(error.code()).or_default() += 1,
         }
@@ -169,6 +178,7 @@ type Part = (String, u16, Option<u16>);
 /// The objects of one series.
 #[derive(Default)]
 struct Group {
+    patients: BTreeSet<Patient>,
     slices: Vec<Instance>,
     concatenated: Vec<Part>,
     refused: Vec<(PathBuf, Identity, Error)>,
@@ -249,6 +259,10 @@ fn study(
         series: Vec::new(),
         left_out: Vec::new(),
     };
+    let patients: BTreeSet<&Patient> = groups.values().flat_map(|g| &g.patients).collect();
+    let several = (patients.len() > 1).then(|| Error::SeveralPatients {
+        uid: study.study_instance_uid.clone(),
+    });
     for (series_instance_uid, mut group) in groups {
         group
             .refused
@@ -256,7 +270,7 @@ fn study(
         let modality = group.modality();
         let path = group.path();
         let damaged = group.damaged();
-        match group.into_series() {
+        match several.clone().map_or_else(|| group.into_series(), Err) {
             Ok(series) => {
                 study.series.extend(series);
                 unreadable.extend(damaged);
@@ -368,5 +382,28 @@ fn check_concatenations(parts: &[Part]) -> Result<(), Error> {
             total: total.into(),
             uid: uid.to_owned(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{folder_of, read, slice, with};
+    use dicom_core::VR;
+    use dicom_dictionary_std::tags;
+
+    #[test]
+    fn a_study_of_two_patients_has_no_series_and_says_so_without_their_ids() {
+        let of = |id: &str, z| with(slice(z), tags::PATIENT_ID, VR::LO, id);
+        let other = with(of("ID-B", 1), tags::SERIES_INSTANCE_UID, VR::UI, "1.2.3.2");
+        let folder = folder_of([of("ID-A", 0), of("ID-A", 1), other]);
+        let study = read(folder.path()).studies.remove(0);
+        assert!(study.series.is_empty());
+        let refusal = study.refusal().expect("refused");
+        assert_eq!(refusal.code(), "several-patients");
+        assert!(!format!("{refusal} {refusal:?}").contains("ID-"));
+        // An object without an ID is nobody else's.
+        let nameless = with(slice(0), tags::PATIENT_ID, VR::LO, "");
+        let folder = folder_of([nameless, of("ID-A", 1)]);
+        assert_eq!(read(folder.path()).studies[0].series.len(), 1);
     }
 }

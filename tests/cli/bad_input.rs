@@ -219,6 +219,23 @@ fn studies_with_impossible_values_fail_by_the_attribute_and_the_rest_is_done() {
 }
 
 #[test]
+fn a_study_of_two_patients_is_refused_and_nothing_of_it_is_written() {
+    let folder = batch();
+    let to = folder.path().join("in/mixed");
+    copy(study(), &to, |file, number| {
+        set_study(file, "1.2.20", number);
+        if number % 2 == 0 {
+            put(file, tags::PATIENT_ID, VR::LO, "7654321");
+        }
+    });
+    let (stdout, stderr) = printed(&run(&folder, &[]));
+    let said = lines(&stderr, "several-patients");
+    assert!(said.iter().any(|line| line.contains("PatientID (0010,0020)")), "{stderr}");
+    assert!(!folder.path().join("out/1.2.20").exists());
+    assert!(!(stdout + &stderr).contains("7654321"));
+}
+
+#[test]
 fn a_uid_that_is_a_path_leads_nowhere() {
     let folder = batch();
     for (i, uid) in ["../../escaped", "/tmp/escaped", "..", "1.2/../../escaped"]

@@ -28,7 +28,7 @@ EDITIONS = {
         "step_fraction": 0.66,
     },
 }
-VERSION = "0.2.0"
+VERSION = "0.2.1"
 THRESHOLD = 0.4  # of a voxel: the best mean Dice on patients left out, of 0.1 to 0.7 (candidates_K.json)
 
 
