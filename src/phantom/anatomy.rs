@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 pub(super) const AIR_HU: f32 = -1000.0;
 pub(super) const MUSCLE_HU: f32 = 50.0;
 pub(super) const BLOOD_HU: f32 = 42.0;
-const FAT_HU: f32 = -100.0;
+pub(super) const FAT_HU: f32 = -100.0;
 const SKIN_HU: f32 = 20.0;
 const LIVER_HU: f32 = 58.0;
 const SPLEEN_HU: f32 = 48.0;
@@ -25,6 +25,11 @@ const TABLE_FOAM_HU: f32 = -960.0;
 const SKIN_MM: f64 = 1.8;
 const PLEURA_MM: f64 = 2.0;
 const DIAPHRAGM_MM: f64 = 3.0;
+
+/// Centre and semi-axes of the abdominal organs, mm; what of them lies above the diaphragm or in the wall is not there.
+pub(super) const LIVER: [[f64; 3]; 2] = [[-78.0, 0.0, -150.0], [122.0, 84.0, 104.0]];
+pub(super) const SPLEEN: [[f64; 3]; 2] = [[100.0, 38.0, -140.0], [30.0, 42.0, 44.0]];
+pub(super) const STOMACH: [[f64; 3]; 2] = [[62.0, -20.0, -128.0], [46.0, 42.0, 40.0]];
 
 /// Height of the lungs' tops above the carina, mm.
 const APEX_MM: f64 = 108.0;
@@ -316,31 +321,29 @@ impl Chest {
         if below_mm < -width_mm {
             return fat;
         }
-        let organ = |centre: [f64; 3], semi: [f64; 3]| {
+        let organ = |[centre, semi]: [[f64; 3]; 2]| {
             ramp(
                 ellipsoid_distance(p - DVec3::from(centre), semi.into()),
                 width_mm,
             )
         };
         let liver = LIVER_HU + 5.0 * self.grain(p, 8.0, 6);
-        let mut abdomen = lerp(
-            fat,
-            liver,
-            organ([-78.0, 0.0, -150.0], [122.0, 84.0, 104.0]),
-        );
-        let stomach = organ([62.0, -20.0, -128.0], [46.0, 42.0, 40.0]);
+        let mut abdomen = lerp(fat, liver, organ(LIVER));
+        let stomach = organ(STOMACH);
         let content = match p.y < -38.0 {
             true => AIR_HU + 40.0,
             false => STOMACH_HU,
         };
         abdomen = lerp(abdomen, content, stomach);
-        abdomen = lerp(
-            abdomen,
-            SPLEEN_HU,
-            organ([100.0, 38.0, -140.0], [30.0, 42.0, 44.0]),
-        );
+        abdomen = lerp(abdomen, SPLEEN_HU, organ(SPLEEN));
         abdomen = lerp(abdomen, MUSCLE_HU, ramp(below_mm - DIAPHRAGM_MM, width_mm));
         lerp(fat, abdomen, ramp(-below_mm, width_mm))
+    }
+
+    /// The part of a cell that lies in the abdomen, below the diaphragm.
+    pub(super) fn abdominal(&self, p: DVec3, width_mm: f64) -> f64 {
+        let within = ramp(self.cavity_distance(p), width_mm);
+        within * ramp(DIAPHRAGM_MM - self.below_diaphragm(p), width_mm)
     }
 
     /// Aerated lung: denser towards the back and the base, as lying down makes it.
@@ -367,9 +370,38 @@ fn fissures(p: DVec3, width_mm: f64) -> f64 {
     sheet(oblique).max(if right_front { sheet(horizontal) } else { 0.0 })
 }
 
+/// Where the trunk ends, if head and legs are drawn as well.
+pub(super) struct TrunkEnds {
+    /// Height of the shoulders in the middle; they fall by a fifth of the way to the side.
+    pub(super) top_mm: f64,
+    /// Height of the pelvic floor.
+    pub(super) bottom_mm: f64,
+}
+
+impl TrunkEnds {
+    /// Attenuation of a cell: the chest between the ends, the table beyond.
+    pub(super) fn hu(&self, chest: &Chest, p: DVec3, width_mm: f64) -> f32 {
+        let top_mm = self.top_mm - 0.2 * p.x.abs();
+        let inside = ramp((p.z - top_mm).max(self.bottom_mm - p.z), width_mm);
+        if inside <= 0.0 {
+            return table(p, width_mm);
+        }
+        lerp(table(p, width_mm), chest.hu(p, width_mm), inside)
+    }
+}
+
+/// Whether a place is of the table or below it.
+pub(super) fn is_table(p: DVec3) -> bool {
+    p.y > table_top_mm(p.x)
+}
+
+fn table_top_mm(x: f64) -> f64 {
+    114.0 - 0.0010 * x * x
+}
+
 /// Air with the curved table top under the patient.
 fn table(p: DVec3, width_mm: f64) -> f32 {
-    let depth = p.y - (114.0 - 0.0010 * p.x * p.x);
+    let depth = p.y - table_top_mm(p.x);
     if depth < -width_mm || p.x.abs() > 210.0 {
         return AIR_HU;
     }

@@ -130,7 +130,13 @@ impl Site<'_> {
         (in_grid && apart(&lesion, others, 0.0)).then_some(lesion)
     }
 
-    fn find(&self, spec: &LesionSpec, others: &[Placed], rng: &mut ChaCha8Rng) -> Option<Placed> {
+    /// A lesion of that kind in a place of its own; none where there is no room.
+    pub(super) fn find(
+        &self,
+        spec: &LesionSpec,
+        others: &[Placed],
+        rng: &mut ChaCha8Rng,
+    ) -> Option<Placed> {
         const TRIES: usize = 20_000;
         let (lower, upper) = self.geometry.bounds_lps_mm();
         (0..TRIES).find_map(|_| {
@@ -222,7 +228,7 @@ impl Site<'_> {
     }
 
     /// The lesion's form around `centre`, turned at random, of the volume that its diameter says.
-    fn outline(&self, spec: &LesionSpec, centre: DVec3, rng: &mut ChaCha8Rng) -> Placed {
+    pub(super) fn outline(&self, spec: &LesionSpec, centre: DVec3, rng: &mut ChaCha8Rng) -> Placed {
         let radius_mm = spec.diameter_mm / 2.0 / self.params.chest_scale;
         let (form, shift) = match spec.shape {
             LesionShape::Sphere => (Form::ball(centre, radius_mm), DVec3::ZERO),
@@ -242,7 +248,8 @@ impl Site<'_> {
 }
 
 impl Placed {
-    fn moved(mut self, to: DVec3) -> Self {
+    /// The same lesion, made around the origin, around `to`.
+    pub(super) fn moved(mut self, to: DVec3) -> Self {
         for form in [Some(&mut self.form), self.core.as_mut()]
             .into_iter()
             .flatten()
@@ -256,7 +263,8 @@ impl Placed {
     }
 }
 
-fn apart(lesion: &Placed, others: &[Placed], gap_mm: f64) -> bool {
+/// Whether the balls around two lesions leave `gap_mm` between them.
+pub(super) fn apart(lesion: &Placed, others: &[Placed], gap_mm: f64) -> bool {
     let ball = |l: &Placed| (l.form.bounds().0, l.form.bounds().1.max_element());
     let (centre, radius_mm) = ball(lesion);
     others

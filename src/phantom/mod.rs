@@ -1,4 +1,4 @@
-//! Synthetic chest CT with known lesions.
+//! Synthetic chest CT with known lesions, and with its PET ([`pet`]).
 //!
 //! In: [`Params`]. Out: a [`Phantom`] (stored values and truth), and its DICOM series on disk ([`write_series`]).
 //! Refused: parameters out of range, and lesions that fit nowhere in the lung within the grid.
@@ -19,6 +19,7 @@ mod noise;
 mod organs;
 mod orientation;
 mod params;
+pub mod pet;
 mod scan;
 mod shape;
 #[cfg(test)]
@@ -76,6 +77,16 @@ pub enum Error {
         /// Its diameter.
         diameter_mm: f64,
     },
+    /// A PET lesion fits nowhere.
+    #[error(
+        "PET lesion {label} ({diameter_mm:.1} mm) has no room in its place within the grid, apart from the others; give a smaller one, fewer, or another seed"
+    )]
+    NoRoomForUptake {
+        /// Number of the lesion in the list.
+        label: usize,
+        /// Its diameter.
+        diameter_mm: f64,
+    },
     /// A lesion to insert fits nowhere.
     #[error(
         "{placed} of {asked} lesions found room in these lungs, the next one ({diameter_mm:.1} mm) did not; insert fewer, or take another seed"
@@ -124,6 +135,7 @@ impl Error {
         match self {
             Self::OutOfRange { .. }
             | Self::NoRoom { .. }
+            | Self::NoRoomForUptake { .. }
             | Self::NoRoomInLungs { .. }
             | Self::NotEmpty { .. } => Class::Config,
             Self::Write { .. } => Class::Environment,
@@ -136,6 +148,7 @@ impl Error {
         match self {
             Self::OutOfRange { .. } => "phantom-parameter-out-of-range",
             Self::NoRoom { .. } => "phantom-lesion-has-no-room",
+            Self::NoRoomForUptake { .. } => "phantom-uptake-has-no-room",
             Self::NoRoomInLungs { .. } => "insertion-no-room",
             Self::Table { .. } => "insertion-table",
             Self::NotEmpty { .. } => "output-folder-not-empty",
@@ -150,6 +163,9 @@ enum Stream {
     Anatomy,
     Trees,
     Lesions,
+    Uptake,
+    PetLesions,
+    Patient,
 }
 
 fn random(seed: u64, stream: Stream) -> ChaCha8Rng {
@@ -166,7 +182,23 @@ impl Phantom {
     /// [`Error::OutOfRange`] for parameters beyond their limits, [`Error::NoRoom`] when a lesion fits nowhere.
     pub fn new(params: &Params) -> Result<Self, Error> {
         params.validate()?;
-        let geometry = params.geometry();
+        let mut scene = Scene::new(params);
+        let mut rng = random(params.seed, Stream::Lesions);
+        let specs = lesion::specs(&params.lesions, &mut rng);
+        let lesions = scene.site(params).place(specs, &mut rng)?;
+        scene.draw(&lesions);
+        Ok(scene.scanned(params, &uids(params), &lesions))
+    }
+}
+
+/// What is scanned, before its lesions are known.
+struct Scene {
+    subject: scan::Subject,
+    vessels: Vec<tree::Branch>,
+}
+
+impl Scene {
+    fn new(params: &Params) -> Self {
         let chest = Chest::new(params.detail, &mut random(params.seed, Stream::Anatomy));
         let mut shapes = organs::organs(&chest);
         let (tubes, vessels) = match params.detail {
@@ -174,25 +206,34 @@ impl Phantom {
             Detail::Plain => (Vec::new(), Vec::new()),
         };
         shapes.extend(tubes);
-        let mut rng = random(params.seed, Stream::Lesions);
-        let specs = lesion::specs(&params.lesions, &mut rng);
-        let site = lesion::Site {
-            params,
-            geometry,
-            chest: &chest,
-            vessels: &vessels,
+        let subject = scan::Subject {
+            chest,
+            ends: None,
+            shapes,
         };
-        let lesions = site.place(specs, &mut rng)?;
-        shapes.extend(lesions.iter().flat_map(lesion::Placed::shapes));
-        let stored = scan::scan(
+        Self { subject, vessels }
+    }
+
+    fn site<'a>(&'a self, params: &'a Params) -> lesion::Site<'a> {
+        lesion::Site {
             params,
-            &scan::Subject {
-                chest: &chest,
-                shapes,
-            },
-        );
-        let truth = Truth::new(params, &geometry, uids(params).uid("series"), &lesions);
-        Ok(Self { stored, truth })
+            geometry: params.geometry(),
+            chest: &self.subject.chest,
+            vessels: &self.vessels,
+        }
+    }
+
+    fn draw(&mut self, lesions: &[lesion::Placed]) {
+        let shapes = lesions.iter().flat_map(lesion::Placed::shapes);
+        self.subject.shapes.extend(shapes);
+    }
+
+    fn scanned(&self, params: &Params, uids: &UidSource, lesions: &[lesion::Placed]) -> Phantom {
+        let series_uid = uids.uid("series");
+        Phantom {
+            stored: scan::scan(params, &self.subject),
+            truth: Truth::new(params, &params.geometry(), series_uid, lesions),
+        }
     }
 }
 

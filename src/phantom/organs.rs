@@ -3,14 +3,18 @@
 use super::anatomy::{AIR_HU, BLOOD_HU, Chest, Heart, MUSCLE_HU};
 use super::shape::{Form, Shape};
 use glam::{DMat3, DVec3};
+use std::ops::RangeInclusive;
 
-const CORTICAL_HU: f32 = 560.0;
-const CANCELLOUS_HU: f32 = 190.0;
+pub(super) const CORTICAL_HU: f32 = 560.0;
+pub(super) const CANCELLOUS_HU: f32 = 190.0;
 const CARTILAGE_HU: f32 = 110.0;
 const DISC_HU: f32 = 80.0;
 const CORD_HU: f32 = 28.0;
 const CORTEX_MM: f64 = 1.4;
 const AIRWAY_WALL_MM: f64 = 1.6;
+
+/// Height of a vertebra and its disc.
+pub(super) const PITCH_MM: f64 = 24.0;
 
 /// Where trachea and main bronchi meet.
 const CARINA: DVec3 = DVec3::new(0.0, 14.0, 0.0);
@@ -25,7 +29,8 @@ pub(super) fn organs(chest: &Chest) -> Vec<Shape> {
     let mut shapes = Vec::new();
     circulation(chest, &mut shapes);
     airway_and_gullet(&mut shapes);
-    spine(&mut shapes);
+    spine(-10..=7, &mut shapes);
+    canal([-300.0, 200.0], &mut shapes);
     for right in [true, false] {
         ribs(chest, right, &mut shapes);
         shoulder(right, &mut shapes);
@@ -35,7 +40,7 @@ pub(super) fn organs(chest: &Chest) -> Vec<Shape> {
 }
 
 /// A chain of tubes through `points`, each `[x, y, z, radius_mm]`.
-fn chain(points: &[[f64; 4]], hu: f32, shapes: &mut Vec<Shape>) {
+pub(super) fn chain(points: &[[f64; 4]], hu: f32, shapes: &mut Vec<Shape>) {
     for pair in points.windows(2) {
         let [a, b] = [pair[0], pair[1]];
         let form = Form::Tube {
@@ -47,7 +52,8 @@ fn chain(points: &[[f64; 4]], hu: f32, shapes: &mut Vec<Shape>) {
     }
 }
 
-fn circulation(chest: &Chest, shapes: &mut Vec<Shape>) {
+/// Heart and great vessels.
+pub(super) fn circulation(chest: &Chest, shapes: &mut Vec<Shape>) {
     let Heart { centre, semi_mm } = *chest.heart();
     let axes = Heart::axes();
     let muscle = Form::Ellipsoid {
@@ -160,10 +166,10 @@ pub(super) fn bronchus_entry(side: usize) -> DVec3 {
     HILA[side] + DVec3::new(0.0, 13.0, -2.0)
 }
 
-fn spine(shapes: &mut Vec<Shape>) {
-    const PITCH_MM: f64 = 24.0;
+/// Vertebrae, counted upwards from the one behind the carina.
+pub(super) fn spine(levels: RangeInclusive<i32>, shapes: &mut Vec<Shape>) {
     let at = |y: f64, z: f64| DVec3::new(0.0, y, z);
-    for level in -10..=7 {
+    for level in levels {
         let z = f64::from(level) * PITCH_MM;
         let mut block = |y, semi: [f64; 3], dz, hu| {
             let (centre, semi_mm) = (at(y, z + dz), semi.into());
@@ -182,8 +188,12 @@ fn spine(shapes: &mut Vec<Shape>) {
             shapes.push(Shape::solid(Form::tube(root, tip, 3.0), CANCELLOUS_HU));
         }
     }
-    let canal = Form::tube(at(83.0, -300.0), at(83.0, 200.0), 8.0);
-    shapes.push(Shape::solid(canal, CORD_HU));
+}
+
+/// The spinal cord from one height to another.
+pub(super) fn canal(ends_mm: [f64; 2], shapes: &mut Vec<Shape>) {
+    let [from, to] = ends_mm.map(|z| DVec3::new(0.0, 83.0, z));
+    shapes.push(Shape::solid(Form::tube(from, to, 8.0), CORD_HU));
 }
 
 fn ribs(chest: &Chest, right: bool, shapes: &mut Vec<Shape>) {

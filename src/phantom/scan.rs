@@ -1,6 +1,6 @@
 //! The scanner: turns anatomy into stored values on the grid, slice by slice in parallel.
 
-use super::anatomy::Chest;
+use super::anatomy::{Chest, TrunkEnds};
 use super::noise::ScannerNoise;
 use super::params::{Kernel, Params};
 use super::shape::Shape;
@@ -21,10 +21,22 @@ const SOFT_EDGE_MM: f64 = 0.9;
 const MAX_SUB_SLICES: usize = 6;
 
 /// Everything that is scanned, in anatomy coordinates.
-pub(super) struct Subject<'a> {
-    pub(super) chest: &'a Chest,
+pub(super) struct Subject {
+    pub(super) chest: Chest,
+    /// Where the trunk ends; without, it goes on beyond every grid.
+    pub(super) ends: Option<TrunkEnds>,
     /// In drawing order.
     pub(super) shapes: Vec<Shape>,
+}
+
+impl Subject {
+    /// Attenuation of a cell of `width_mm` at `p`, without the shapes.
+    fn hu(&self, p: DVec3, width_mm: f64) -> f32 {
+        match &self.ends {
+            None => self.chest.hu(p, width_mm),
+            Some(ends) => ends.hu(&self.chest, p, width_mm),
+        }
+    }
 }
 
 /// A shape with the index box `[x, y, z]` that it may touch.
@@ -36,7 +48,7 @@ struct Boxed<'a> {
 
 /// One scan: sampling positions and edge width.
 struct Scan<'a> {
-    chest: &'a Chest,
+    subject: &'a Subject,
     shapes: Vec<Boxed<'a>>,
     geometry: Geometry,
     index_to_anatomy: DAffine3,
@@ -84,6 +96,16 @@ pub(super) fn scan(params: &Params, subject: &Subject) -> StoredVolume {
     }
 }
 
+/// Attenuation of every voxel as it is, without noise and quantisation.
+pub(super) fn noise_free_hu(params: &Params, subject: &Subject) -> Vec<f32> {
+    let scan = Scan::new(params, subject);
+    let [nz, ny, nx] = params.size;
+    let mut hu = vec![0.0_f32; nz * ny * nx];
+    let planes = hu.par_chunks_mut(ny * nx).enumerate();
+    planes.for_each(|(z, plane)| plane.copy_from_slice(&scan.slice_hu(z)));
+    hu
+}
+
 /// Pixel Padding Value, as a number and as the bits stored.
 fn padding(params: &Params) -> (i32, u16) {
     match params.signed {
@@ -108,7 +130,7 @@ fn in_circle([row, column]: [usize; 2], [rows, columns]: [usize; 2]) -> bool {
 }
 
 impl<'a> Scan<'a> {
-    fn new(params: &Params, subject: &'a Subject<'a>) -> Self {
+    fn new(params: &Params, subject: &'a Subject) -> Self {
         let geometry = params.geometry();
         let [sz, sy, sx] = params.spacing_mm;
         let in_plane = (sx * sy).sqrt();
@@ -123,7 +145,7 @@ impl<'a> Scan<'a> {
         let index_to_anatomy = to_anatomy * geometry.index_to_lps;
         let width_mm = cell_mm.hypot(blur_mm) / params.chest_scale;
         Self {
-            chest: subject.chest,
+            subject,
             shapes: boxed(&subject.shapes, &geometry, &index_to_anatomy, width_mm),
             geometry,
             index_to_anatomy,
@@ -155,7 +177,9 @@ impl<'a> Scan<'a> {
     fn draw_plane(&self, z: f64, plane: &mut [f32]) {
         let [_, ny, nx] = self.geometry.size;
         for (i, hu) in plane.iter_mut().enumerate() {
-            *hu = self.chest.hu(self.place(i % nx, i / nx, z), self.width_mm);
+            *hu = self
+                .subject
+                .hu(self.place(i % nx, i / nx, z), self.width_mm);
         }
         for item in self
             .shapes

@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 
 /// Folder of the series within the target.
 pub const SERIES_FOLDER: &str = "series";
+/// Folder of the PET series within the target, if there is one.
+pub(super) const PET_FOLDER: &str = "pet";
 /// The truth file within the target.
 pub const TRUTH_FILE: &str = "truth.json";
 
@@ -56,39 +58,90 @@ pub fn write_series(
     dir: &Path,
     options: WriteOptions,
 ) -> Result<Written, Error> {
-    let at = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| Error::Write { path, source }
-    };
-    fs::create_dir_all(dir).map_err(at(dir))?;
-    let mut entries = fs::read_dir(dir).map_err(at(dir))?;
-    if !options.overwrite && entries.next().is_some() {
-        return Err(Error::NotEmpty { path: dir.into() });
-    }
-    let written = Written {
+    publish(dir, options.overwrite, |fresh| {
+        write_slices(phantom, &new_folder(fresh, SERIES_FOLDER)?, options)?;
+        write_truth(&phantom.truth, fresh)
+    })?;
+    Ok(Written {
         series: dir.join(SERIES_FOLDER),
         truth: dir.join(TRUTH_FILE),
-    };
-    let fresh = tempfile::Builder::new()
+    })
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_path_buf();
+    move |source| Error::Write { path, source }
+}
+
+/// Lets `fill` write a phantom into a temporary folder in `dir`, and then puts it in the place of a former one.
+pub(super) fn publish(
+    dir: &Path,
+    overwrite: bool,
+    fill: impl FnOnce(&Path) -> Result<(), Error>,
+) -> Result<(), Error> {
+    fs::create_dir_all(dir).map_err(at(dir))?;
+    let mut entries = fs::read_dir(dir).map_err(at(dir))?;
+    if !overwrite && entries.next().is_some() {
+        return Err(Error::NotEmpty { path: dir.into() });
+    }
+    let temporary = tempfile::Builder::new()
         .prefix(".phantom-")
         .tempdir_in(dir)
         .map_err(at(dir))?;
-    let series = fresh.path().join(SERIES_FOLDER);
-    fs::create_dir(&series).map_err(at(&series))?;
-    write_slices(phantom, &series, options)?;
-    let truth = fresh.path().join(TRUTH_FILE);
-    let mut json = serde_json::to_vec_pretty(&phantom.truth).map_err(|e| Error::Write {
-        path: truth.clone(),
-        source: e.into(),
-    })?;
-    json.push(b'\n');
-    write_synced(&truth, &json).map_err(at(&truth))?;
-    if written.series.exists() {
-        fs::rename(&written.series, fresh.path().join("former")).map_err(at(&written.series))?;
+    let (fresh, former) = (temporary.path(), temporary.path().join("former"));
+    fill(fresh)?;
+    fs::create_dir(&former).map_err(at(&former))?;
+    // Without a truth that names it, a folder of that name is none of ours.
+    let truth = fs::read_to_string(dir.join(TRUTH_FILE)).unwrap_or_default();
+    let has_pet = truth.contains("\"pet\": {");
+    for name in [SERIES_FOLDER, PET_FOLDER, TRUTH_FILE] {
+        let (made, target) = (fresh.join(name), dir.join(name));
+        if target.exists() && (name != PET_FOLDER || has_pet) {
+            fs::rename(&target, former.join(name)).map_err(at(&target))?;
+        }
+        if made.exists() {
+            fs::rename(&made, &target).map_err(at(&target))?;
+        }
     }
-    fs::rename(&series, &written.series).map_err(at(&written.series))?;
-    fs::rename(&truth, &written.truth).map_err(at(&written.truth))?;
-    Ok(written)
+    Ok(())
+}
+
+/// Makes a folder of a phantom.
+pub(super) fn new_folder(dir: &Path, name: &str) -> Result<PathBuf, Error> {
+    let folder = dir.join(name);
+    fs::create_dir(&folder).map_err(at(&folder))?;
+    Ok(folder)
+}
+
+pub(super) fn write_truth(truth: &impl serde::Serialize, dir: &Path) -> Result<(), Error> {
+    let path = dir.join(TRUTH_FILE);
+    let mut json = serde_json::to_vec_pretty(truth).map_err(|e| at(&path)(e.into()))?;
+    json.push(b'\n');
+    write_synced(&path, &json).map_err(at(&path))
+}
+
+/// Writes each file by its number, `000001.dcm` and on, in parallel.
+pub(super) fn write_numbered(
+    folder: &Path,
+    numbers: &[usize],
+    encode: impl Fn(usize, usize) -> Result<Vec<u8>, Error> + Sync,
+) -> Result<(), Error> {
+    numbers
+        .par_iter()
+        .enumerate()
+        .try_for_each(|(index, &number)| {
+            let path = folder.join(format!("{number:06}.dcm"));
+            write_synced(&path, &encode(index, number)?).map_err(at(&path))
+        })
+}
+
+/// Numbers of the files, from 1, in order or in none.
+pub(super) fn numbers(count: usize, shuffle: bool, seed: u64) -> Vec<usize> {
+    let mut numbers: Vec<usize> = (1..=count).collect();
+    if shuffle {
+        numbers.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    }
+    numbers
 }
 
 pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -106,27 +159,35 @@ fn write_slices(phantom: &Phantom, folder: &Path, options: WriteOptions) -> Resu
     let files = options
         .defect
         .map_or_else(|| all.collect(), |defect| defect.files(&phantoms));
-    let mut numbers: Vec<usize> = (1..=files.len()).collect();
-    if options.shuffle {
-        numbers.shuffle(&mut ChaCha8Rng::seed_from_u64(phantom.truth.params.seed));
-    }
+    let numbers = numbers(files.len(), options.shuffle, phantom.truth.params.seed);
     let uids = uids(&phantom.truth.params);
-    numbers
-        .par_iter()
-        .zip(&files)
-        .try_for_each(|(&number, file)| {
-            let path = folder.join(format!("{number:06}.dcm"));
-            let series = SeriesHeader::new(&phantoms[file.stack], &uids);
-            let bytes = series.encode(file, number)?;
-            write_synced(&path, &bytes).map_err(|source| Error::Write { path, source })
-        })
+    write_numbered(folder, &numbers, |index, number| {
+        let file = &files[index];
+        SeriesHeader::new(&phantoms[file.stack], &uids).encode(file, number)
+    })
 }
 
 /// What all slices share.
-struct SeriesHeader<'a> {
+pub(super) struct SeriesHeader<'a> {
     phantom: &'a Phantom,
     params: &'a Params,
     uids: &'a UidSource,
+}
+
+/// A data set as a file.
+pub(super) fn file_bytes(
+    object: InMemDicomObject,
+    class_uid: &str,
+    instance_uid: &str,
+) -> Result<Vec<u8>, String> {
+    let meta = FileMetaTableBuilder::new()
+        .transfer_syntax(sop::EXPLICIT_VR_LITTLE_ENDIAN)
+        .media_storage_sop_class_uid(class_uid)
+        .media_storage_sop_instance_uid(instance_uid);
+    let file = object.with_meta(meta).map_err(|e| e.to_string())?;
+    let mut bytes = Vec::new();
+    file.write_all(&mut bytes).map_err(|e| e.to_string())?;
+    Ok(bytes)
 }
 
 pub(super) fn text(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: &str) {
@@ -134,14 +195,14 @@ pub(super) fn text(object: &mut InMemDicomObject, tag: Tag, vr: VR, value: &str)
 }
 
 /// Decimal strings (PS3.5 6.2: at most 16 characters).
-fn decimals(object: &mut InMemDicomObject, tag: Tag, values: &[f64]) {
+pub(super) fn decimals(object: &mut InMemDicomObject, tag: Tag, values: &[f64]) {
     let strings: Vec<String> = values.iter().map(|v| decimal(*v)).collect();
     let value = PrimitiveValue::Strs(strings.into_iter().collect());
     object.put(DataElement::new(tag, VR::DS, value));
 }
 
 /// The most precise decimal of at most 16 characters.
-fn decimal(value: f64) -> String {
+pub(super) fn decimal(value: f64) -> String {
     const LONGEST: usize = 16;
     let value = if value.abs() < 1e-12 { 0.0 } else { value };
     (0..=14)
@@ -158,12 +219,12 @@ fn decimal(value: f64) -> String {
         .unwrap_or_else(|| format!("{value:.8e}"))
 }
 
-fn short(object: &mut InMemDicomObject, tag: Tag, value: u16) {
+pub(super) fn short(object: &mut InMemDicomObject, tag: Tag, value: u16) {
     object.put(DataElement::new(tag, VR::US, PrimitiveValue::from(value)));
 }
 
 impl<'a> SeriesHeader<'a> {
-    fn new(phantom: &'a Phantom, uids: &'a UidSource) -> Self {
+    pub(super) fn new(phantom: &'a Phantom, uids: &'a UidSource) -> Self {
         let params = &phantom.truth.params;
         Self {
             phantom,
@@ -172,7 +233,8 @@ impl<'a> SeriesHeader<'a> {
         }
     }
 
-    fn encode(&self, file: &SliceFile, number: usize) -> Result<Vec<u8>, Error> {
+    /// One file of the series.
+    pub(super) fn encode(&self, file: &SliceFile, number: usize) -> Result<Vec<u8>, Error> {
         let SliceFile { stack, slice, .. } = *file;
         let refuse = |reason: String| Error::Encode { slice, reason };
         let instance_uid = match stack {
@@ -200,15 +262,7 @@ impl<'a> SeriesHeader<'a> {
         for (tag, vr, value) in &file.edits {
             text(&mut object, *tag, *vr, value);
         }
-        let meta = FileMetaTableBuilder::new()
-            .transfer_syntax(sop::EXPLICIT_VR_LITTLE_ENDIAN)
-            .media_storage_sop_class_uid(sop::CT_IMAGE_STORAGE)
-            .media_storage_sop_instance_uid(instance_uid);
-        let file = object.with_meta(meta).map_err(|e| refuse(e.to_string()))?;
-        let mut bytes = Vec::new();
-        file.write_all(&mut bytes)
-            .map_err(|e| refuse(e.to_string()))?;
-        Ok(bytes)
+        file_bytes(object, sop::CT_IMAGE_STORAGE, &instance_uid).map_err(refuse)
     }
 
     fn patient_and_study(&self, object: &mut InMemDicomObject) {
