@@ -1,4 +1,6 @@
-//! `hilum phantom`: writes a synthetic chest CT with known lesions.
+//! `hilum phantom`: writes a synthetic chest CT with known lesions, and with its PET.
+
+mod pet;
 
 use crate::config::Config;
 use crate::insertion::{self, Job};
@@ -7,6 +9,7 @@ use crate::phantom::{
 };
 use anyhow::Context;
 use clap::ValueEnum;
+use pet::PetArgs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,14 +17,21 @@ const AFTER_HELP: &str = "\
 Examples:
   hilum phantom --out DIR --preset demo
       a whole synthetic chest in 4 MB, with DIR/truth.json
+  hilum phantom --out DIR --pet --preset demo --seed 4 --suv-branch gml-lbm
+      the chest as CT and as FDG PET that stores SUV by lean mass; DIR/truth.json knows every lesion and organ
+  hilum phantom --out DIR --pet --extent body --misregistration-mm 0,0,8 --pet-defect missing-weight
+      from the vertex to the thighs, the PET 8 mm too high and without a weight
   hilum phantom --into CT --lesions 25 --seed 3 --avoid CT.truth.json --out DIR
       the series CT with 25 lesions more: solid, part-solid and ground glass, 3 to 30 mm, of the table in
       docs/insertion.md, at least 10 mm from each other and from the nodules of CT.truth.json";
 
-/// Writes a synthetic chest CT series with lesions of known size, density and place.
+/// Writes a synthetic chest CT series with lesions of known size, density and place, with --pet a PET/CT.
 ///
 /// No patient is behind it: use it to try the program, to test a PACS, or to measure detection against `truth.json`.
 /// The same options and seed give the same files.
+///
+/// With --pet, DIR gets `series/*.dcm` (CT), `pet/*.dcm` and one `truth.json`: one patient, study and frame of reference,
+/// organs that take up the tracer as they do, and lesions of known volume and SUV; docs/phantom-pet.md has the tables.
 ///
 /// With --into, the chest is a real one: lesions of a fixed, published table (docs/insertion.md) are mixed into the lungs
 /// of a CT series, and DIR gets `series/*.dcm`, `CASE.truth.json` and the label map `CASE.truth.nii.gz`, where CASE is the
@@ -91,6 +101,9 @@ pub struct PhantomArgs {
     /// Replace a phantom that DIR already holds.
     #[arg(long, conflicts_with = "into")]
     pub overwrite: bool,
+    /// What PET goes with it.
+    #[command(flatten)]
+    pub pet: PetArgs,
 }
 
 /// Options that say what chest to make.
@@ -150,6 +163,9 @@ pub fn run(args: &PhantomArgs) -> anyhow::Result<ExitCode> {
     if let Some(series) = &args.into {
         return insert(args, series);
     }
+    if args.pet.pet {
+        return pet::run(args);
+    }
     let params = args.params()?;
     let phantom = Phantom::new(&params).map_err(crate::Error::from)?;
     let options = WriteOptions {
@@ -182,7 +198,11 @@ fn insert(args: &PhantomArgs, series: &Path) -> anyhow::Result<ExitCode> {
 
 impl PhantomArgs {
     fn params(&self) -> anyhow::Result<Params> {
-        let mut params = self.base()?;
+        self.changed(self.base()?)
+    }
+
+    /// The parameters with what the options say of them.
+    fn changed(&self, mut params: Params) -> anyhow::Result<Params> {
         set(&mut params.seed, self.seed);
         set(&mut params.size, three("--size", self.size.as_deref())?);
         set(
@@ -275,6 +295,37 @@ mod tests {
         assert!(params(&["--into", "CT", "--shuffle"]).is_err());
         assert!(params(&["--avoid", "CT.truth.json"]).is_err());
         assert!(params(&["--into", "CT", "--lesions", "9", "--seed", "2"]).is_ok());
+    }
+
+    #[test]
+    fn a_body_has_its_own_grid_and_options_change_it() {
+        let pair = |options: &[&str]| {
+            let command = PhantomArgs::augment_args(clap::Command::new("phantom"));
+            let all = [&["phantom", "--out", "x", "--pet"], options].concat();
+            let args = PhantomArgs::from_arg_matches(&command.try_get_matches_from(all)?)?;
+            pet::params(&args)
+        };
+        let options = [
+            "--extent",
+            "body",
+            "--spacing-mm",
+            "5,2,2",
+            "--lesions",
+            "3",
+        ];
+        let (ct, pet) = pair(&options).unwrap();
+        assert_eq!((ct.size, ct.spacing_mm[0]), ([344, 256, 256], 5.0));
+        assert_eq!(ct.lesions, Lesions::Count(3));
+        assert_eq!(pet.extent, crate::phantom::pet::Extent::Body);
+        let (ct, _) = pair(&["--preset", "demo"]).unwrap();
+        assert_eq!(
+            (ct.size, ct.lesions),
+            (Params::demo().size, Lesions::Count(0))
+        );
+        assert!(pair(&["--suv-branch", "becquerel"]).is_err());
+        assert!(pair(&["--pet-lesion-mm", "12"]).is_err());
+        assert!(pair(&["--defect", "gap"]).is_err());
+        assert!(params(&["--suv-branch", "gml"]).is_err(), "without --pet");
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn limb([from, to]: &[DVec3; 2], radii_mm: [f64; 2], shapes: &mut Vec<Shape>) {
 fn abdomen(shapes: &mut Vec<Shape>) {
     for side in [-1.0, 1.0] {
         let psoas = [
-            [side * 34.0, 50.0, -200.0, 12.0],
+            [side * 34.0, 50.0, -218.0, 12.0],
             [side * 46.0, 40.0, -340.0, 20.0],
             [side * 78.0, -6.0, -470.0, 16.0],
         ];
@@ -157,12 +157,12 @@ fn abdomen(shapes: &mut Vec<Shape>) {
     chain(&COLON, BOWEL_HU, shapes);
     chain(&SMALL_BOWEL, BOWEL_HU, shapes);
     chain(
-        &[[12.0, 44.0, -200.0, 10.5], [4.0, 40.0, -335.0, 9.0]],
+        &[[11.0, 44.0, -214.0, 10.5], [4.0, 40.0, -335.0, 9.0]],
         BLOOD_HU,
         shapes,
     );
     chain(
-        &[[-20.0, 10.0, -200.0, 12.0], [-14.0, 40.0, -335.0, 11.0]],
+        &[[-20.0, 13.0, -216.0, 12.0], [-14.0, 40.0, -335.0, 11.0]],
         BLOOD_HU,
         shapes,
     );

@@ -88,8 +88,8 @@ impl Image {
             plane
         };
         let highest = all.iter().fold(0.0_f32, |most, suv| most.max(suv.abs()));
-        // A slice without uptake has a slope as well.
-        let highest = f64::from(highest).max(1e-3) * value_of_one;
+        // A slice without uptake has a slope as well, and none so small that readers take it for 0.
+        let highest = f64::from(highest).max(0.2) * value_of_one;
         // Rounded up, so that the highest value still fits.
         let slope = decimal(highest / MAX_STORED * (1.0 + 1e-6));
         let step: f64 = slope.parse().unwrap_or(1.0);

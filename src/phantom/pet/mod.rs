@@ -12,6 +12,7 @@ mod params;
 mod patient;
 mod place;
 mod scanner;
+mod sites;
 #[cfg(test)]
 mod tests;
 mod times;

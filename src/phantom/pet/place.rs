@@ -7,6 +7,7 @@ use super::super::params::LesionShape;
 use super::super::shape::{Form, Shape};
 use super::body::BLADDER;
 use super::params::{Extent, PetLesionSpec, PetLesions, PetParams, PetPlace};
+use super::sites::{anchors, places};
 use super::uptake::Part;
 use crate::volume::Geometry;
 use glam::DVec3;
@@ -82,36 +83,6 @@ pub(super) fn specs(params: &PetParams, rng: &mut ChaCha8Rng) -> Vec<PetLesionSp
     parts.into_iter().enumerate().map(&mut spec).collect()
 }
 
-/// Places of a number of lesions in order, and whether each touches the one before.
-fn places(extent: Extent) -> &'static [(PetPlace, bool)] {
-    match extent {
-        Extent::Chest => &[
-            (PetPlace::Lung, false),
-            (PetPlace::Mediastinum, false),
-            (PetPlace::Liver, false),
-            (PetPlace::Liver, true),
-            (PetPlace::Bone, false),
-            (PetPlace::Hilum, false),
-            (PetPlace::BesideHeart, false),
-            (PetPlace::Axilla, false),
-        ],
-        Extent::Body => &[
-            (PetPlace::Lung, false),
-            (PetPlace::Neck, false),
-            (PetPlace::Mediastinum, false),
-            (PetPlace::Liver, false),
-            (PetPlace::Liver, true),
-            (PetPlace::Abdomen, false),
-            (PetPlace::Bone, false),
-            (PetPlace::BesideBladder, false),
-            (PetPlace::Axilla, false),
-            (PetPlace::Hilum, false),
-            (PetPlace::Groin, false),
-            (PetPlace::BesideHeart, false),
-        ],
-    }
-}
-
 /// The surroundings that decide where a lesion fits.
 pub(super) struct Surroundings<'a> {
     pub(super) site: Site<'a>,
@@ -133,7 +104,11 @@ impl Surroundings<'_> {
         rng: &mut ChaCha8Rng,
     ) -> Result<Vec<PetLesion>, Error> {
         let mut found: Vec<PetLesion> = Vec::new();
-        for spec in specs {
+        for mut spec in specs {
+            let in_lung = |lesion: &PetLesion| lesion.spec.place == PetPlace::Lung;
+            if self.may_move() && found.last().is_none_or(in_lung) {
+                spec.touching = false;
+            }
             self.check(&spec, &found)?;
             let lesion = self.find_or_move(&spec, &found, nodules, rng);
             found.push(lesion.ok_or(Error::NoRoomForUptake {
@@ -161,6 +136,11 @@ impl Surroundings<'_> {
         Ok(())
     }
 
+    /// Lesions of a number may lie elsewhere than planned.
+    fn may_move(&self) -> bool {
+        matches!(self.pet.lesions, PetLesions::Count(_))
+    }
+
     /// In its place, or of a number of lesions anywhere.
     fn find_or_move(
         &self,
@@ -170,7 +150,7 @@ impl Surroundings<'_> {
         rng: &mut ChaCha8Rng,
     ) -> Option<PetLesion> {
         let lesion = self.find(spec, found, nodules, rng);
-        if lesion.is_some() || matches!(self.pet.lesions, PetLesions::List(_)) {
+        if lesion.is_some() || !self.may_move() {
             return lesion;
         }
         places(self.pet.extent).iter().find_map(|&(place, _)| {
@@ -191,6 +171,7 @@ impl Surroundings<'_> {
         rng: &mut ChaCha8Rng,
     ) -> Option<PetLesion> {
         const TRIES: usize = 2_000;
+        const NODULE_TRIES: usize = 4;
         let mut others: Vec<Placed> = found.iter().map(|lesion| lesion.placed.clone()).collect();
         others.extend_from_slice(nodules);
         let lesion = |placed, touches| PetLesion {
@@ -199,8 +180,12 @@ impl Surroundings<'_> {
             touches,
         };
         if spec.place == PetPlace::Lung {
-            let nodule = self.site.find(&spec.nodule(), &others, rng)?;
-            return (apart(&nodule, &others, APART_MM)).then(|| lesion(nodule, None));
+            let nodule = |_| {
+                let nodule = self.site.find(&spec.nodule(), &others, rng)?;
+                let is_free = apart(&nodule, &others, APART_MM);
+                is_free.then(|| lesion(nodule, None))
+            };
+            return (0..NODULE_TRIES).find_map(nodule);
         }
         let partner = found.last().filter(|_| spec.touching);
         if partner.is_some() {
@@ -210,7 +195,7 @@ impl Surroundings<'_> {
             let outline = self.site.outline(&spec.nodule(), DVec3::ZERO, rng);
             let centre = match partner {
                 Some(partner) => touching(&outline, &partner.placed, rng),
-                None => self.somewhere(spec.place, outline.radius_mm, rng),
+                None => self.somewhere(spec.place, reach_mm(&outline), rng),
             };
             let placed = outline.moved(centre);
             let fits = apart(&placed, &others, APART_MM) && self.fits(spec.place, &placed);
@@ -219,41 +204,42 @@ impl Surroundings<'_> {
     }
 
     /// A centre of that place, not yet known to have room.
-    fn somewhere(&self, place: PetPlace, radius_mm: f64, rng: &mut ChaCha8Rng) -> DVec3 {
+    fn somewhere(&self, place: PetPlace, reach_mm: f64, rng: &mut ChaCha8Rng) -> DVec3 {
         let [liver, liver_semi] = LIVER.map(DVec3::from);
         let mut part = || DVec3::from_array(std::array::from_fn(|_| rng.random_range(-1.0..1.0)));
         let jitter = part();
         match place {
             PetPlace::Liver => liver + liver_semi * jitter,
             PetPlace::BesideHeart => {
-                self.beside("myocardium", jitter.normalize_or(DVec3::X), radius_mm)
+                // Below the heart lies the liver.
+                let side = jitter.with_z(jitter.z.abs()).normalize_or(DVec3::Z);
+                self.beside("myocardium", side, reach_mm)
             }
             PetPlace::BesideBladder => {
                 let side = DVec3::new(jitter.x.signum(), 0.3 * jitter.y, 0.3 * jitter.z);
-                self.beside("bladder", side.normalize(), radius_mm)
+                self.beside("bladder", side.normalize(), reach_mm)
             }
             _ => {
-                let (anchors, reach_mm) = anchors(place);
+                let (anchors, around_mm) = anchors(place);
                 let anchor = DVec3::from(anchors[rng.random_range(0..anchors.len())]);
-                anchor + jitter * reach_mm
+                anchor + jitter * around_mm
             }
         }
     }
 
     /// Just outside of an organ.
-    fn beside(&self, name: &str, direction: DVec3, radius_mm: f64) -> DVec3 {
+    fn beside(&self, name: &str, direction: DVec3, reach_mm: f64) -> DVec3 {
         let organ = self.parts.iter().find(|part| part.name == Some(name));
         let centre = DVec3::from(BLADDER[0]);
         organ.map_or(centre, |organ| {
-            let reach_mm = radial_mm(&organ.form, direction);
-            organ.form.bounds().0 + direction * (reach_mm + radius_mm + BESIDE_MM)
+            let to_surface_mm = radial_mm(&organ.form, direction);
+            organ.form.bounds().0 + direction * (to_surface_mm + reach_mm + BESIDE_MM)
         })
     }
 
     /// It lies within both grids, in its organ, and away from what is hot.
     fn fits(&self, place: PetPlace, lesion: &Placed) -> bool {
-        let (centre, half) = lesion.form.bounds();
-        let reach_mm = half.max_element();
+        let (centre, reach_mm) = (lesion.form.bounds().0, reach_mm(lesion));
         let scale = self.site.params.chest_scale;
         let in_grids = [self.grid, self.site.geometry].iter().all(|grid| {
             let [nz, ny, nx] = grid.size.map(|n| n as f64 - 1.0);
@@ -265,17 +251,14 @@ impl Surroundings<'_> {
             })
         });
         let free_mm = match place {
-            PetPlace::BesideHeart | PetPlace::BesideBladder => BESIDE_MM - 2.0,
+            // Distances from an ellipsoid are to first order.
+            PetPlace::BesideHeart | PetPlace::BesideBladder => BESIDE_MM - 3.0,
             _ => FREE_MM,
         };
         let is_own = |part: &Part| place == PetPlace::Liver && part.name == Some("liver");
-        let hot = self
-            .parts
-            .iter()
-            .filter(|part| part.suv > HOT_SUV && !is_own(part));
-        let is_free = hot
-            .into_iter()
-            .all(|part| part.form.signed_distance(centre) > reach_mm + free_mm);
+        let is_hot = |part: &&Part| part.suv > HOT_SUV && !is_own(part);
+        let mut hot = self.parts.iter().filter(is_hot);
+        let is_free = hot.all(|part| part.form.signed_distance(centre) > reach_mm + free_mm);
         in_grids && is_free && (place != PetPlace::Liver || self.in_liver(centre, reach_mm))
     }
 
@@ -288,55 +271,9 @@ impl Surroundings<'_> {
     }
 }
 
-/// Anchors of a place, and how far from one a lesion may lie along each axis, mm.
-fn anchors(place: PetPlace) -> (&'static [[f64; 3]], f64) {
-    match place {
-        PetPlace::Mediastinum => (
-            &[
-                [-20.0, 4.0, 30.0],
-                [6.0, 18.0, -24.0],
-                [27.0, 0.0, 10.0],
-                [2.0, -42.0, 36.0],
-                [-10.0, -4.0, 62.0],
-            ],
-            5.0,
-        ),
-        PetPlace::Hilum => (&[[-42.0, 12.0, -20.0], [46.0, 14.0, -12.0]], 6.0),
-        PetPlace::Axilla => (&[[-126.0, -4.0, 72.0], [126.0, -4.0, 72.0]], 10.0),
-        PetPlace::Neck => (
-            &[
-                [-38.0, 30.0, 178.0],
-                [38.0, 30.0, 178.0],
-                [-46.0, -10.0, 148.0],
-                [46.0, -10.0, 148.0],
-            ],
-            8.0,
-        ),
-        PetPlace::Abdomen => (
-            &[
-                [28.0, 40.0, -318.0],
-                [-32.0, 42.0, -352.0],
-                [20.0, 34.0, -206.0],
-            ],
-            8.0,
-        ),
-        PetPlace::Groin => (&[[-68.0, -66.0, -490.0], [68.0, -66.0, -490.0]], 8.0),
-        _ => (
-            &[
-                [0.0, 62.0, 24.0],
-                [0.0, 62.0, -24.0],
-                [0.0, 62.0, -96.0],
-                [0.0, 62.0, -144.0],
-                [0.0, 62.0, -264.0],
-                [0.0, 62.0, -360.0],
-                [-108.0, 56.0, 70.0],
-                [108.0, 56.0, 70.0],
-                [-88.0, 28.0, -400.0],
-                [88.0, 28.0, -400.0],
-            ],
-            3.0,
-        ),
-    }
+/// The farthest that a lesion reaches from its middle.
+fn reach_mm(lesion: &Placed) -> f64 {
+    lesion.form.bounds().1.max_element()
 }
 
 /// A centre from which the lesion meets its partner's surface.
