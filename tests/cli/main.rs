@@ -10,6 +10,7 @@ mod models;
 mod nnunet;
 mod odd;
 mod output;
+mod pet;
 mod privacy;
 mod suv;
 mod verbs;
