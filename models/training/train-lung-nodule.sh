@@ -7,6 +7,7 @@ edition="${1:?lung-nodule or lung-nodule-lite}"
 work="$cache/training"
 device="${DEVICE:-cpu}"
 code=models/training/lung_nodule
+export PYTHONPATH=models/training/shared
 python="$work/venv/bin/python"
 [ -d ../shared/data/ct ] || { echo "../shared/data is missing: nothing to train on." >&2; exit 3; }
 install_missing python3 python3-venv

@@ -8,10 +8,11 @@ import json
 import numpy as np
 import torch
 import torch.nn.functional as F
+from augment import sampled, scanner, turn
 from data import FOLDS, IGNORED, SEGMENTER_FOLDS, load
 from lesions import GROUND_GLASS, PART_SOLID, SOLID, UNKNOWN_TYPE
 from networks import Classifier
-from patches import box, normalized, sampled, scanner, turn, with_lesion
+from patches import box, normalized, with_lesion
 from training import arguments, forward, train
 
 PATCH, BOX, BATCH = 40, 60, 16

@@ -19,7 +19,6 @@ FOLDS = len(TRAIN_SERIES)
 SEGMENTER_FOLDS = 2  # segmenter K leaves out the patients whose fold is K modulo this
 IGNORED = 255  # a mark of one or two readers: neither nodule nor background
 MIN_READERS = 3
-AIR_HU = -1000
 
 
 @dataclass

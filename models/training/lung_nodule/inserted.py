@@ -7,11 +7,12 @@ these lesions. Writes inserted_K.npz: the classifier's outputs of every candidat
 
 import numpy as np
 import torch
-from candidates import found, probability, searched
+from candidates import found, searched
 from classify import predicted
 from data import FOLDS, SEGMENTER_FOLDS, Volume, load
 from networks import Classifier, segmenter
-from patches import with_lesion
+from patches import normalized, with_lesion
+from sliding import probability
 from training import arguments
 
 DRAWS = 2  # of each series
@@ -54,7 +55,7 @@ def main():
     outputs, truth = [], []
     for draw in range(DRAWS):
         made = with_lesions(series, crops, np.random.default_rng([fold, draw]))
-        candidates = found(made, probability(finder, made.hu, searched(made)))
+        candidates = found(made, probability(finder, made.hu, searched(made), normalized))
         outputs.append(predicted(judge, [made], candidates)[0].mean(1))
         truth.append(np.array([c["truth"] for c in candidates]))
         print(series.name, draw, "candidates", len(candidates), "hits", int((truth[-1] == 1).sum()), flush=True)

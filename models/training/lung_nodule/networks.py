@@ -1,7 +1,7 @@
 """The two networks, of nnU-Net's building blocks, so that they come into Hilum as any trained model does."""
 
 import torch
-from dynamic_network_architectures.architectures.unet import PlainConvUNet
+from blocks import BLOCK, unet
 from dynamic_network_architectures.building_blocks.plain_conv_encoder import PlainConvEncoder
 from torch import nn
 
@@ -11,18 +11,11 @@ STRIDES = [[1, 1, 1]] + [[2, 2, 2]] * 3
 CONVS = [1, 2, 2, 2]
 DECODER_CONVS = [2, 2, 1]
 TYPES = ["solid", "part-solid", "ground-glass"]
-# Batch norm: what a patch shows does not depend on where its neighbours were cut.
-BLOCK = {
-    "norm_op": nn.BatchNorm3d,
-    "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-    "nonlin": nn.LeakyReLU,
-    "nonlin_kwargs": {"inplace": True},
-}
 
 
 def segmenter():
     """HU patch `[n, 1, z, y, x]` to logits of *nodule* of the same size."""
-    return PlainConvUNet(1, 4, CHANNELS, nn.Conv3d, KERNELS, STRIDES, CONVS, 1, DECODER_CONVS, conv_bias=True, **BLOCK)
+    return unet(CHANNELS, KERNELS, STRIDES, CONVS, DECODER_CONVS)
 
 
 class Classifier(nn.Module):

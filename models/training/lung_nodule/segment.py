@@ -2,15 +2,15 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from augment import sampled, scanner, turn
 from data import IGNORED, SEGMENTER_FOLDS, load
+from loss import loss_of
 from networks import segmenter
-from patches import box, normalized, sampled, scanner, turn, with_lesion
+from patches import box, normalized, with_lesion
 from training import arguments, forward, train
 
 PATCH, BOX, BATCH = 40, 64, 8
 REPLAYED = 400  # hard places remembered
-BACKGROUND = (5.0, 60.0)  # weight of the background's mean cross-entropy beside the nodules', at the first and last step
 
 
 class Patches:
@@ -78,22 +78,6 @@ class Patches:
         self.hard = [h for h in self.hard if h[1] != which or np.abs(np.subtract(h[2], centre)).max() > 8]
         self.hard.append((error, which, centre))
         self.hard = sorted(self.hard, key=lambda h: -h[0])[:REPLAYED]
-
-
-def loss_of(logits, y, valid, progress):
-    """Of each nodule: its own Dice and mean cross-entropy; and the cross-entropy of the background.
-
-    A nodule of 4 mm counts as much as one of 25 mm. First the network learns to see them, then to be choosy.
-    """
-    y, valid, logits = (t.flatten(1) for t in (y * valid, valid, logits))
-    entropy = F.binary_cross_entropy_with_logits(logits, y, reduction="none") * valid
-    background = BACKGROUND[0] * (BACKGROUND[1] / BACKGROUND[0]) ** progress * (entropy * (1 - y)).mean()
-    holds = y.sum(1) > 0
-    if not holds.any():
-        return background
-    p, y, entropy = (torch.sigmoid(logits) * valid)[holds], y[holds], entropy[holds]
-    dice = 1 - 2 * (p * y).sum(1) / (p.sum(1) + y.sum(1))
-    return dice.mean() + ((entropy * y).sum(1) / y.sum(1)).mean() + background
 
 
 def main():
