@@ -7,12 +7,12 @@ edition="${1:?lung-nodule or lung-nodule-lite}"
 work="$cache/training"
 device="${DEVICE:-cpu}"
 code=models/training/lung_nodule
-export PYTHONPATH=models/training/shared
+export PYTHONPATH="models/training/shared:$code"
 python="$work/venv/bin/python"
 [ -d ../shared/data/ct ] || { echo "../shared/data is missing: nothing to train on." >&2; exit 3; }
 install_missing python3 python3-venv
 [ -x "$python" ] || python3 -m venv "$work/venv"
-"$python" -m pip install --quiet --requirement "$code/requirements.txt"
+"$python" -m pip install --quiet --requirement models/training/requirements.txt
 
 # folds SCRIPT FOLD...: each fold, two at a time on one thread each.
 folds() {
@@ -43,5 +43,5 @@ card="models/$edition/CARD.md"
 "$hilum" model import "$work/$edition" --out "models/$edition" --overwrite
 [ ! -f "$work/CARD.md" ] || mv "$work/CARD.md" "$card" # what people wrote
 cp "$work/out/out-of-fold.json" models/training/lung_nodule/
-"$python" "$code/golden.py" "$work/$edition" "models/$edition"
+"$python" models/training/shared/golden.py "$work/$edition" "models/$edition"
 "$hilum" model verify "models/$edition"

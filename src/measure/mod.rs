@@ -5,6 +5,7 @@
 
 mod axis;
 mod ball;
+mod node;
 mod peak;
 mod pet;
 
@@ -14,6 +15,7 @@ use crate::volume::StoredVolume;
 use glam::DVec3;
 
 pub use crate::volume::Laterality;
+pub use node::NodeSize;
 pub use peak::{SUV_PEAK_VARIANT, SuvPeak};
 pub use pet::{
     Delineation, PetMeasurement, PetSummary, RuleVolume, USUAL_RULES, least_suv, measure_pet,

@@ -165,7 +165,9 @@ impl Pipeline {
             laps.lap("classify");
         }
         let side = |position| prepared.lungs.side(position);
-        let lesions = measured(found, stored, &self.candidates, side);
+        let mut lesions = measured(found, stored, &self.candidates, side);
+        let min_short_axis_mm = manifest.output.min_short_axis_mm;
+        lesions.retain(|(_, measurement)| measurement.short_axis.length_mm >= min_short_axis_mm);
         laps.lap("measure");
         let mut warnings = prepared.warnings;
         warnings.extend(segmentation.warnings);
@@ -204,7 +206,7 @@ impl Pipeline {
             grid: stored.geometry.covering(input.spacing_mm),
             interpolation,
         };
-        Ok(preprocess::run(&self.compute, stored, &plan)?)
+        Ok(preprocess::run(&self.compute, stored, &plan)?.searched_in(input.region))
     }
 
     /// Name of the adapter or of the CPU.

@@ -14,10 +14,13 @@ pub mod normalize;
 pub mod padding;
 pub mod resample;
 pub mod rescale;
+mod search_region;
 pub mod slab;
 pub mod smooth;
 mod taps;
 mod thorax;
+
+pub use search_region::SearchRegion;
 
 use crate::error::Class;
 use crate::gpu::{self, Compute, Gpu, Kernel, Pass};
@@ -80,6 +83,13 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Looks elsewhere than in the lungs.
+    #[must_use]
+    pub fn searched_in(mut self, region: SearchRegion) -> Self {
+        self.lungs.search = region.mask(&self.lungs);
+        self
+    }
+
     /// Refuses a volume in which no lungs were recognised: for models that are made for lungs and nothing else.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use crate::model::{
     Activation, Confidence, Error as ModelError, InputSpec, IntendedUse, Manifest, OutputSpec,
     UNetConfig,
 };
+use crate::preprocess::SearchRegion;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -233,6 +234,7 @@ fn input(
                 .clone()
                 .unwrap_or_else(|| plan.orientation.into()),
         },
+        region: SearchRegion::default(),
         patch: plan.patch,
         step_fraction: 0.5,
         mirror_axes: axes
@@ -300,6 +302,7 @@ fn output(regions: bool) -> OutputSpec {
         },
         probability_threshold: 0.5,
         min_component_volume_mm3: 0.0,
+        min_short_axis_mm: 0.0,
         confidence: Confidence::MaxProbability,
         confidence_meaning: "Highest voxel probability of the component; uncalibrated.".into(),
     }

@@ -10,7 +10,7 @@ use super::Error;
 use super::unet::UNetConfig;
 use crate::code::{Code, Kind, Terms};
 use crate::dicom::KernelPreference;
-use crate::preprocess::{Interpolation, Normalization};
+use crate::preprocess::{Interpolation, Normalization, SearchRegion};
 use serde::{Deserialize, Serialize};
 
 /// A checked `model.toml`.
@@ -69,6 +69,9 @@ pub struct InputSpec {
     pub spacing_mm: [f64; 3],
     /// On which grid the network works.
     pub grid: ModelGrid,
+    /// Where it looks; on a grid of the source everywhere.
+    #[serde(default, skip_serializing_if = "SearchRegion::is_lungs")]
+    pub region: SearchRegion,
     /// Patch along z, y, x, voxels.
     pub patch: [usize; 3],
     /// Distance between neighbouring patches, as a fraction of the patch.
@@ -182,6 +185,9 @@ pub struct OutputSpec {
     pub probability_threshold: f32,
     /// Smaller components are dropped, mm³.
     pub min_component_volume_mm3: f64,
+    /// Lesions of a shorter short axis are dropped, mm; 0 drops none.
+    #[serde(default)]
+    pub min_short_axis_mm: f64,
     /// How a lesion's confidence is computed where the model has no classifier.
     pub confidence: Confidence,
     /// What the confidence means, for people.

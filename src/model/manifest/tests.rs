@@ -217,3 +217,36 @@ fn a_missing_step_fraction_is_a_half() {
     let manifest = with("step_fraction = 0.625", "").expect("valid");
     assert_eq!(manifest.input.step_fraction.to_bits(), 0.5f64.to_bits());
 }
+
+#[test]
+fn a_model_looks_in_the_lungs_for_lesions_of_any_size_where_it_does_not_say_otherwise() {
+    let plain = Manifest::parse(PLAIN).expect("valid");
+    let keys = (plain.input.region, plain.output.min_short_axis_mm.to_bits());
+    assert_eq!(keys, (SearchRegion::Lungs, 0));
+    assert!(!plain.intended_use.experimental);
+    let patch = "patch = [8, 8, 12]";
+    let elsewhere = with(patch, &format!("{patch}\nregion = \"lymph-nodes\"")).expect("valid");
+    assert_eq!(elsewhere.input.region, SearchRegion::LymphNodes);
+    let text = toml::to_string(&elsewhere).expect("serialises");
+    assert_eq!(Manifest::parse(&text).expect("valid again"), elsewhere);
+}
+
+#[test]
+fn on_the_sources_grid_neither_region_nor_short_axis_can_be_asked_for() {
+    let refused = |from: &str, to: &str| {
+        let patient = "kind = \"patient\", interpolation = \"trilinear\"";
+        let text = PLAIN.replace(patient, "kind = \"source\"");
+        let text = text.replace("requires_lungs = true", "").replace(from, to);
+        match Manifest::parse(&text) {
+            Err(Error::OutOfRange { key, .. }) => key,
+            other => panic!("{to}: {other:?}"),
+        }
+    };
+    let patch = "patch = [8, 8, 12]";
+    let region = refused(patch, &format!("{patch}\nregion = \"lymph-nodes\""));
+    assert_eq!(region, "input.region");
+    let volume = "min_component_volume_mm3 = 20.0";
+    let short_axis = format!("{volume}\nmin_short_axis_mm = ");
+    assert_eq!(refused(volume, &(short_axis.clone() + "8.0")), "output.min_short_axis_mm");
+    assert_eq!(refused_key(volume, &(short_axis + "-1.0")), "output.min_short_axis_mm");
+}

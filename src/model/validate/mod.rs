@@ -140,6 +140,19 @@ impl Manifest {
             !self.intended_use.requires_lungs,
             "false on a grid of kind \"source\"",
         )?;
+        let short_axis_mm = self.output.min_short_axis_mm;
+        check(
+            "output.min_short_axis_mm",
+            short_axis_mm,
+            short_axis_mm <= 0.0,
+            "left out on a grid of kind \"source\"",
+        )?;
+        check(
+            "input.region",
+            format!("{:?}", input.region),
+            input.region.is_lungs(),
+            "left out on a grid of kind \"source\"",
+        )?;
         check(
             "input.grid.orientation",
             orientation,
@@ -280,6 +293,13 @@ impl OutputSpec {
             volume,
             (0.0..=1e6).contains(&volume),
             "0 to 1000000 mm3",
+        )?;
+        let short_axis_mm = self.min_short_axis_mm;
+        check(
+            "output.min_short_axis_mm",
+            short_axis_mm,
+            (0.0..=100.0).contains(&short_axis_mm),
+            "0 to 100 mm",
         )?;
         let meaning = &self.confidence_meaning;
         check(
