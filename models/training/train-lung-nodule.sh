@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains, calibrates and brings in one edition of the nodule model: models/training/train-lung-nodule.sh EDITION
 # EDITION: lung-nodule or lung-nodule-lite; both share what has been trained. Stopped, it goes on where it was.
-# DEVICE=cuda trains on a GPU; without one two cores take some four hours.
+# DEVICE=cuda trains on a GPU; without one two cores take two to three hours.
 source "$(dirname "$0")/../../scripts/common.sh"
 edition="${1:?lung-nodule or lung-nodule-lite}"
 work="$cache/training"
@@ -33,6 +33,7 @@ options=()
 options=(--device "$device")
 [ -f "$work/out/predictions_3.npz" ] || folds classify 0 1 2 3
 options=()
+[ -f "$work/out/types_3.json" ] || folds nodule_types 0 1 2 3
 [ -f "$work/out/inserted_3.npz" ] || folds inserted 0 1 2 3
 "$python" "$code/calibrate.py" "$work/out"
 [ -f "$work/out/novelty.pth" ] || "$python" "$code/novelty.py" "$work/data" "$work/out"

@@ -13,6 +13,7 @@ from data import FOLDS, IGNORED, SEGMENTER_FOLDS, load
 from lesions import GROUND_GLASS, PART_SOLID, SOLID, UNKNOWN_TYPE
 from networks import Classifier
 from patches import box, normalized, with_lesion
+from scipy import ndimage as ndi
 from training import arguments, forward, train
 
 PATCH, BOX, BATCH = 40, 60, 16
@@ -21,8 +22,9 @@ PATCH, BOX, BATCH = 40, 60, 16
 class Samples:
     """Half of a batch are nodules (of crops, of series, put in), half are candidates that are none."""
 
-    def __init__(self, volumes, candidates, rng):
+    def __init__(self, volumes, candidates, rng, thick=False):
         self.rng = rng
+        self.thick = thick
         self.hard = None
         self.volumes = {v.name: v for v in volumes}
         self.crops = [v for v in volumes if not v.whole]
@@ -45,7 +47,7 @@ class Samples:
             which = self.rng.integers(len(self.whole))
             start = self.searched[which][self.rng.integers(len(self.searched[which]))]
             hu, label, lungs, _ = box(self.whole[which], start, BOX)
-            made = with_lesion(self.rng, hu, label, lungs, self.crops)
+            made = with_lesion(self.rng, hu, label, lungs, self.crops, self.thick)
             if made:
                 hu, _, new, kind = made
                 return self.finish(moved(hu, new), (0.8, 1.25), kind)
@@ -86,14 +88,16 @@ class Samples:
 
 def density(volume):
     """The type of a crop's nodule where its attenuation leaves no doubt; nobody rated the crops."""
-    inside = volume.hu[volume.label > 0]
+    # Readers draw generously: what lies at the border is half lung, in a solid nodule too.
+    inside = volume.hu[ndi.binary_erosion(volume.label > 0, iterations=2)]
+    if len(inside) < 15:
+        return UNKNOWN_TYPE
     solid = (inside > -300).mean()
-    middle = np.median(inside)
-    if middle > -150:
+    if solid > 0.9:
         return SOLID
-    if solid < 0.05 and middle < -450:
+    if solid < 0.05 and np.median(inside) < -450:
         return GROUND_GLASS
-    if solid > 0.25 and np.percentile(inside, 30) < -450 and len(inside) > 400:
+    if 0.2 < solid < 0.7 and np.percentile(inside, 25) < -450 and len(inside) > 100:
         return PART_SOLID
     return UNKNOWN_TYPE
 

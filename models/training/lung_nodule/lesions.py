@@ -23,8 +23,8 @@ def transplant(rng, hu, lungs, centre, crop_hu, crop_mask):
     return blend(hu, lungs, to, alpha[frm], nodule[frm].astype(np.float32), mask[frm] > 0)
 
 
-def synthetic(rng, hu, lungs, centre):
-    """A made lesion of 3 to 25 mm; returns its type as well."""
+def synthetic(rng, hu, lungs, centre, thick=False):
+    """A made lesion of 3 to 25 mm; returns its type as well. `thick`: as seen in slices thicker than their pixels are wide."""
     kind = rng.choice([SOLID, PART_SOLID, GROUND_GLASS], p=[0.5, 0.2, 0.3])
     low = {SOLID: 3, PART_SOLID: 6, GROUND_GLASS: 5}[kind]
     radius = np.exp(rng.uniform(np.log(low), np.log(25))) / 2
@@ -32,7 +32,8 @@ def synthetic(rng, hu, lungs, centre):
     grid = np.stack(np.meshgrid(*[np.arange(-half, half + 1, dtype=np.float32)] * 3, indexing="ij"))
     inside = body(rng, grid, radius)
     mask = inside > 0
-    alpha = soft(inside, rng.uniform(0.5, 1.3))
+    spread = (rng.uniform(0.4, 1.4), *[rng.uniform(0.3, 0.8)] * 2) if thick else rng.uniform(0.5, 1.3)
+    alpha = soft(inside, spread)
     value = {
         SOLID: rng.uniform(-120, 80),
         PART_SOLID: rng.uniform(-700, -450),
@@ -42,7 +43,7 @@ def synthetic(rng, hu, lungs, centre):
     lesion = np.full(mask.shape, value, np.float32) + texture * rng.uniform(20, 120)
     if kind == PART_SOLID:
         shift = rng.uniform(-0.3, 0.3, (3, 1, 1, 1)).astype(np.float32) * radius
-        core = soft(body(rng, grid + shift, radius * rng.uniform(0.3, 0.7)), 0.7)
+        core = soft(body(rng, grid + shift, radius * rng.uniform(0.3, 0.7)), spread if thick else 0.7)
         lesion = lesion * (1 - core) + rng.uniform(-100, 60) * core
     to, frm = overlap(hu.shape, np.asarray(centre) - half, mask.shape)
     return *blend(hu, lungs, to, alpha[frm], lesion[frm], mask[frm]), kind

@@ -22,7 +22,7 @@ def box(volume, centre, size):
     return volume.hu[index], volume.label[index], volume.lungs[index], known
 
 
-def with_lesion(rng, hu, label, lungs, crops):
+def with_lesion(rng, hu, label, lungs, crops, thick=False):
     """A lesion near the middle of a box of lung; its type where it was made. None where there is no room."""
     third = hu.shape[0] // 3
     middle = np.zeros(hu.shape, bool)
@@ -36,7 +36,7 @@ def with_lesion(rng, hu, label, lungs, crops):
         hu, new = transplant(rng, hu, lungs & free, centre, crop.hu, crop.label)
         kind = UNKNOWN_TYPE
     else:
-        hu, new, kind = synthetic(rng, hu, lungs & free, centre)
+        hu, new, kind = synthetic(rng, hu, lungs & free, centre, thick)
     if new.sum() < 8:
         return None
     return hu, np.where(new, 1, label).astype(np.uint8), new, kind
