@@ -386,6 +386,9 @@ impl TrunkEnds {
         if inside <= 0.0 {
             return table(p, width_mm);
         }
+        if inside >= 1.0 {
+            return chest.hu(p, width_mm);
+        }
         lerp(table(p, width_mm), chest.hu(p, width_mm), inside)
     }
 }

@@ -5,7 +5,7 @@ use super::super::shape::Form;
 use super::super::write::decimal;
 use super::defect::PetDefect;
 use super::params::PetParams;
-use super::scanner::{FINE, Source, add_noise, fine_uptake, first_planes, geometry, imaged};
+use super::scanner::{FINE, PetNoiseSource, Source, fine_uptake, first_planes, geometry, imaged};
 use crate::volume::Geometry;
 use glam::DVec3;
 
@@ -37,7 +37,7 @@ impl Image {
         let mut fine = fine_uptake(ct, pet, source);
         let mut suv = imaged(&mut fine, pet, &starts);
         let size = [starts.len(), ny, nx];
-        add_noise(&mut suv, size, ct, pet, source.uptake.liver);
+        PetNoiseSource::new(ct.seed, pet, source.uptake.liver).add(&mut suv, size);
         Self {
             geometry,
             suv,

@@ -70,18 +70,15 @@ impl PetPhantom {
         let uids = uids(ct, pet);
         let ct_phantom =
             shown(scene, &cold, &lesions).scanned(ct, &uids, &nodules(&cold, &lesions));
-        let plain = Params {
-            detail: Detail::Plain,
-            ..ct.clone()
-        };
+        let parts = [
+            organs.clone(),
+            lesions.iter().map(PetLesion::part).collect(),
+        ]
+        .concat();
         let source = Source {
-            subject: &shown(self::scene(&plain, pet), &cold, &lesions).subject,
+            subject: &shown(plain(ct, pet), &cold, &lesions).subject,
             uptake: &uptake,
-            parts: &[
-                organs.clone(),
-                lesions.iter().map(PetLesion::part).collect(),
-            ]
-            .concat(),
+            parts: &parts,
         };
         let image = Image::new(ct, pet, &source);
         let facts = truth::Facts {
@@ -139,6 +136,15 @@ fn scene(ct: &Params, pet: &PetParams) -> Scene {
         scene.subject.shapes = [body::shapes(), organs].concat();
     }
     scene
+}
+
+/// The same without vessels in the lungs and texture, which take up nothing of their own.
+fn plain(ct: &Params, pet: &PetParams) -> Scene {
+    let plain = Params {
+        detail: Detail::Plain,
+        ..ct.clone()
+    };
+    scene(&plain, pet)
 }
 
 /// The nodules of the CT that take up nothing, and the lesions of the PET.

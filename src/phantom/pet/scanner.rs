@@ -2,7 +2,7 @@
 //!
 //! Attenuation and scatter are taken as corrected for perfectly; the point spread is a Gaussian, the same everywhere.
 
-use super::super::anatomy::is_table;
+use super::super::anatomy::{Chest, is_table};
 use super::super::noise::ScannerNoise;
 use super::super::params::Kernel;
 use super::super::scan::{Subject, noise_free_hu};
@@ -58,44 +58,65 @@ pub(super) struct Source<'a> {
 
 /// True SUV on the fine grid.
 pub(super) fn fine_uptake(ct: &Params, pet: &PetParams, source: &Source) -> Volume<f32> {
-    let fine = fine_params(ct, pet);
-    let mut voxels = noise_free_hu(&fine, source.subject);
-    let geometry = fine.geometry();
-    let [_, ny, nx] = fine.size;
-    let spacing_mm = fine.spacing_mm[0];
-    let place = |x: usize, y: usize, z: usize| {
-        let index = DVec3::new(x as f64, y as f64, z as f64);
-        geometry.to_lps_mm(index) / fine.chest_scale
+    let params = fine_params(ct, pet);
+    let mut voxels = noise_free_hu(&params, source.subject);
+    let geometry = params.geometry();
+    let fine = Fine {
+        geometry,
+        to_index: geometry.lps_to_index(),
+        scale: params.chest_scale,
+        spacing_mm: params.spacing_mm[0],
     };
-    let to_index = geometry.lps_to_index();
-    let width_mm = spacing_mm / fine.chest_scale;
+    let [_, ny, nx] = params.size;
     let planes = voxels.par_chunks_mut(ny * nx).enumerate();
     planes.for_each(|(z, plane)| {
         for (i, value) in plane.iter_mut().enumerate() {
-            let is_table = is_table(place(i % nx, i / nx, z));
-            *value = if is_table {
-                0.0
-            } else {
-                of_tissue(*value, source.uptake)
+            *value = match is_table(fine.place([z, i / nx, i % nx])) {
+                true => 0.0,
+                false => of_tissue(*value, source.uptake),
             };
         }
         for part in source.parts {
-            let (centre, half) = part.form.bounds();
-            let reach = (half + width_mm) * fine.chest_scale / spacing_mm;
-            let centre = to_index.transform_point3(centre * fine.chest_scale);
-            if (z as f64 - centre.z).abs() > reach.z {
-                continue;
-            }
-            for y in whole(centre.y, reach.y, ny) {
-                for x in whole(centre.x, reach.x, nx) {
-                    let value = &mut plane[y * nx + x];
-                    let covered = part.coverage(&source.subject.chest, place(x, y, z), width_mm);
-                    *value += (part.suv - *value) * covered as f32;
-                }
-            }
+            fine.draw(part, &source.subject.chest, z, plane);
         }
     });
     Volume { geometry, voxels }
+}
+
+/// The fine grid in the patient.
+struct Fine {
+    geometry: Geometry,
+    to_index: DAffine3,
+    /// Of the anatomy.
+    scale: f64,
+    spacing_mm: f64,
+}
+
+impl Fine {
+    /// Anatomy coordinates of a cell.
+    fn place(&self, [z, y, x]: [usize; 3]) -> DVec3 {
+        let index = DVec3::new(x as f64, y as f64, z as f64);
+        self.geometry.to_lps_mm(index) / self.scale
+    }
+
+    /// Draws what of a part lies in plane `z`.
+    fn draw(&self, part: &Part, chest: &Chest, z: usize, plane: &mut [f32]) {
+        let [_, ny, nx] = self.geometry.size;
+        let width_mm = self.spacing_mm / self.scale;
+        let (centre, half) = part.form.bounds();
+        let reach = (half + width_mm) / width_mm;
+        let centre = self.to_index.transform_point3(centre * self.scale);
+        if (z as f64 - centre.z).abs() > reach.z {
+            return;
+        }
+        for y in whole(centre.y, reach.y, ny) {
+            for x in whole(centre.x, reach.x, nx) {
+                let value = &mut plane[y * nx + x];
+                let covered = part.coverage(chest, self.place([z, y, x]), width_mm);
+                *value += (part.suv - *value) * covered as f32;
+            }
+        }
+    }
 }
 
 /// The CT's parameters on the grid of half voxels, in its own frame.
@@ -151,88 +172,112 @@ fn blur(volume: &mut Volume<f32>, sigma: f64) {
     if sigma < 0.05 {
         return;
     }
-    let reach = (4.0 * sigma).ceil() as usize;
-    let gauss = |i: usize| (-0.5 * (i as f64 / sigma).powi(2)).exp();
-    let sum = gauss(0) + 2.0 * (1..=reach).map(gauss).sum::<f64>();
-    let taps: Vec<f32> = (0..=reach).map(|i| (gauss(i) / sum) as f32).collect();
+    let filter = Filter::gaussian(sigma);
     let [nz, ny, nx] = volume.geometry.size;
     volume.voxels.par_chunks_mut(nx).for_each(|row| {
-        let line = row.to_vec();
-        along(&taps, row, |i| &line[i..=i]);
+        let former = row.to_vec();
+        for (x, out) in row.chunks_exact_mut(1).enumerate() {
+            filter.line(out, [x, nx], |x| &former[x..=x]);
+        }
     });
     volume.voxels.par_chunks_mut(ny * nx).for_each(|plane| {
         let former = plane.to_vec();
-        rows(&taps, plane, ny, |y| &former[y * nx..][..nx]);
+        for (y, out) in plane.chunks_exact_mut(nx).enumerate() {
+            filter.line(out, [y, ny], |y| &former[y * nx..][..nx]);
+        }
     });
     let former = volume.voxels.clone();
     let plane = |z: usize| &former[z * ny * nx..][..ny * nx];
     let planes = volume.voxels.par_chunks_mut(ny * nx).enumerate();
-    planes.for_each(|(z, out)| weighted(&taps, out, z, nz, plane));
+    planes.for_each(|(z, out)| filter.line(out, [z, nz], plane));
 }
 
-fn along<'a>(taps: &[f32], row: &mut [f32], at: impl Fn(usize) -> &'a [f32]) {
-    let count = row.len();
-    rows(taps, row, count, at);
+/// Half of a symmetric filter, from its middle outwards, sum over both halves 1.
+struct Filter {
+    taps: Vec<f32>,
 }
 
-/// Filters `count` lines of equal length that lie one after the other.
-fn rows<'a>(taps: &[f32], out: &mut [f32], count: usize, at: impl Fn(usize) -> &'a [f32]) {
-    let length = out.len() / count;
-    let lines = out.chunks_exact_mut(length).enumerate();
-    lines.for_each(|(line, out)| weighted(taps, out, line, count, &at));
-}
+impl Filter {
+    fn gaussian(sigma: f64) -> Self {
+        let reach = (4.0 * sigma).ceil() as usize;
+        let gauss = |i: usize| (-0.5 * (i as f64 / sigma).powi(2)).exp();
+        let sum = gauss(0) + 2.0 * (1..=reach).map(gauss).sum::<f64>();
+        let taps = (0..=reach).map(|i| (gauss(i) / sum) as f32).collect();
+        Self { taps }
+    }
 
-/// The weighted sum of the lines around one, in fixed order.
-fn weighted<'a>(
-    taps: &[f32],
-    out: &mut [f32],
-    line: usize,
-    count: usize,
-    at: impl Fn(usize) -> &'a [f32],
-) {
-    let add = |out: &mut [f32], other: usize, tap: f32| {
-        out.iter_mut()
-            .zip(at(other))
-            .for_each(|(value, v)| *value += tap * v);
-    };
-    out.fill(0.0);
-    for (step, tap) in taps.iter().enumerate() {
-        add(out, (line + step).min(count - 1), *tap);
-        if step > 0 {
-            add(out, line.saturating_sub(step), *tap);
+    /// The weighted sum of the lines around line `[number, count]`, in fixed order.
+    fn line<'a>(
+        &self,
+        out: &mut [f32],
+        [line, count]: [usize; 2],
+        at: impl Fn(usize) -> &'a [f32],
+    ) {
+        out.fill(0.0);
+        let mut add = |other: usize, tap: f32| {
+            let values = out.iter_mut().zip(at(other));
+            values.for_each(|(value, v)| *value += tap * v);
+        };
+        for (step, tap) in self.taps.iter().enumerate() {
+            add((line + step).min(count - 1), *tap);
+            if step > 0 {
+                add(line.saturating_sub(step), *tap);
+            }
         }
     }
 }
 
-/// Adds noise that goes with the root of the uptake; what falls below 0 is cut off, unless the defect keeps it.
-pub(super) fn add_noise(
-    voxels: &mut [f32],
-    size: [usize; 3],
-    ct: &Params,
-    pet: &PetParams,
-    liver: f32,
-) {
-    let [_, rows, columns] = size;
-    let level = pet.noise.in_liver();
-    let unit = ScannerNoise::of_grain(ct.seed ^ NOISE_SEED, 1.0, Kernel::Soft, GRAIN);
-    let plane = |z: usize| {
-        let mut noise = vec![0.0; rows * columns];
-        unit.add(&mut noise, z, columns);
-        noise
-    };
-    let keeps_negative = pet.has(PetDefect::Negative);
-    // Around nothing a filtered back-projection still has the noise of what lies beside it.
-    let least = if keeps_negative { 0.1 * liver } else { 0.0 };
-    let slices = voxels.par_chunks_mut(rows * columns).enumerate();
-    slices.for_each(|(z, slice)| {
-        let (below, own, above) = (plane(z), plane(z + 1), plane(z + 2));
-        for (i, value) in slice.iter_mut().enumerate() {
-            let noise = (own[i] + 0.5 * (below[i] + above[i])) / 1.5_f32.sqrt();
-            let sigma = level * (liver * value.max(least)).sqrt();
-            *value += sigma * noise;
-            if !keeps_negative {
-                *value = value.max(0.0);
-            }
+/// Noise that goes with the root of the uptake.
+pub(super) struct PetNoiseSource {
+    seed: u64,
+    /// Standard deviation in the liver by its mean.
+    level: f32,
+    liver_suv: f32,
+    /// What falls below 0 stays.
+    keeps_negative: bool,
+}
+
+impl PetNoiseSource {
+    pub(super) fn new(seed: u64, pet: &PetParams, liver_suv: f32) -> Self {
+        Self {
+            seed: seed ^ NOISE_SEED,
+            level: pet.noise.in_liver(),
+            liver_suv,
+            keeps_negative: pet.has(PetDefect::Negative),
         }
-    });
+    }
+
+    /// Adds it to slices of rows of `columns` voxels.
+    pub(super) fn add(&self, voxels: &mut [f32], [_, rows, columns]: [usize; 3]) {
+        let unit = ScannerNoise::of_grain(self.seed, 1.0, Kernel::Soft, GRAIN);
+        let plane = |z: usize| {
+            let mut noise = vec![0.0; rows * columns];
+            unit.add(&mut noise, z, columns);
+            noise
+        };
+        let slices = voxels.par_chunks_mut(rows * columns).enumerate();
+        slices.for_each(|(z, slice)| {
+            let (below, own, above) = (plane(z), plane(z + 1), plane(z + 2));
+            for (i, value) in slice.iter_mut().enumerate() {
+                let noise = (own[i] + 0.5 * (below[i] + above[i])) / 1.5_f32.sqrt();
+                *value = self.noisy(*value, noise);
+            }
+        });
+    }
+
+    fn noisy(&self, suv: f32, noise: f32) -> f32 {
+        // Around nothing a filtered back-projection still has the noise of what lies beside it.
+        let least = if self.keeps_negative {
+            0.1 * self.liver_suv
+        } else {
+            0.0
+        };
+        let sigma = self.level * (self.liver_suv * suv.max(least)).sqrt();
+        let noisy = suv + sigma * noise;
+        if self.keeps_negative {
+            noisy
+        } else {
+            noisy.max(0.0)
+        }
+    }
 }
