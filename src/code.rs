@@ -55,10 +55,7 @@ impl From<Kind> for Terms {
             Kind::LungNodule => (abnormal, sct("27925004", "Nodule")),
             Kind::LymphNode => (abnormal, sct("59441001", "Lymph node")),
             Kind::PetLesion => (abnormal, sct("52988006", "Lesion")),
-            Kind::PhysiologicUptake => (
-                sct("246464006", "Function"),
-                Code::new("normal-uptake", "99HILUM", "Physiologic uptake"),
-            ),
+            Kind::PhysiologicUptake => (sct("246464006", "Function"), sct("17621005", "Normal")),
             Kind::Organ => (anatomical.clone(), anatomical),
         };
         Self {
@@ -114,7 +111,10 @@ mod tests {
         ];
         for kind in kinds {
             let terms = Terms::from(kind);
-            assert!(terms.category.is_valid() && terms.property_type.is_valid(), "{terms:?}");
+            assert!(
+                terms.category.is_valid() && terms.property_type.is_valid(),
+                "{terms:?}"
+            );
         }
     }
 

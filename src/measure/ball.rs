@@ -288,7 +288,10 @@ fn arc(x: f64, radius: f64) -> f64 {
         return 0.0;
     }
     let under = (radius * radius - x * x).max(0.0).sqrt();
-    f64::midpoint(x * under, radius * radius * (x / radius).clamp(-1.0, 1.0).asin())
+    f64::midpoint(
+        x * under,
+        radius * radius * (x / radius).clamp(-1.0, 1.0).asin(),
+    )
 }
 
 #[cfg(test)]
@@ -301,7 +304,12 @@ mod tests {
     const TOLERANCE: f64 = 1e-3;
 
     /// The same by counting: each voxel as cubes of a twentieth of its size.
-    fn counted(geometry: &Geometry, boxes: &Boxes, centre_lps_mm: DVec3, radius_mm: f64) -> Vec<f64> {
+    fn counted(
+        geometry: &Geometry,
+        boxes: &Boxes,
+        centre_lps_mm: DVec3,
+        radius_mm: f64,
+    ) -> Vec<f64> {
         const CUBES: usize = 20;
         let [nz, ny, nx] = geometry.size;
         let part = |i: usize| (i as f64 + 0.5) / CUBES as f64;

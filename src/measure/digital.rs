@@ -64,7 +64,13 @@ impl Digital {
             slices: SlicePositions::even(),
             samples: Vec::new().into(),
             signed: false,
-            rescale: vec![Rescale { slope: 1.0, intercept: 0.0 }; size[0]],
+            rescale: vec![
+                Rescale {
+                    slope: 1.0,
+                    intercept: 0.0
+                };
+                size[0]
+            ],
             padding: None,
             padding_value: PADDING_HU,
         };

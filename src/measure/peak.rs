@@ -10,6 +10,7 @@ use crate::lesion::LesionMask;
 use crate::volume::StoredVolume;
 use glam::DVec3;
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 
 /// The variant that [`SuvPeak`] is, for reports.
 pub const SUV_PEAK_VARIANT: &str = "sphere-1-cm3-centre-in-lesion-partial-voxels";
@@ -37,18 +38,32 @@ pub struct SuvPeak {
 /// SUVpeak of a lesion on a PET in SUV; `None` where no ball with its centre in the lesion lies wholly in the image.
 ///
 /// `hottest` is the voxel of SUVmax.
-pub(super) fn suv_peak(mask: &LesionMask, suv: &StoredVolume, hottest: [usize; 3]) -> Option<SuvPeak> {
+pub(super) fn suv_peak(
+    mask: &LesionMask,
+    suv: &StoredVolume,
+    hottest: [usize; 3],
+) -> Option<SuvPeak> {
     let boxes = Boxes::new(&suv.geometry, &suv.slices);
     let search = Search { mask, suv, boxes };
-    let first = mask.origin[0];
-    let slices: Vec<usize> = (first..first + mask.size[0]).collect();
+    let mut slices: BTreeMap<usize, Vec<[usize; 3]>> = BTreeMap::new();
+    for voxel in mask.voxels() {
+        slices.entry(voxel[0]).or_default().push(voxel);
+    }
+    let slices: Vec<Vec<[usize; 3]>> = slices.into_values().collect();
     // The best of each slice, in the order of the slices: the same for any number of threads.
-    let best = slices.par_iter().map(|slice| search.slice(*slice, hottest));
+    let best = slices
+        .par_iter()
+        .map(|voxels| search.slice(voxels, hottest));
     let mut best: Vec<Found> = best.collect::<Vec<_>>().into_iter().flatten().collect();
     best.sort_by(|a, b| b.mean.total_cmp(&a.mean));
     let mut starts: Vec<Found> = Vec::new();
     for found in best {
-        let near = |start: &Found| search.lps_mm(start.centre).distance(search.lps_mm(found.centre)) < APART_MM;
+        let near = |start: &Found| {
+            search
+                .lps_mm(start.centre)
+                .distance(search.lps_mm(found.centre))
+                < APART_MM
+        };
         if starts.len() < STARTS && !starts.iter().any(near) {
             starts.push(found);
         }
@@ -75,37 +90,34 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The best centre of the lattice in one slice; of equals, the first.
-    fn slice(&self, slice: usize, hottest: [usize; 3]) -> Option<Found> {
-        let [thickness_mm, row_mm, column_mm] = self.boxes.voxel_mm(slice);
-        let stride = [thickness_mm, row_mm, column_mm].map(stride);
-        let on_lattice = |voxel: &[usize; 3]| {
-            *voxel == hottest || voxel.iter().zip(stride).all(|(at, stride)| at % stride == 0)
+    /// The best centre of the lattice in the voxels of one slice; of equals, the first.
+    fn slice(&self, voxels: &[[usize; 3]], hottest: [usize; 3]) -> Option<Found> {
+        let slice = voxels.first()?[0];
+        let size_mm = self.boxes.voxel_mm(slice);
+        let stride = size_mm.map(stride);
+        let on_lattice = |voxel: &&[usize; 3]| {
+            **voxel == hottest || voxel.iter().zip(stride).all(|(at, n)| at % n == 0)
         };
-        let voxels: Vec<[usize; 3]> = self.mask.voxels().filter(|v| v[0] == slice).filter(on_lattice).collect();
-        if voxels.is_empty() {
-            return None;
-        }
+        let voxels: Vec<[usize; 3]> = voxels.iter().filter(on_lattice).copied().collect();
         let [below, above] = self.boxes.borders(slice);
         let mut best: Option<Found> = None;
-        for along in parts(thickness_mm) {
-            for row in parts(row_mm) {
-                for column in parts(column_mm) {
+        for [along, row, column] in places(size_mm) {
+            let centre = Centre {
+                voxel: [slice, 0, 0],
+                off: [column, row],
+                position: f64::midpoint(below, above) + along * (above - below),
+            };
+            let Some(ball) = self.boxes.ball(centre, RADIUS_MM) else {
+                continue;
+            };
+            for voxel in &voxels {
+                let mean = ball.mean(self.suv, [voxel[1], voxel[2]]);
+                if let Some(mean) = mean.filter(|mean| best.is_none_or(|b| *mean > b.mean)) {
                     let centre = Centre {
-                        voxel: [slice, 0, 0],
-                        off: [column, row],
-                        position: f64::midpoint(below, above) + along * (above - below),
+                        voxel: *voxel,
+                        ..centre
                     };
-                    let Some(ball) = self.boxes.ball(centre, RADIUS_MM) else {
-                        continue;
-                    };
-                    for voxel in &voxels {
-                        let mean = ball.mean(self.suv, [voxel[1], voxel[2]]);
-                        if let Some(mean) = mean.filter(|mean| best.is_none_or(|b| *mean > b.mean)) {
-                            let centre = Centre { voxel: *voxel, ..centre };
-                            best = Some(Found { centre, mean });
-                        }
-                    }
+                    best = Some(Found { centre, mean });
                 }
             }
         }
@@ -158,15 +170,22 @@ fn stride(size_mm: f64) -> usize {
     (LATTICE_MM / size_mm).floor().max(1.0) as usize
 }
 
-/// Where in a voxel of a size the centres lie, from -0.5 to 0.5.
+/// Where in a voxel the centres lie, along z, y, x, from -0.5 to 0.5.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a positive size of millimetres"
+    reason = "positive sizes of millimetres"
 )]
-fn parts(size_mm: f64) -> impl Iterator<Item = f64> {
-    let count = (size_mm / LATTICE_MM).ceil().max(1.0) as usize;
-    (0..count).map(move |i| (i as f64 + 0.5) / count as f64 - 0.5)
+fn places(size_mm: [f64; 3]) -> impl Iterator<Item = [f64; 3]> {
+    let [nz, ny, nx] = size_mm.map(|size| (size / LATTICE_MM).ceil().max(1.0) as usize);
+    let part = |i: usize, count: usize| (i as f64 + 0.5) / count as f64 - 0.5;
+    (0..nz * ny * nx).map(move |i| {
+        [
+            part(i / (ny * nx), nz),
+            part(i / nx % ny, ny),
+            part(i % nx, nx),
+        ]
+    })
 }
 
 #[cfg(test)]

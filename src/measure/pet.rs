@@ -3,8 +3,8 @@
 //! In: a mask on a PET in SUV, whose slices may be uneven. Out: SUVmax, SUVmean, SUVpeak, metabolic volume and total lesion
 //! glycolysis; over the patient their sums. A voxel counts with the volume that it has in the SEG.
 
-use super::peak::{SuvPeak, suv_peak};
 use super::Measurement;
+use super::peak::{SuvPeak, suv_peak};
 use crate::lesion::pet::{PetFinding, PetReview, Reference, Threshold};
 use crate::lesion::{Kind, Lesion, LesionMask};
 use crate::volume::StoredVolume;

@@ -1,8 +1,8 @@
 //! Coded terms of the reports: DCM (PS3.16 D), SCT (SNOMED CT), UCUM, LOINC.
 
 use crate::code::{Code, NoduleType};
-use crate::lesion::{Band, Kind};
 use crate::lesion::pet::Site;
+use crate::lesion::{Band, Kind};
 use crate::measure::Laterality;
 use crate::provenance::Method;
 
@@ -136,22 +136,20 @@ pub(super) const MEASUREMENT_METHOD: Term<'static> = sct("370129005", "Measureme
 pub(super) const NUMBER_OF_LESIONS: Term<'static> = sct("246206008", "Number of lesions");
 pub(super) const DISTANCE: Term<'static> = dcm("121206", "Distance");
 pub(super) const FUNCTION: Term<'static> = sct("246464006", "Function");
-pub(super) const PHYSIOLOGIC_UPTAKE: Term<'static> =
-    term("normal-uptake", "99HILUM", "Physiologic uptake");
 pub(super) const INTERPRETATION: Term<'static> = dcm("110005", "Interpretation");
 pub(super) const NORMAL: Term<'static> = sct("17621005", "Normal");
 pub(super) const SPATIAL_CONCEPT: Term<'static> =
     sct("309825002", "Spatial and Relational Concept");
 pub(super) const REFERENCE_REGION: Term<'static> = term("C94970", "NCIt", "Reference Region");
 pub(super) const ABNORMAL: Term<'static> = sct("49755003", "Morphologically Abnormal Structure");
-pub(super) const TUMOR_BURDEN: Term<'static> =
-    term("tumor-burden", "99HILUM", "Metabolic tumor burden of all lesions");
 pub(super) const ENTIRE_BODY: Term<'static> = sct("38266002", "Entire body");
 pub(super) const QUALITY_ASSESSMENT: Term<'static> = dcm("111050", "Quality Assessment");
 pub(super) const MEETS_QUALITY: Term<'static> =
     dcm("111237", "Usable - Meets the quality control standard");
-pub(super) const LACKS_QUALITY: Term<'static> =
-    dcm("111236", "Usable - Does not meet the quality control standard");
+pub(super) const LACKS_QUALITY: Term<'static> = dcm(
+    "111236",
+    "Usable - Does not meet the quality control standard",
+);
 
 // Segmentation (PS3.3 C.8.20.2).
 pub(super) const SEGMENTATION: Term<'static> = dcm("113076", "Segmentation");
@@ -181,7 +179,10 @@ pub(super) const SUVBW: SuvTerms = SuvTerms {
 };
 pub(super) const SUVLBM_JAMES128: SuvTerms = SuvTerms {
     name: dcm("126406", "SUVlbm(James128)"),
-    unit: ucum("g/ml{SUVlbm(James128)}", "Standardized Uptake Value lean body mass (James 128)"),
+    unit: ucum(
+        "g/ml{SUVlbm(James128)}",
+        "Standardized Uptake Value lean body mass (James 128)",
+    ),
     method: dcm(
         "126415",
         "SUV lean body mass calculation method using 128 multiplier",
@@ -200,12 +201,18 @@ pub(super) const SUVLBM_JANMA: SuvTerms = SuvTerms {
 };
 pub(super) const SUVBSA: SuvTerms = SuvTerms {
     name: dcm("126403", "SUVbsa"),
-    unit: ucum("cm2/ml{SUVbsa}", "Standardized Uptake Value body surface area"),
+    unit: ucum(
+        "cm2/ml{SUVbsa}",
+        "Standardized Uptake Value body surface area",
+    ),
     method: dcm("126412", "SUV body surface area calculation method"),
 };
 pub(super) const SUVIBW: SuvTerms = SuvTerms {
     name: dcm("126404", "SUVibw"),
-    unit: ucum("g/ml{SUVibw}", "Standardized Uptake Value ideal body weight"),
+    unit: ucum(
+        "g/ml{SUVibw}",
+        "Standardized Uptake Value ideal body weight",
+    ),
     method: dcm("126413", "SUV ideal body weight calculation method"),
 };
 

@@ -199,15 +199,19 @@ impl<'a> Finding<'a> {
     /// What it is, as Finding category and Finding. Normal uptake is that, whatever organ its segment is.
     pub(super) fn finding(&self) -> [Term<'a>; 2] {
         match self.is_normal() {
-            true => [codes::FUNCTION, codes::PHYSIOLOGIC_UPTAKE],
-            false => [&self.lesion.terms.category, &self.lesion.terms.property_type].map(Term::from),
+            true => [codes::FUNCTION, codes::NORMAL],
+            false => [
+                &self.lesion.terms.category,
+                &self.lesion.terms.property_type,
+            ]
+            .map(Term::from),
         }
     }
 
     /// Where it is, as far as that is known; of normal uptake the organ.
     pub(super) fn site(&self) -> Term<'a> {
         let organ = Term::from(&self.lesion.terms.property_type);
-        let organ = (self.is_normal() && organ != codes::PHYSIOLOGIC_UPTAKE).then_some(organ);
+        let organ = (self.is_normal() && organ != codes::NORMAL).then_some(organ);
         let known = self.measurement.site.as_ref().map(Term::from);
         known.or(organ).unwrap_or(codes::site(self.lesion.kind))
     }

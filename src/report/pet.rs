@@ -6,7 +6,6 @@ use super::codes::{self, SuvTerms, Term};
 use super::content::{Node, coded, container, number, text, uid_reference};
 use super::finding::Finding;
 use super::{SeriesRun, Status, StudyReport, sr};
-use crate::code::Code;
 use crate::lesion::pet::{NoReference, PetReview, Reference, Site, Threshold};
 use crate::measure::{Delineation, PetMeasurement, PetSummary, RuleVolume, SUV_PEAK_VARIANT};
 use crate::suv::{Branch, Ratios};
@@ -31,7 +30,10 @@ pub struct PetRun {
 impl PetRun {
     /// The regions that lesions are compared with, or why there are none.
     fn references(&self) -> [(Site, Result<Reference, NoReference>); 2] {
-        [(Site::Liver, self.liver), (Site::BloodPool, self.blood_pool)]
+        [
+            (Site::Liver, self.liver),
+            (Site::BloodPool, self.blood_pool),
+        ]
     }
 
     /// The rules that made SUVs of the values, for people who check them.
@@ -44,7 +46,11 @@ impl PetRun {
     pub(super) fn missing_references(&self) -> impl Iterator<Item = String> {
         let missing = |(site, found): (Site, Result<Reference, NoReference>)| {
             let error = found.err()?;
-            Some(format!("No reference region ({}). {}: {error}", site_name(site), error.code()))
+            Some(format!(
+                "No reference region ({}). {}: {error}",
+                site_name(site),
+                error.code()
+            ))
         };
         self.references().into_iter().filter_map(missing)
     }
@@ -72,6 +78,7 @@ pub(super) fn uptake(finding: &Finding) -> Vec<Node> {
     let drawn_by = pet.delineation.as_ref().map(|drawn| drawn.rule);
     nodes.extend(volume(pet.mtv_ml, pet.tlg_g, drawn_by));
     nodes.extend(pet.delineation.iter().flat_map(delineation));
+    let by_rule = |v: &RuleVolume| volume(v.mtv_ml, v.tlg_g, Some(v.rule));
     nodes.extend(pet.by_rule.iter().flat_map(by_rule));
     if finding.is_normal() {
         nodes.push(coded(codes::INTERPRETATION, codes::NORMAL));
@@ -120,19 +127,17 @@ fn suv_number(terms: &SuvTerms, derivation: Term, value: f64) -> Node {
         .has_concept_mod(coded(codes::MEASUREMENT_METHOD, terms.method))
 }
 
-fn by_rule(by_rule: &RuleVolume) -> [Node; 2] {
-    volume(by_rule.mtv_ml, by_rule.tlg_g, Some(by_rule.rule))
-}
-
-fn volume(mtv_ml: f64, tlg_g: f64, drawn_by: Option<Threshold>) -> [Node; 2] {
-    let rule = drawn_by.map(rule);
+/// Metabolic volume and glycolysis; the rule of their voxels is their algorithm (TID 4019), for no standard has codes for it.
+fn volume(mtv_ml: f64, tlg_g: f64, rule: Option<Threshold>) -> [Node; 2] {
     [
         number(codes::METABOLIC_VOLUME, mtv_ml, codes::ML),
         number(codes::TOTAL_LESION_GLYCOLYSIS, tlg_g, codes::GRAM),
     ]
     .map(|node| {
-        node.for_each(&rule, |node, rule| {
-            node.has_concept_mod(coded(codes::MEASUREMENT_METHOD, Term::from(rule)))
+        node.for_each(rule, |node, rule| {
+            node.has_concept_mod(text(codes::ALGORITHM_NAME, rule.code()))
+                .has_concept_mod(text(codes::ALGORITHM_VERSION, env!("CARGO_PKG_VERSION")))
+                .has_concept_mod(text(codes::ALGORITHM_PARAMETERS, &rule_text(rule)))
         })
     })
 }
@@ -151,7 +156,9 @@ fn delineation(drawn: &Delineation) -> Vec<Node> {
         let why = recommendation(*reason);
         text(codes::RECOMMENDATION, &why)
     });
-    std::iter::once(text(codes::COMMENT, &note)).chain(review).collect()
+    std::iter::once(text(codes::COMMENT, &note))
+        .chain(review)
+        .collect()
 }
 
 /// As `code: text`; no standard has codes for these.
@@ -164,26 +171,17 @@ fn recommendation(reason: PetReview) -> String {
     format!("{}: a person must look; {why}", reason.code())
 }
 
-/// A rule as a private code; no standard has one.
-fn rule(rule: Threshold) -> Code {
-    let short = |value: f64| (value * 1e3).round() / 1e3;
-    let (value, meaning) = match rule {
+fn rule_text(rule: Threshold) -> String {
+    match rule {
         Threshold::OfMax(share) => {
-            let percent = short(share * 100.0);
-            let meaning = format!("SUV at least {percent} % of the lesion's maximum");
-            (format!("mtv-max-{percent}"), meaning)
+            let percent = (share * 1e5).round() / 1e3;
+            format!("SUV at least {percent} % of the lesion's maximum")
         }
-        Threshold::Fixed(suv) => {
-            let suv = short(suv);
-            (format!("mtv-suv-{suv}"), format!("SUV at least {suv}"))
-        }
+        Threshold::Fixed(suv) => format!("SUV at least {suv}"),
         Threshold::Liver(sds) => {
-            let sds = short(sds);
-            let meaning = format!("SUV at least the liver's mean and {sds} deviations");
-            (format!("mtv-liver-{sds}"), meaning)
+            format!("SUV at least the liver's mean and {sds} standard deviations")
         }
-    };
-    Code::new(&value, "99HILUM", &meaning)
+    }
 }
 
 /// TID 1501 groups of every PET: its reference regions, then the sums over its lesions.
@@ -193,7 +191,10 @@ pub(super) fn groups(report: &StudyReport) -> Vec<Node> {
             let name = format!("pet-{}-{name}", number + 1);
             tracked(report, run, &name)
         };
-        let found = pet.references().into_iter().filter_map(|(_, found)| found.ok());
+        let found = pet
+            .references()
+            .into_iter()
+            .filter_map(|(_, found)| found.ok());
         let mut groups: Vec<Node> = found
             .map(|found| reference(group(site_name(found.site)), &found))
             .collect();
@@ -232,7 +233,10 @@ fn reference(group: Node, found: &Reference) -> Node {
     group
         .contains(coded(codes::FINDING_CATEGORY, codes::SPATIAL_CONCEPT))
         .contains(coded(codes::FINDING, codes::REFERENCE_REGION))
-        .has_concept_mod(coded(codes::FINDING_SITE, codes::reference_site(found.site)))
+        .has_concept_mod(coded(
+            codes::FINDING_SITE,
+            codes::reference_site(found.site),
+        ))
         .contains(suv(codes::MEAN, found.mean_suv))
         .contains(suv(codes::STANDARD_DEVIATION, found.sd_suv))
         .contains(number(codes::VOLUME, volume_mm3, codes::MM3))
@@ -259,7 +263,7 @@ fn sums(group: Node, summary: &PetSummary) -> Node {
     };
     group
         .contains(coded(codes::FINDING_CATEGORY, codes::ABNORMAL))
-        .contains(coded(codes::FINDING, codes::TUMOR_BURDEN))
+        .contains(coded(codes::FINDING, codes::SUMMARY_OF_DETECTIONS))
         .has_concept_mod(coded(codes::FINDING_SITE, codes::ENTIRE_BODY))
         .contains(number(
             codes::NUMBER_OF_LESIONS,

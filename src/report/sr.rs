@@ -8,7 +8,7 @@ use super::codes::{self, Term};
 use super::content::{Node, coded, container, image, number, polyline, text, uid_reference};
 use super::element::{element, empty, image_reference, item, items, object_references, reference};
 use super::finding::{Finding, Findings};
-use super::header::{self, DISCLAIMER, EXPERIMENTAL, Identity, PRODUCT};
+use super::header::{self, DISCLAIMER, Identity, PRODUCT};
 use super::{Error, LeftOutSeries, SeriesRun, Status, StudyReport, pet, seg};
 use crate::dicom::{Instance, Series};
 use crate::measure::Axis;
@@ -169,8 +169,7 @@ fn group(report: &StudyReport, finding: &Finding) -> Node {
         .contains(coded(codes::FINDING, found))
         .has_concept_mod(site);
     let group = algorithm(group, &finding.run.model, &report.provenance);
-    let experimental = finding.run.model.experimental.then_some(EXPERIMENTAL);
-    group.for_each(experimental, |group, note| {
+    group.for_each(header::notes(&finding.run.model), |group, note| {
         group.contains(text(codes::COMMENT, note))
     })
 }
@@ -247,7 +246,7 @@ fn series_outcome(run: &SeriesRun) -> Node {
         .for_each(run.stated_confidence_meaning(), |node, meaning| {
             node.has_properties(text(codes::COMMENT, &format!("Confidence: {meaning}")))
         })
-        .for_each(run.model.experimental.then_some(EXPERIMENTAL), |node, note| {
+        .for_each(header::notes(&run.model), |node, note| {
             node.has_properties(text(codes::COMMENT, note))
         })
         .for_each(&run.pet, |node, pet| {

@@ -10,9 +10,7 @@ use hilum::code::Code;
 use hilum::dicom::Series;
 use hilum::lesion::pet::{NoReference, PetReview, Reference, Site, Threshold};
 use hilum::lesion::{Kind, Lesion};
-use hilum::measure::{
-    Delineation, Measurement, PetMeasurement, PetSummary, RuleVolume, SuvPeak,
-};
+use hilum::measure::{Delineation, Measurement, PetMeasurement, PetSummary, RuleVolume, SuvPeak};
 use hilum::provenance::{Method, ModelIdentity};
 use hilum::report::{OutputFile, PetRun, SeriesRun, StudyReport, encode};
 use hilum::suv::{Branch, DecayCorrection, Meaning, Ratios};
@@ -58,7 +56,10 @@ fn hot(series: &Series, kind: Kind, centre: [usize; 3], suv_max: f64) -> (Lesion
             background_suv: 1.25,
             review: Vec::new(),
         }),
-        by_rule: vec![rule(Threshold::Fixed(2.5), 2.5), rule(Threshold::Liver(3.0), 3.25)],
+        by_rule: vec![
+            rule(Threshold::Fixed(2.5), 2.5),
+            rule(Threshold::Liver(3.0), 3.25),
+        ],
     });
     (lesion, measurement)
 }
@@ -168,17 +169,28 @@ fn findings_json_of_a_pet_has_uptake_reference_regions_and_sums() {
     assert_eq!(entry["method"], "rules");
     assert_eq!(entry["pet_summary"]["sites"], 2);
     let mtv_ml = |lesion: &serde_json::Value| lesion["pet"]["mtv_ml"].as_f64().expect("ml");
-    assert_eq!(entry["pet_summary"]["tmtv_ml"], mtv_ml(first) + mtv_ml(edge));
+    assert_eq!(
+        entry["pet_summary"]["tmtv_ml"],
+        mtv_ml(first) + mtv_ml(edge)
+    );
     let [liver, blood_pool] = [0, 1].map(|i| &entry["reference_regions"][i]);
     assert_eq!(liver["is_expected"], false);
     assert!(liver["missing"].is_null() && blood_pool.get("suv_mean").is_none());
     assert_eq!(blood_pool["missing"], "blood-pool-not-found");
-    assert!(entry["confidence_meaning"].as_str().expect("text").starts_with("No trained model"));
+    assert!(
+        entry["confidence_meaning"]
+            .as_str()
+            .expect("text")
+            .starts_with("No trained model")
+    );
     let branch = &found["provenance"]["suv"][0]["branch"];
     assert_eq!(branch["meaning"], "suv-body-weight");
     for key in ["suv_max", "suv_peak_variant", "tlg_g"] {
         let mut less = found.clone();
-        less["lesions"][0]["pet"].as_object_mut().expect("uptake").remove(key);
+        less["lesions"][0]["pet"]
+            .as_object_mut()
+            .expect("uptake")
+            .remove(key);
         assert!(!schema().is_valid(&less), "{key}");
     }
 }
@@ -246,10 +258,16 @@ fn other_suvs_stand_beside_suvbw_only_where_they_are_known() {
     });
     let files = encode(&report).expect("encoded");
     let spoken = spoken_sr(&files);
-    assert!(spoken.contains("(126405, DCM, SUVlbm(Janma)) = 10 g/ml{SUVlbm(Janma)}"), "{spoken}");
+    assert!(
+        spoken.contains("(126405, DCM, SUVlbm(Janma)) = 10 g/ml{SUVlbm(Janma)}"),
+        "{spoken}"
+    );
     assert!(!spoken.contains("126406") && !spoken.contains("126403"));
     let found = json(&files);
-    assert_eq!(found["series"][0]["suv_ratios"]["suvlbm_janmahasatian"], 0.8);
+    assert_eq!(
+        found["series"][0]["suv_ratios"]["suvlbm_janmahasatian"],
+        0.8
+    );
     assert_valid(&found);
 }
 
@@ -279,6 +297,8 @@ fn rules_are_cited_as_rules_and_a_model_as_a_model() {
     let (family, parameter) = cited(pet_run(&pet, lesion()));
     assert_eq!(family, "123104");
     assert!(parameter.starts_with("rules sha256 "), "{parameter}");
+    let by_rules = spoken_sr(&encode(&report(vec![pet_run(&pet, lesion())])).expect("encoded"));
+    assert!(by_rules.contains("Found by rules, not by a trained model."));
     let (family, parameter) = cited(done(&pet, lesion()));
     assert_eq!(family, "123110");
     assert!(parameter.starts_with("weights sha256 "), "{parameter}");
@@ -301,7 +321,9 @@ fn every_finding_of_an_experimental_model_says_so() {
         let seg = dicom(&files, "seg.dcm");
         let segment = &sequence(&seg, tags::SEGMENT_SEQUENCE)[0];
         comments.push(string(segment, tags::SEGMENT_DESCRIPTION));
-        let said = comments.iter().filter(|text| text.contains("Experimental: "));
+        let said = comments
+            .iter()
+            .filter(|text| text.contains("Experimental: "));
         let found = json(&files);
         assert_valid(&found);
         (said.count(), found["series"][0]["experimental"].as_bool())

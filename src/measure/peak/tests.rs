@@ -12,14 +12,26 @@ const SLOPE: f32 = 0.01;
 fn volume(slices: SlicePositions, value: impl Fn([usize; 3]) -> f64) -> StoredVolume {
     let [nz, ny, nx] = SIZE;
     let all = (0..nz * ny * nx).map(|i| value([i / (ny * nx), i / nx % ny, i % nx]));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "SUV below 600")]
-    let samples = all.map(|suv| (suv / f64::from(SLOPE)).round() as u16).collect();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "SUV below 600"
+    )]
+    let samples = all
+        .map(|suv| (suv / f64::from(SLOPE)).round() as u16)
+        .collect();
     StoredVolume {
         geometry: Geometry::axis_aligned(SIZE, SPACING_MM, DVec3::new(5.0, -7.0, 100.0)),
         slices,
         samples,
         signed: false,
-        rescale: vec![Rescale { slope: SLOPE, intercept: 0.0 }; nz],
+        rescale: vec![
+            Rescale {
+                slope: SLOPE,
+                intercept: 0.0
+            };
+            nz
+        ],
         padding: None,
         padding_value: 0.0,
     }
@@ -48,16 +60,26 @@ fn the_peak_of_even_uptake_is_that_uptake() {
 
 #[test]
 fn the_peak_of_one_hot_voxel_is_its_share_of_the_ball() {
-    let suv = volume(SlicePositions::even(), |voxel| if voxel == [4, 5, 5] { 20.0 } else { 1.0 });
+    let suv = volume(SlicePositions::even(), |voxel| {
+        if voxel == [4, 5, 5] { 20.0 } else { 1.0 }
+    });
     let peak = suv_peak(&block([4, 5, 5], [1, 1, 1]), &suv, [4, 5, 5]).expect("inside");
     let share = SPACING_MM.iter().product::<f64>() / 1e3;
-    assert!((peak.suv - (1.0 + 19.0 * share)).abs() < 1e-4, "{}", peak.suv);
+    assert!(
+        (peak.suv - (1.0 + 19.0 * share)).abs() < 1e-4,
+        "{}",
+        peak.suv
+    );
 }
 
 #[test]
 fn no_peak_is_given_where_every_ball_leaves_the_image() {
     let suv = volume(SlicePositions::even(), |_| 3.0);
-    let outside = [block([0, 4, 4], [1, 2, 2]), block([4, 0, 4], [2, 1, 2]), block([4, 4, 10], [2, 2, 1])];
+    let outside = [
+        block([0, 4, 4], [1, 2, 2]),
+        block([4, 0, 4], [2, 1, 2]),
+        block([4, 4, 10], [2, 2, 1]),
+    ];
     for mask in outside {
         assert_eq!(suv_peak(&mask, &suv, mask.origin), None, "{mask:?}");
     }
@@ -73,7 +95,11 @@ fn voxels_outside_of_the_lesion_count_but_centres_do_not_leave_it() {
     let suv = volume(SlicePositions::even(), |[_, _, x]| x as f64);
     let peak = suv_peak(&block([4, 5, 4], [1, 1, 2]), &suv, [4, 5, 5]).expect("inside");
     let border_mm = 5.0 + 5.5 * SPACING_MM[2];
-    assert!((peak.centre_lps_mm.x - border_mm).abs() < 0.02, "{}", peak.centre_lps_mm);
+    assert!(
+        (peak.centre_lps_mm.x - border_mm).abs() < 0.02,
+        "{}",
+        peak.centre_lps_mm
+    );
     assert!((peak.suv - 5.5).abs() < 0.01, "{}", peak.suv);
 }
 
@@ -97,7 +123,8 @@ fn cubes(suv: &StoredVolume) -> Vec<(DVec3, f64, f64)> {
         })
     };
     let all = (0..nz * ny * nx).flat_map(of_voxel);
-    all.map(|(index, size, value)| (suv.geometry.to_lps_mm(index), size, value)).collect()
+    all.map(|(index, size, value)| (suv.geometry.to_lps_mm(index), size, value))
+        .collect()
 }
 
 /// The mean of the cubes whose centres a ball holds.

@@ -14,7 +14,12 @@ fn pet(factors: [f32; 4]) -> StoredVolume {
         slices: positions,
         samples: (1..=36).collect(),
         signed: false,
-        rescale: factors.map(|slope| Rescale { slope, intercept: 0.0 }).into(),
+        rescale: factors
+            .map(|slope| Rescale {
+                slope,
+                intercept: 0.0,
+            })
+            .into(),
         padding: None,
         padding_value: 0.0,
     }
@@ -30,7 +35,10 @@ fn mask() -> LesionMask {
 }
 
 fn assert_near(found: f64, wanted: f64) {
-    assert!((found - wanted).abs() <= 1e-6 * wanted.abs(), "{found} is not {wanted}");
+    assert!(
+        (found - wanted).abs() <= 1e-6 * wanted.abs(),
+        "{found} is not {wanted}"
+    );
 }
 
 #[test]
@@ -43,7 +51,10 @@ fn uptake_counts_each_voxel_by_its_volume() {
     assert_near(found.mtv_ml, steps * 0.08);
     assert_near(found.suv_mean, sum / steps);
     assert_near(found.tlg_g, sum * 0.08);
-    assert_eq!(found.suv_peak, None, "no ball of 1 cm³ lies in so few voxels");
+    assert_eq!(
+        found.suv_peak, None,
+        "no ball of 1 cm³ lies in so few voxels"
+    );
 }
 
 #[test]
@@ -126,7 +137,10 @@ fn the_sum_over_a_patient_leaves_physiologic_uptake_out() {
     assert_near(found.tmtv_ml, (1.0 + 1.5 + 1.0) * 0.08);
     assert_near(found.tlg_g, (1.0 + 1.5 * 11.0 + 7.0) * 0.08);
     // From (4, 0, 5) to (0, 8, 0) mm.
-    assert_near(found.dmax_mm.expect("three"), (16.0_f64 + 64.0 + 25.0).sqrt());
+    assert_near(
+        found.dmax_mm.expect("three"),
+        (16.0_f64 + 64.0 + 25.0).sqrt(),
+    );
     let alone = PetSummary::of(&lesions[1..3]);
     assert_eq!((alone.sites, alone.dmax_mm), (1, None));
     assert_eq!(PetSummary::of(&[]).sites, 0);
