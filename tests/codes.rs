@@ -55,7 +55,8 @@ fn given() -> BTreeSet<Entry> {
         for (variant, code) in arms(source, "pub fn code(&self)") {
             entries.insert((code, classes.get(&variant).cloned()));
         }
-        if file.ends_with("dicom/select.rs") || file.ends_with("dicom/companion.rs") {
+        let of_reasons = ["dicom/select.rs", "dicom/companion.rs", "plan/uptake.rs"];
+        if of_reasons.iter().any(|name| file.ends_with(name)) {
             entries.extend(reasons(source).map(|code| (code, None)));
         }
     }

@@ -63,18 +63,17 @@ impl Plan {
 fn suv(series: &Series, policy: Policy) -> Result<Suv, (&'static str, String)> {
     let refused = |error: Error| (error.code(), error.to_string());
     let images = series.pet_images().map_err(|error| refused(error.into()))?;
-    let (code, text) = match TracerKind::of(&images) {
-        TracerKind::Fdg => {
-            return Suv::new(&images, policy).map_err(|error| refused(error.into()));
-        }
-        TracerKind::Other => (
-            "tracer-not-fdg",
-            "is not F-18 FDG, for which alone the rules are",
-        ),
-        TracerKind::Unknown => ("tracer-unknown", "is missing, or contradicts itself"),
+    let tracer = |wrong: &str| {
+        format!("the tracer in RadiopharmaceuticalInformationSequence (0054,0016) {wrong}")
     };
-    let text = format!("the tracer in RadiopharmaceuticalInformationSequence (0054,0016) {text}");
-    Err((code, text))
+    match TracerKind::of(&images) {
+        TracerKind::Fdg => Suv::new(&images, policy).map_err(|error| refused(error.into())),
+        TracerKind::Other => Err((
+            "tracer-not-fdg",
+            tracer("is not F-18 FDG, which alone has rules"),
+        )),
+        TracerKind::Unknown => Err(("tracer-unknown", tracer("is missing or contradicts itself"))),
+    }
 }
 
 fn task(study: &Study, series: usize, suv: Suv) -> Task {
