@@ -20,8 +20,8 @@ const URINE_HU: f32 = 5.0;
 const FAT_MM: f64 = 7.0;
 
 /// Organs that PET shows as well: name, centre and semi-axes, mm.
-pub(super) const BRAIN: [[f64; 3]; 2] = [[0.0, 10.0, 350.0], [65.0, 83.0, 62.0]];
-pub(super) const CEREBELLUM: [[f64; 3]; 2] = [[0.0, 52.0, 292.0], [48.0, 32.0, 24.0]];
+pub(super) const BRAIN: [[f64; 3]; 2] = [[0.0, 8.0, 350.0], [65.0, 83.0, 62.0]];
+pub(super) const CEREBELLUM: [[f64; 3]; 2] = [[0.0, 42.0, 296.0], [46.0, 28.0, 22.0]];
 pub(super) const PAROTIDS: [[[f64; 3]; 2]; 2] = pair([58.0, 22.0, 262.0], [10.0, 17.0, 22.0]);
 pub(super) const SUBMANDIBULARS: [[[f64; 3]; 2]; 2] = pair([30.0, -18.0, 226.0], [9.0, 14.0, 9.0]);
 pub(super) const TONSILS: [[[f64; 3]; 2]; 2] = pair([15.0, 2.0, 252.0], [6.0, 7.0, 10.0]);
@@ -101,15 +101,15 @@ fn neck_and_head(shapes: &mut Vec<Shape>) {
     put(neck([62.0, 62.0, 44.0]), FAT_HU);
     put(neck([55.0, 55.0, 44.0]), MUSCLE_HU);
     put(
-        ellipsoid([[0.0, 4.0, 322.0], [78.0, 99.0, 108.0]]),
+        ellipsoid([[0.0, 6.0, 322.0], [80.0, 103.0, 110.0]]),
         MUSCLE_HU - 30.0,
     );
     put(
-        ellipsoid([[0.0, 16.0, 336.0], [73.0, 91.0, 80.0]]),
+        ellipsoid([[0.0, 8.0, 340.0], [75.0, 95.0, 82.0]]),
         CORTICAL_HU + 240.0,
     );
     put(
-        ellipsoid([[0.0, 16.0, 336.0], [67.0, 85.0, 74.0]]),
+        ellipsoid([[0.0, 8.0, 340.0], [69.0, 89.0, 76.0]]),
         BRAIN_HU - 25.0,
     );
     put(ellipsoid(BRAIN), BRAIN_HU);
