@@ -153,6 +153,8 @@ fn odd_pets_that_have_a_suv_have_the_phantoms() {
         (PetDefect::WeightInGrams, "suv-weight-in-grams"),
         (PetDefect::OverMidnight, "suv-administration-day-before"),
         (PetDefect::Uneven, ""),
+        (PetDefect::OtherPatient, ""),
+        (PetDefect::DaysApart, ""),
     ] {
         let (phantom, folder) = written(&with(defect));
         let (stored, suv) = read(folder.path(), Policy::Strict).expect("SUV");

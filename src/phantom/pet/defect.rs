@@ -1,7 +1,7 @@
 //! What is odd about a PET on purpose, for tests of what reads it.
 
 use super::super::write::{decimals, text};
-use super::times::{date, date_time};
+use super::times::date;
 use dicom_core::value::DataSetSequence;
 use dicom_core::{DataElement, Tag, VR};
 use dicom_dictionary_std::tags;
@@ -119,13 +119,7 @@ impl PetDefect {
                 .iter()
                 .for_each(|(tag, vr, value)| text(object, *tag, *vr, value)),
             Self::OtherFrame | Self::OtherStudy => other_uids(self, object),
-            Self::DaysApart => {
-                for tag in DATES {
-                    text(object, tag, VR::DA, &date(2.0 * 86_400.0));
-                }
-                let injection = date_time(2.0 * 86_400.0 + 11.0 * 3600.0);
-                of_tracer(object, |t| text(t, INJECTION[0], VR::DT, &injection));
-            }
+            Self::DaysApart => later(object),
             _ => {}
         }
     }
@@ -165,6 +159,21 @@ fn of_tracer(object: &mut InMemDicomObject, change: impl Fn(&mut InMemDicomObjec
     let mut items = items.to_vec();
     items.iter_mut().for_each(change);
     object.put(DataElement::new(tag, VR::SQ, DataSetSequence::from(items)));
+}
+
+/// Moves every date of the PET by two days.
+fn later(object: &mut InMemDicomObject) {
+    let day = date(2.0 * 86_400.0);
+    for tag in DATES {
+        text(object, tag, VR::DA, &day);
+    }
+    of_tracer(object, |tracer| {
+        let former = tracer.get(INJECTION[0]).and_then(|e| e.to_str().ok());
+        let moved = former.map(|former| day.clone() + former.get(8..).unwrap_or_default());
+        if let Some(moved) = moved {
+            text(tracer, INJECTION[0], VR::DT, &moved);
+        }
+    });
 }
 
 fn twice(object: &mut InMemDicomObject) {
