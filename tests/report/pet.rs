@@ -87,7 +87,7 @@ fn reference(site: Site, is_expected: bool) -> Reference {
 }
 
 /// Rules that found these lesions on a PET.
-fn pet_run(series: &Series, lesions: Vec<(Lesion, Measurement)>) -> SeriesRun<'_> {
+pub(crate) fn pet_run(series: &Series, lesions: Vec<(Lesion, Measurement)>) -> SeriesRun<'_> {
     let pet = PetRun {
         branch: Branch {
             rules: 1,

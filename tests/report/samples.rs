@@ -1,12 +1,16 @@
 //! Reports for outside validators, and that of a real series.
 
 use super::assessment::every_assessment;
-use super::pet::{pet_report, pet_series};
+use super::pet::{pet_report, pet_run, pet_series};
 use super::study::{self, Plane, done, report, series, sphere};
-use super::{dicom, failed, localizer, string};
+use super::{dicom, failed, json, localizer, schema, string};
 use dicom_dictionary_std::tags;
 use hilum::dicom::Series;
+use hilum::lesion::{Kind, Lesion, LesionMask};
+use hilum::measure::measure_on_pet;
+use hilum::region::Region;
 use hilum::report::{StudyReport, encode, write_study};
+use hilum::suv::{Policy, Suv};
 use std::fs;
 use std::path::Path;
 
@@ -78,4 +82,51 @@ fn a_real_series_is_reported() {
     let sr = dicom(&encode(&report).expect("encoded"), "sr.dcm");
     assert_eq!(string(&sr, tags::PATIENT_ID), "LIDC-IDRI-0001");
     keep("lidc-idri-0001", &report, &[]);
+}
+
+/// The voxels of a region, in the box of the whole grid.
+fn voxels(region: &Region, series: &Series) -> LesionMask {
+    let (mask, _) = region.on(series).expect("on the series");
+    LesionMask {
+        origin: [0; 3],
+        size: mask.geometry.size,
+        inside: mask.voxels.iter().map(|v| *v != 0).collect(),
+    }
+}
+
+#[test]
+fn a_real_pet_is_reported_with_the_uptake_in_its_contours() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/pet/STS_001");
+    if !dir.exists() {
+        println!("SKIPPED: {} is missing", dir.display());
+        return;
+    }
+    let inventory = hilum::dicom::read_paths(std::slice::from_ref(&dir), &|_| {});
+    let series = &inventory.studies[0].series[0];
+    let suv = Suv::new(&series.pet_images().expect("a PET"), Policy::Strict).expect("SUV");
+    let mut stored = hilum::dicom::load(series, 1 << 30, None).expect("voxels");
+    suv.apply(&mut stored);
+    let contours = dir.join("mask/1-1.dcm");
+    let region = Region::read(&contours, Some("GTV_Mass"), 1 << 30).expect("contours");
+    let mask = voxels(&region, series);
+    let measurement = measure_on_pet(&mask, &stored, |_| None).expect("voxels");
+    let lesion = Lesion {
+        kind: Kind::PetLesion,
+        terms: Kind::PetLesion.into(),
+        confidence: 1.0,
+        assessment: None,
+        centre_lps_mm: measurement.centroid_lps_mm,
+        mask,
+    };
+    let mut run = pet_run(series, vec![(lesion, measurement)]);
+    let pet = run.pet.as_mut().expect("a PET");
+    (pet.branch, pet.ratios) = (suv.branch, suv.ratios);
+    let mut report = report(vec![run]);
+    report.study_instance_uid = inventory.studies[0].study_instance_uid.clone();
+    report.source_header = hilum::dicom::header(&series.instances[0]).expect("header");
+    let found = json(&encode(&report).expect("encoded"));
+    assert!(schema().is_valid(&found));
+    let suv_max = found["lesions"][0]["pet"]["suv_max"].as_f64();
+    assert!((suv_max.expect("a number") - 7.9107).abs() < 1e-4);
+    keep("sts-001", &report, &[]);
 }
