@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_peak_of_too_few_voxels_joins_its_neighbour() {
         let few = Split {
-            min_count: 2,
+            min_count: 3,
             ..SPLIT
         };
         let (labels, _) = of_row(&[1.0, 8.0, 1.0, 5.0, 6.0, 1.0, 9.0, 7.0], few);

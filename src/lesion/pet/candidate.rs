@@ -2,7 +2,7 @@
 
 use super::field::Field;
 use super::params::{PetParams, Threshold};
-use super::reference::Reference;
+use super::reference::{Reference, USUAL_LIVER_SUV};
 use crate::lesion::watershed::{Basin, Split, neighbours, watershed};
 use glam::DVec3;
 
@@ -47,8 +47,10 @@ impl Candidate {
 /// One step down of a threshold, as a share of the maximum.
 const STEP: f64 = 0.05;
 /// A region that one step down makes so many times as large, and larger by so many ml, has run into what lies around it.
-const LEAK_RATIO: f64 = 4.0;
-const LEAK_ML: f64 = 20.0;
+const LEAK_RATIO: f64 = 2.0;
+const LEAK_ML: f64 = 10.0;
+/// That happens below so many times the liver's mean: no other normal tissue of that size takes up more.
+const LEAK_LIVER: f64 = 1.3;
 /// No threshold is raised above this share of the maximum.
 const MAX_SHARE: f64 = 0.86;
 /// What lies around a region begins and ends so far from it, mm.
@@ -90,6 +92,7 @@ pub(super) fn candidates(
             params,
             labels: &labels,
             members,
+            leak_suv: LEAK_LIVER * liver.map_or(USUAL_LIVER_SUV, |liver| liver.mean_suv),
         };
         let found = cut.candidate(&mut fill, basin, floor_suv)?;
         let stands_out = stands_out(&found, params, liver);
@@ -133,6 +136,8 @@ struct Cut<'a> {
     params: &'a PetParams,
     labels: &'a [u32],
     members: Vec<usize>,
+    /// Below this a region may run into what lies around.
+    leak_suv: f64,
 }
 
 impl Cut<'_> {
@@ -184,6 +189,9 @@ impl Cut<'_> {
             steps.push((next, at(next)));
         }
         let leaks = |pair: &[(f64, Vec<usize>)]| {
+            if pair[0].0 * suv_max >= self.leak_suv {
+                return false;
+            }
             let [lower, upper] = [0, 1].map(|k| volume_ml(&pair[k].1));
             lower > LEAK_RATIO * upper && lower - upper > LEAK_ML
         };

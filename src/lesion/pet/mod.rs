@@ -88,7 +88,7 @@ impl PetReview {
 }
 
 /// A lesion so near to an organ may be part of it, mm.
-const BESIDE_MM: f64 = 15.0;
+const BESIDE_MM: f64 = 20.0;
 /// An organ that fits less is uncertain.
 const CERTAIN_FIT: f32 = 0.5;
 

@@ -6,7 +6,7 @@ use super::body::{Body, Place};
 use super::candidate::Candidate;
 use super::landmarks::{Landmarks, Zone};
 use super::organ::Organ;
-use super::reference::Liver;
+use super::reference::{Liver, USUAL_LIVER_SUV};
 use crate::volume::Laterality;
 use glam::DVec3;
 
@@ -63,8 +63,6 @@ const PAIR_MM: f64 = 22.0;
 const PAIR_RATIO: [f64; 2] = [1.8, 4.0];
 /// Tonsils lie nearer to the middle than this, other glands further away, mm.
 const TONSIL_MM: f64 = 23.0;
-/// Where the liver's own is unknown, SUV.
-const USUAL_LIVER_SUV: f64 = 2.0;
 
 /// Names the organs among the regions.
 pub(super) fn recognise(

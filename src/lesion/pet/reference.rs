@@ -84,6 +84,8 @@ impl Liver {
     }
 }
 
+/// What a liver has where it was not found, SUV: the middle of what is expected.
+pub(super) const USUAL_LIVER_SUV: f64 = 2.0;
 /// Expected mean SUV of a liver. Source: EANM (s00259-022-05977-5).
 const EXPECTED_LIVER_SUV: [f64; 2] = [1.3, 3.0];
 /// Livers are looked for within this, so that an unusual one is found and said to be unusual. SUV.

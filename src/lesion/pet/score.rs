@@ -1,5 +1,7 @@
 //! How much a region of high uptake stands out: a score by rule, no probability.
 
+use super::reference::USUAL_LIVER_SUV;
+
 /// What the score follows from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Score {
@@ -18,8 +20,6 @@ pub(super) struct Score {
 const HALF_ML: f64 = 0.25;
 /// What is left of the score of a lesion beside physiological uptake.
 const BESIDE: f64 = 0.5;
-/// Where the liver's own is unknown, SUV.
-const USUAL_LIVER_SUV: f64 = 2.0;
 
 impl Score {
     /// 0 to 1: (1 − larger of background and half the liver ÷ peak) × volume ÷ (volume + 0.25 ml), halved beside an organ.
