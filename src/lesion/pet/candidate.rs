@@ -2,7 +2,7 @@
 
 use super::field::Field;
 use super::params::{PetParams, Threshold};
-use super::reference::{Reference, USUAL_LIVER_SUV};
+use super::reference::{Reference, warm_suv};
 use crate::lesion::watershed::{Basin, Split, neighbours, watershed};
 use glam::DVec3;
 
@@ -49,8 +49,6 @@ const STEP: f64 = 0.05;
 /// A region that one step down makes so many times as large, and larger by so many ml, has run into what lies around it.
 const LEAK_RATIO: f64 = 2.0;
 const LEAK_ML: f64 = 10.0;
-/// That happens below so many times the liver's mean: no other normal tissue of that size takes up more.
-const LEAK_LIVER: f64 = 1.3;
 /// No threshold is raised above this share of the maximum.
 const MAX_SHARE: f64 = 0.86;
 /// What lies around a region begins and ends so far from it, mm.
@@ -92,7 +90,7 @@ pub(super) fn candidates(
             params,
             labels: &labels,
             members,
-            leak_suv: LEAK_LIVER * liver.map_or(USUAL_LIVER_SUV, |liver| liver.mean_suv),
+            leak_suv: warm_suv(liver),
         };
         let found = cut.candidate(&mut fill, basin, floor_suv)?;
         let stands_out = stands_out(&found, params, liver);

@@ -153,11 +153,17 @@ fn findings(
     liver: Option<&Liver>,
 ) -> Vec<PetFinding> {
     let merged = merged(candidates, names);
+    let warm_suv = reference::warm_suv(liver.map(|liver| &liver.reference));
     let mut is_organ = vec![false; field.suv.len()];
     for (candidate, name) in &merged {
         // What stands out of the liver is compared with the liver itself.
         if name.is_some_and(|name| name.organ != Organ::Liver) {
-            candidate.voxels.iter().for_each(|i| is_organ[*i] = true);
+            let hot = |i: &&usize| f64::from(field.suv[**i]) >= warm_suv;
+            candidate
+                .voxels
+                .iter()
+                .filter(hot)
+                .for_each(|i| is_organ[*i] = true);
         }
     }
     let finding = |(candidate, name): &(Candidate, Option<Recognised>)| match name {

@@ -84,6 +84,14 @@ impl Liver {
     }
 }
 
+/// Large normal tissues take up less than so many times the liver's mean.
+const WARM: f64 = 1.3;
+
+/// SUV above which no large normal tissue is.
+pub(super) fn warm_suv(liver: Option<&Reference>) -> f64 {
+    WARM * liver.map_or(USUAL_LIVER_SUV, |liver| liver.mean_suv)
+}
+
 /// What a liver has where it was not found, SUV: the middle of what is expected.
 pub(super) const USUAL_LIVER_SUV: f64 = 2.0;
 /// Expected mean SUV of a liver. Source: EANM (s00259-022-05977-5).
