@@ -352,11 +352,12 @@ fn uptake_that_is_not_finite_is_refused() {
         let report = report(vec![done(&series, vec![found])]);
         encode(&report).expect_err("refused").code()
     };
-    let changes: [fn(&mut PetMeasurement); 4] = [
+    let changes: [fn(&mut PetMeasurement); 5] = [
         |pet| pet.suv_max = f64::NAN,
+        |pet| pet.delineation.as_mut().expect("drawn").background_suv = f64::NAN,
         |pet| pet.suv_peak.as_mut().expect("peak").suv = f64::INFINITY,
         |pet| pet.by_rule[0].mtv_ml = f64::NAN,
         |pet| pet.tlg_g = f64::NEG_INFINITY,
     ];
-    assert_eq!(changes.map(refused), ["measurement-invalid"; 4]);
+    assert_eq!(changes.map(refused), ["measurement-invalid"; 5]);
 }
