@@ -47,7 +47,7 @@ impl Candidate {
 /// One step down of a threshold, as a share of the maximum.
 const STEP: f64 = 0.05;
 /// A region that one step down makes so many times as large, and larger by so many ml, has run into what lies around it.
-const LEAK_RATIO: f64 = 2.0;
+const LEAK_RATIO: f64 = 1.5;
 const LEAK_ML: f64 = 10.0;
 /// No threshold is raised above this share of the maximum.
 const MAX_SHARE: f64 = 0.86;
