@@ -27,7 +27,7 @@ FATTY_HILUM = 0.25  # share of the nodes of 10 mm and more
 APART_MM = 6  # between surfaces
 BLUR_MM = 0.5  # one sigma within a slice
 MOST_TISSUE, MOST_OTHER = 0.45, 0.06  # of a node's volume: soft tissue; air, bone and contrast medium
-TRIES = 6000
+TRIES = 500
 NEAR_MM = 3  # a candidate hits the nodes within this distance of its centroid
 IDENTITY = {"PatientName": "PHANTOM^NODES", "PatientID": "PHANTOM-NODES", "PatientBirthDate": "", "PatientSex": "O"}
 

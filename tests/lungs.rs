@@ -19,7 +19,7 @@ use hilum::gpu::Compute;
 use hilum::preprocess::lungs::{self, Lungs};
 use hilum::preprocess::mapping::Mapping;
 use hilum::preprocess::resample;
-use hilum::preprocess::{self, Interpolation, Plan, smooth};
+use hilum::preprocess::{self, Interpolation, Plan, Prepared, SearchRegion, smooth};
 use hilum::volume::{Laterality, Mask, StoredVolume};
 use std::fs::File;
 use std::io::Read;
@@ -124,14 +124,17 @@ fn missed(lungs: &Lungs, nodule: &Nodule) -> usize {
     nodule.voxels_lps_mm.iter().filter(outside).count()
 }
 
-fn masks(folder: &Path, case: &str) -> Lungs {
+fn prepared(folder: &Path, case: &str) -> Prepared {
     let stored = read(&folder.join(case));
     let plan = Plan {
         grid: stored.geometry.covering([8.0; 3]),
         interpolation: Interpolation::Trilinear,
     };
-    let prepared = preprocess::run(&Compute::Cpu, &stored, &plan).expect("prepared");
-    let lungs = prepared.lungs;
+    preprocess::run(&Compute::Cpu, &stored, &plan).expect("prepared")
+}
+
+fn masks(folder: &Path, case: &str) -> Lungs {
+    let lungs = prepared(folder, case).lungs;
     println!(
         "{case}: lungs {:.0} ml, search {:.0} ml, {:.3} of the body",
         ml(&lungs.lung),
@@ -185,6 +188,43 @@ fn each_nodule_lies_on_its_side_of_the_body() {
             let at = nodule.centroid_lps_mm;
             assert_eq!(lungs.side(at), Some(side), "{case}: {at}");
         }
+    }
+}
+
+/// At half the lungs' height the heart or the great vessels lie between them, and high up the axillae beside them.
+#[test]
+fn lymph_nodes_are_looked_for_between_and_beside_the_lungs_of_real_chests() {
+    let Some(folder) = data() else { return };
+    for case in TRAIN {
+        let prepared = prepared(&folder, case).searched_in(SearchRegion::LymphNodes);
+        let Lungs { lung, search, .. } = &prepared.lungs;
+        let [_, ny, nx] = lung.geometry.size;
+        let held = (0..lung.voxels.len()).filter(|i| lung.voxels[*i] == 1);
+        let (mut ends, mut slices) = ([nx, 0], Vec::new());
+        for i in held {
+            ends = [ends[0].min(i % nx), ends[1].max(i % nx)];
+            slices.push(i / nx / ny);
+        }
+        let (middle, half) = ((ends[0] + ends[1]) / 2, slices[slices.len() / 2]);
+        let searched = |z: usize, columns: std::ops::Range<usize>| {
+            let rows = (0..ny).flat_map(|y| columns.clone().map(move |x| search.at([z, y, x])));
+            rows.filter(|v| *v == 1).count()
+        };
+        let high = slices[slices.len() * 17 / 20];
+        let found = [
+            searched(half, middle..middle + 1),
+            searched(high, 0..middle - 31),
+            searched(high, middle + 32..nx),
+        ];
+        println!("{case}: {:.0} ml, rows and voxels {found:?}", ml(search));
+        assert!(
+            found
+                .iter()
+                .zip([40, 300, 300])
+                .all(|(n, least)| *n > least),
+            "{case}"
+        );
+        assert!((1500.0..8000.0).contains(&ml(search)), "{case}");
     }
 }
 

@@ -31,7 +31,10 @@ impl NodeSize {
         let note = |value, meaning| Code::new(value, "99HILUM", meaning);
         match self {
             Self::Normal => note("node-normal-size", "Lymph node with short axis below 10 mm"),
-            Self::Enlarged => note("node-enlarged", "Lymph node with short axis of 10 mm or more"),
+            Self::Enlarged => note(
+                "node-enlarged",
+                "Lymph node with short axis of 10 mm or more",
+            ),
         }
     }
 }

@@ -128,8 +128,7 @@ impl<'a> Places<'a> {
         let widest = self.sections.iter().map(both).max();
         let is_above = self.sections[..=z].iter().any(|s| Some(both(s)) == widest);
         let largest = |side: usize| self.sections.iter().map(|s| s[side]).max().unwrap_or(0);
-        let enough =
-            |side| self.sections[z][side] as f64 >= MIN_LOWER_SHARE * largest(side) as f64;
+        let enough = |side| self.sections[z][side] as f64 >= MIN_LOWER_SHARE * largest(side) as f64;
         is_above || (enough(0) && enough(1))
     }
 
@@ -145,8 +144,8 @@ impl<'a> Places<'a> {
     fn mediastinum(&self, mask: &mut Mask, z: usize, depth: Depth) {
         let last = depth.back.saturating_sub(voxels(BEHIND_MM, &mask.geometry));
         let nx = mask.geometry.size[2];
-        let columns =
-            self.middle.saturating_sub(self.half_width)..(self.middle + self.half_width + 1).min(nx);
+        let columns = self.middle.saturating_sub(self.half_width)
+            ..(self.middle + self.half_width + 1).min(nx);
         for y in depth.front..=last {
             self.fill(mask, [z, y], columns.clone());
         }
@@ -212,7 +211,10 @@ mod tests {
                 (false, false) => -1000.0,
             })
         };
-        lungs::reference(&(0..grid.voxel_count()).map(value).collect::<Vec<_>>(), &grid)
+        lungs::reference(
+            &(0..grid.voxel_count()).map(value).collect::<Vec<_>>(),
+            &grid,
+        )
     }
 
     #[test]
@@ -224,7 +226,13 @@ mod tests {
         assert_eq!(between, [1; 3], "between the lungs and at their roots");
         let [right, left] = [at(12, 50, 60), at(157, 50, 60)];
         assert_eq!([right, left], [1; 2], "axillae");
-        let rest = [at(85, 100, 45), at(12, 50, 5), at(85, 50, 99), at(85, 2, 45), at(0, 0, 60)];
+        let rest = [
+            at(85, 100, 45),
+            at(12, 50, 5),
+            at(85, 50, 99),
+            at(85, 2, 45),
+            at(0, 0, 60),
+        ];
         assert_eq!(rest, [0; 5], "back, flank, neck, breast bone and room");
         assert_eq!(at(30, 55, 45), 0, "deep in a lung");
     }
@@ -241,7 +249,10 @@ mod tests {
         let plain = SearchRegion::LymphNodes.mask(&chest(|_| None));
         let highest = |mask: &Mask| mask.voxels.iter().rposition(|v| *v == 1);
         let slice = SIZE[1] * SIZE[2];
-        assert_eq!(highest(&mask).map(|v| v / slice), highest(&plain).map(|v| v / slice));
+        assert_eq!(
+            highest(&mask).map(|v| v / slice),
+            highest(&plain).map(|v| v / slice)
+        );
     }
 
     #[test]

@@ -17,11 +17,11 @@ from scipy import ndimage as ndi
 from scipy.optimize import minimize
 from sliding import probability
 
-DRAWS, NODES = 2, 15  # made series of each patient, nodes of each
+DRAWS, NODES = 1, 15  # made series of each patient, nodes of each
 BOX = 60
 LOW, MIN_MM3 = 0.1, 100.0
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-MEDIUM = (1.0, 0.05)  # of each draw: the series' own contrast medium, next to none
+MEDIUM = (1.0, 0.05)  # of every other made series: its own contrast medium, next to none
 
 
 def with_made(rng, volume, medium):
@@ -100,7 +100,8 @@ def main(cache, out):
         real.append([peak for peak, _ in found(judge(volume.hu), none)])
         print(name, "as it is:", np.sort(np.round(real[-1], 2))[::-1][:12].tolist(), flush=True)
         for draw in range(DRAWS):
-            hu, label = with_made(np.random.default_rng([9, fold, draw]), volume, MEDIUM[draw])
+            medium = MEDIUM[(fold + draw) % 2]
+            hu, label = with_made(np.random.default_rng([9, fold, draw]), volume, medium)
             p = judge(hu)
             candidates = found(p, label)
             made += candidates
@@ -108,7 +109,7 @@ def main(cache, out):
             hits += best
             sizes += [float((6 * (label == k).sum() * SPACING_MM**3 / np.pi) ** (1 / 3)) for k in range(1, label.max() + 1)]
             overlaps.append(dice(p, label))
-            print(name, "medium", MEDIUM[draw], "found at 0.5", int((np.array(best) >= 0.5).sum()), "of", len(best),
+            print(name, "medium", medium, "found at 0.5", int((np.array(best) >= 0.5).sum()), "of", len(best),
                   "false", sum(p >= 0.5 and not n for p, n in candidates), "Dice", np.round(overlaps[-1], 2), flush=True)  # fmt: skip
     peaks = np.array([p for p, _ in made] + sum(real, []))
     truth = np.array([bool(n) for _, n in made] + [False] * sum(map(len, real)), float)

@@ -11,7 +11,7 @@ from nodes import with_nodes
 from scipy import ndimage as ndi
 from training import arguments, forward, train
 
-PATCH, BOX, BATCH = 40, 60, 8
+PATCH, BOX, BATCH = 32, 52, 8
 REPLAYED = 300  # hard places remembered
 BENT_VOXELS = 3.0  # anatomy of other patients: how far it is bent at most, one sigma
 KNOTS = 6
@@ -92,7 +92,7 @@ class Patches:
 
 
 def main():
-    args = arguments([str(k) for k in range(len(LEFT_OUT))], steps=3000, rate=1.5e-3)
+    args = arguments([str(k) for k in range(len(LEFT_OUT))], steps=4500, rate=1.5e-3)
     fold = int(args.fold)
     torch.manual_seed(3000 + fold)
     names = [name for name in TRAIN_SERIES if name != LEFT_OUT[fold]]

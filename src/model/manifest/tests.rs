@@ -247,6 +247,12 @@ fn on_the_sources_grid_neither_region_nor_short_axis_can_be_asked_for() {
     assert_eq!(region, "input.region");
     let volume = "min_component_volume_mm3 = 20.0";
     let short_axis = format!("{volume}\nmin_short_axis_mm = ");
-    assert_eq!(refused(volume, &(short_axis.clone() + "8.0")), "output.min_short_axis_mm");
-    assert_eq!(refused_key(volume, &(short_axis + "-1.0")), "output.min_short_axis_mm");
+    assert_eq!(
+        refused(volume, &(short_axis.clone() + "8.0")),
+        "output.min_short_axis_mm"
+    );
+    assert_eq!(
+        refused_key(volume, &(short_axis + "-1.0")),
+        "output.min_short_axis_mm"
+    );
 }
