@@ -20,10 +20,8 @@ for _ in 0 1; do wait -n; done
 "$python" "$code/calibrate.py" "$data" "$out"
 "$python" "$code/export.py" "$out" "$trained"
 build_hilum
-card=models/lymph-node/CARD.md
-[ ! -f "$card" ] || cp "$card" "$work/CARD.md"
 "$hilum" model import "$trained" --out models/lymph-node --overwrite
-[ ! -f "$work/CARD.md" ] || mv "$work/CARD.md" "$card" # what people wrote
+cp "$code/CARD.md" models/lymph-node/ # what people wrote
 cp "$out/left-out.json" "$code/"
 "$python" models/training/shared/golden.py "$trained" models/lymph-node
 "$hilum" model verify models/lymph-node
