@@ -310,7 +310,13 @@ fn is_sound(pet: &PetMeasurement) -> bool {
     let drawn = drawn.flat_map(|d| [d.least_suv, d.background_suv]);
     let own = [pet.suv_max, pet.suv_mean, pet.mtv_ml, pet.tlg_g];
     let place = pet.suv_max_lps_mm.is_finite();
-    place && own.into_iter().chain(peak).chain(rules).chain(drawn).all(f64::is_finite)
+    place
+        && own
+            .into_iter()
+            .chain(peak)
+            .chain(rules)
+            .chain(drawn)
+            .all(f64::is_finite)
 }
 
 fn check_assessment(id: usize, run: &SeriesRun, lesion: &Lesion) -> Result<(), Error> {
