@@ -22,7 +22,7 @@ fn sarcoma() -> Option<(Series, StoredVolume, Mask)> {
         );
         return None;
     }
-    let mut inventory = dicom::read_paths(&[folder.clone()], &|_| ());
+    let mut inventory = dicom::read_paths(std::slice::from_ref(&folder), &|_| ());
     let series = inventory.studies.remove(0).series.remove(0);
     let images = series.pet_images().expect("a PET");
     assert_eq!(TracerKind::of(&images), TracerKind::Fdg);

@@ -72,7 +72,7 @@ pub enum Job {
     /// A model, by its number.
     Model(usize),
     /// The rules for uptake, on a PET whose values become SUV in this way.
-    Uptake(Suv),
+    Uptake(Box<Suv>),
 }
 
 impl Job {

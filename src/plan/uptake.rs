@@ -88,7 +88,7 @@ fn task(study: &Study, series: usize, suv: Suv) -> Task {
         warnings.push(Warning::PetWithoutCt);
     }
     Task {
-        job: Job::Uptake(suv),
+        job: Job::Uptake(Box::new(suv)),
         series,
         companions: ct.into_iter().collect(),
         warnings,

@@ -137,7 +137,7 @@ impl<'a> Places<'a> {
         let rows = self.lung.voxels[z * ny * nx..][..ny * nx].chunks_exact(nx);
         let mut rows = rows.enumerate().filter(|(_, row)| row.contains(&1));
         let (front, _) = rows.next()?;
-        let back = rows.last().map_or(front, |(y, _)| y);
+        let back = rows.next_back().map_or(front, |(y, _)| y);
         Some(Depth { front, back })
     }
 

@@ -230,7 +230,11 @@ fn a_study_of_two_patients_is_refused_and_nothing_of_it_is_written() {
     });
     let (stdout, stderr) = printed(&run(&folder, &[]));
     let said = lines(&stderr, "several-patients");
-    assert!(said.iter().any(|line| line.contains("PatientID (0010,0020)")), "{stderr}");
+    assert!(
+        said.iter()
+            .any(|line| line.contains("PatientID (0010,0020)")),
+        "{stderr}"
+    );
     assert!(!folder.path().join("out/1.2.20").exists());
     assert!(!(stdout + &stderr).contains("7654321"));
 }

@@ -43,7 +43,11 @@ fn written(pet: &PetParams) -> (PetPhantom, TempDir) {
 fn processed(folder: &Path) -> Value {
     let out = tempdir().expect("a folder");
     let mut command = hilum();
-    command.arg("process").arg(folder).arg("--out").arg(out.path());
+    command
+        .arg("process")
+        .arg(folder)
+        .arg("--out")
+        .arg(out.path());
     command.args(["--device", "cpu"]).assert().code(0);
     let uid = names(out.path()).remove(0);
     findings(out.path(), &uid)
@@ -101,11 +105,17 @@ fn a_pet_without_a_suv_or_of_another_tracer_is_skipped_by_code() {
         tracer: TracerName::Ga68Psma11,
         ..pet()
     };
-    for (params, code) in [(missing, "suv-missing-attribute"), (other, "tracer-not-fdg")] {
+    for (params, code) in [
+        (missing, "suv-missing-attribute"),
+        (other, "tracer-not-fdg"),
+    ] {
         let (_, folder) = written(&params);
         let findings = processed(folder.path());
         let run = uptake_runs(&findings)[0];
-        assert_eq!((&run["status"], &run["reason"]["code"]), (&"skipped".into(), &code.into()));
+        assert_eq!(
+            (&run["status"], &run["reason"]["code"]),
+            (&"skipped".into(), &code.into())
+        );
         assert!(of_kind(&findings, "pet-lesion").is_empty());
     }
 }

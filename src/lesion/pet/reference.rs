@@ -358,8 +358,7 @@ fn reference(
     let mean_suv = values.iter().sum::<f64>() / count;
     let square = values.iter().map(|v| (v - mean_suv).powi(2)).sum::<f64>() / count;
     let sd_suv = square.sqrt();
-    // Not so either where the sphere holds no voxel.
-    if !(sd_suv <= MAX_NOISE * mean_suv) {
+    if values.is_empty() || sd_suv > MAX_NOISE * mean_suv {
         return Err(NoReference::Uneven);
     }
     let [low, high] = EXPECTED_LIVER_SUV;

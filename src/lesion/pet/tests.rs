@@ -406,6 +406,10 @@ fn draw(seed: u64) -> f64 {
 }
 
 /// Places that lesions of this seed have, well apart, with 6 to 13 mm of radius and an SUV of 5 to 15.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "single precision is the pipeline's"
+)]
 fn scattered(seed: u64) -> Vec<Part> {
     const PLACES: [[f64; 3]; 8] = [
         [-95.0, 10.0, 190.0],
