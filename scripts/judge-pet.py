@@ -44,7 +44,9 @@ def main(out):
                     best[key] = (candidate["confidence"], candidate["volume_mm3"] / t["volume_mm3"] - 1)
         for t in truth["lesions"]:
             confidence, error = best.get((scan, t["label"]), (0, None))
-            places[t["place"]].append(confidence > 0)
+            pairs = {u["touches"] for u in truth["lesions"]} | {u["label"] for u in truth["lesions"] if u["touches"]}
+            place = t["place"] + (", one of a touching pair" if t["label"] in pairs else "")
+            places[place].append(confidence > 0)
             if error is not None:
                 errors.append(error)
         for organ in truth["physiologic"]:
