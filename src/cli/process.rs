@@ -33,6 +33,9 @@ Exit codes: 0 everything was done, 1 something failed, 2 wrong options or model,
 /// part. Of each study the best series for each model runs: the model's kernel first, then the thinnest slices, then the
 /// longest coverage. findings.json says which series were passed over or failed, and why.
 ///
+/// An FDG PET of the study is searched for uptake by published SUV rules, with its CT where there is one, and measured;
+/// [pet] of the configuration has the rules (docs/pet-lesions.md).
+///
 /// A study without lesions has an SR that says so and no SEG. A study whose results are there already is left alone,
 /// unless a series of it failed. What fails is told on stderr with a code (docs/codes.md); the rest goes on.
 #[derive(Debug, clap::Args)]

@@ -50,6 +50,8 @@ const MIN_HEART_ML: f64 = 20.0;
 const BLADDER: [f64; 2] = [4.0, 2.0];
 /// Volume of urine or cortex of a kidney that is bright enough, at least, ml.
 const MIN_KIDNEY_ML: f64 = 1.0;
+/// A kidney that is smaller than the other by this is uncertain.
+const KIDNEY_RATIO: f64 = 3.0;
 /// A ureter: at least so long along the body, mm, with at most such a section, cm², and so many times as long as wide.
 const URETER: [f64; 3] = [22.0, 3.0, 2.0];
 /// Bowel and glands of the head take up at most so many times the liver's mean.
@@ -244,11 +246,22 @@ impl Naming<'_> {
         } else {
             POSSIBLE
         };
-        for (side, main) in SIDES.into_iter().zip(mains) {
+        let mut sizes_ml = [0.0; 2];
+        for ((side, main), size_ml) in SIDES.into_iter().zip(mains).zip(&mut sizes_ml) {
             let Some(main) = main else { continue };
             // Urine in a calyx is many times as bright as the cortex.
             for part in self.parts(main, [14.0, 14.0, 22.0], 3.0, f64::INFINITY) {
                 self.name(part, Organ::Kidney(side), fit);
+                *size_ml += self.candidates[part].volume_ml;
+            }
+        }
+        // What is much smaller than the other kidney may be a lesion in its place.
+        let largest_ml = sizes_ml[0].max(sizes_ml[1]);
+        for (side, size_ml) in SIDES.into_iter().zip(sizes_ml) {
+            if size_ml < largest_ml / KIDNEY_RATIO {
+                let own = self.found.iter_mut().flatten();
+                own.filter(|found| found.organ == Organ::Kidney(side))
+                    .for_each(|found| found.fit = POSSIBLE);
             }
         }
     }
