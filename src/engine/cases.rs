@@ -204,7 +204,7 @@ pub(super) fn cases() -> impl Strategy<Value = Case> {
         1usize..20,
         (kernel(), kernel()),
         prop::array::uniform3(1usize..=4),
-        (1usize..4, 1usize..5, 1usize..9),
+        (1usize..4, 2usize..6, 3usize..10),
         (proptest::bool::ANY, proptest::num::u64::ANY),
     )
         .prop_map(
@@ -226,7 +226,7 @@ pub(super) fn cases() -> impl Strategy<Value = Case> {
             },
         )
         .prop_filter("a norm of few voxels magnifies rounding", |case| {
-            case.bottom.iter().product::<usize>() >= 8
+            case.bottom.iter().product::<usize>() >= 24
         })
         .prop_filter("short in debug builds too", |case| {
             let [_, top, _] = case.channels;
