@@ -10,6 +10,7 @@
 //! and their names end in `_lps_mm`.
 #![recursion_limit = "256"]
 
+pub mod audit;
 pub mod cli;
 pub mod code;
 pub mod config;
@@ -24,6 +25,7 @@ pub mod insertion;
 pub mod lesion;
 pub mod measure;
 pub mod model;
+pub mod node;
 pub mod phantom;
 pub mod pipeline;
 pub mod plan;

@@ -1,6 +1,16 @@
 //! The configuration file: every key with its default and unit, checked once.
 
-use crate::suv::Policy;
+mod device;
+mod node;
+mod pet;
+
+pub use device::{DeviceConfig, DeviceKind, Instructions, MatrixUnits, Precision};
+pub use node::{
+    AuditConfig, Calendar, CompletionConfig, DestinationConfig, DestinationKind, DicomConfig,
+    HttpConfig, NodeConfig, PeerConfig, RetryConfig, RuleConfig, StorageConfig, TlsConfig, When,
+};
+pub use pet::{PetConfig, PetThreshold};
+
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Read;
@@ -30,88 +40,8 @@ pub struct Config {
     pub inference: InferenceConfig,
     /// What is written.
     pub output: OutputConfig,
-}
-
-/// `[device]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DeviceConfig {
-    /// `auto`, `gpu` or `cpu`.
-    pub kind: DeviceKind,
-    /// Substring of the adapter's name; empty takes the first.
-    pub adapter: String,
-    /// Vector instructions that a network runs on where the device is the CPU.
-    pub instructions: Instructions,
-    /// How a GPU stores a network's activations.
-    pub precision: Precision,
-    /// Whether a network runs on a GPU's matrix units.
-    pub matrices: MatrixUnits,
-}
-
-/// The device to run on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceKind {
-    /// A hardware GPU where there is one, else the CPU (with a warning).
-    #[default]
-    Auto,
-    /// A GPU or an error; a software adapter is taken but named.
-    Gpu,
-    /// The CPU.
-    Cpu,
-}
-
-/// Whether a network runs on the matrix units ("tensor cores") of a GPU.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MatrixUnits {
-    /// Where the GPU has some for the precision, and they pass the models' self-checks.
-    #[default]
-    Auto,
-    /// Never.
-    Off,
-}
-
-/// How a GPU stores a network's activations; sums are always 32 bits wide.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32 bits.
-    #[default]
-    F32,
-    /// 16 bits: half the memory, three decimal digits.
-    F16,
-}
-
-/// Vector instructions of a CPU.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Instructions {
-    /// The fastest that the CPU has.
-    #[default]
-    Auto,
-    /// Those of x86-64 with registers of 512 bits.
-    #[serde(rename = "avx-512")]
-    Avx512,
-    /// Those of x86-64 with registers of 256 bits, and fused multiply-add.
-    Avx2,
-    /// Those of 64-bit ARM.
-    Neon,
-    /// None in particular: plain Rust.
-    Portable,
-}
-
-impl Instructions {
-    /// As the configuration file has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Avx512 => "avx-512",
-            Self::Avx2 => "avx2",
-            Self::Neon => "neon",
-            Self::Portable => "portable",
-        }
-    }
+    /// The node that processes every study it is sent.
+    pub node: NodeConfig,
 }
 
 /// `[models]`
@@ -151,37 +81,6 @@ pub struct InputConfig {
     pub search_without_lungs: bool,
 }
 
-/// `[pet]`
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PetConfig {
-    /// Search FDG PET for uptake by SUV rules.
-    pub enabled: bool,
-    /// What becomes of an SUV that a published rule gives and the attributes do not.
-    pub suv_policy: Policy,
-    /// Which voxels belong to a lesion.
-    pub threshold: PetThreshold,
-    /// Smaller lesions are dropped, ml.
-    pub min_volume_ml: f64,
-}
-
-/// Which voxels of a PET belong to a lesion; docs/pet-lesions.md has the sources.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PetThreshold {
-    /// At least 41 % of the lesion's SUVmax.
-    #[serde(rename = "41-percent-of-max")]
-    PartOfMax41,
-    /// SUV 2.5 and more.
-    #[serde(rename = "suv-2.5")]
-    Suv25,
-    /// SUV 4.0 and more.
-    #[serde(rename = "suv-4.0")]
-    Suv40,
-    /// The liver's mean and three standard deviations, and more.
-    #[serde(rename = "above-liver")]
-    AboveLiver,
-}
-
 /// `[inference]`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -206,18 +105,6 @@ pub struct OutputConfig {
 pub enum AlsoFormat {
     /// A label map, `labels.nii.gz`: 1, 2, … as the segment numbers of `findings.json`.
     Nifti,
-}
-
-impl Default for DeviceConfig {
-    fn default() -> Self {
-        Self {
-            kind: DeviceKind::Auto,
-            adapter: String::new(),
-            instructions: Instructions::Auto,
-            precision: Precision::F32,
-            matrices: MatrixUnits::Auto,
-        }
-    }
 }
 
 impl Default for ModelsConfig {
@@ -246,17 +133,6 @@ impl Default for InputConfig {
             max_voxels: 2048 * 512 * 512,
             all_series: false,
             search_without_lungs: false,
-        }
-    }
-}
-
-impl Default for PetConfig {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            suv_policy: Policy::Strict,
-            threshold: PetThreshold::PartOfMax41,
-            min_volume_ml: 0.5,
         }
     }
 }
@@ -371,6 +247,7 @@ impl Config {
             "0 to 1000",
         )?;
         self.inference.validate()?;
+        self.node.validate()?;
         check(
             "models.enabled",
             &"empty",
@@ -411,7 +288,7 @@ mod tests {
 
     #[test]
     fn the_example_file_names_every_key_with_its_default() {
-        let example = include_str!("../config.example.toml");
+        let example = include_str!("../../config.example.toml");
         assert_eq!(
             toml::from_str::<Config>(example).expect("example parses"),
             Config::default()
@@ -466,15 +343,6 @@ mod tests {
         for step in [-0.5, 0.09, 1.01, f64::NAN] {
             let refused = with(step).validate().expect_err("out of range");
             assert!(refused.to_string().contains("inference.step"), "{refused}");
-        }
-    }
-
-    #[test]
-    fn instructions_are_called_in_messages_what_the_file_calls_them() {
-        use Instructions::{Auto, Avx2, Avx512, Neon, Portable};
-        for set in [Auto, Avx512, Avx2, Neon, Portable] {
-            let text = serde_json::to_value(set).expect("serialises");
-            assert_eq!(text, set.name());
         }
     }
 }

@@ -1,0 +1,1 @@
+//! The decision log: what was received, decided, computed, refused and sent, as a chain in which a changed line shows.
