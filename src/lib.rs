@@ -11,6 +11,7 @@
 #![recursion_limit = "256"]
 
 pub mod audit;
+pub mod batch;
 pub mod cli;
 pub mod code;
 pub mod config;

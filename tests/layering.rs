@@ -9,6 +9,7 @@ const LAYERS: &[&str] = &[
     "lib",
     "cli",
     "node",
+    "batch",
     "evaluate",
     "pipeline",
     "plan",

@@ -1,6 +1,5 @@
 //! The command line: one file a verb.
 
-mod batch;
 mod bench;
 mod deidentify;
 mod devices;
@@ -9,7 +8,6 @@ mod interrupt;
 mod model;
 pub mod phantom;
 mod process;
-mod result;
 mod suv;
 mod volumes;
 

@@ -1,10 +1,9 @@
 //! `hilum process`: a folder of studies in, SR, SEG and `findings.json` out.
 
-use super::batch::{self, Batch};
 use super::devices::DeviceArgs;
 use super::interrupt;
-use super::result::StudyResult;
 use super::volumes::{UnreadableFile, VolumeFiles};
+use crate::batch::{self, Batch, StudyResult};
 use crate::config::{AlsoFormat, Config};
 use crate::dicom::{Inventory, read_paths};
 use crate::pipeline::Pipeline;
@@ -140,9 +139,9 @@ pub(super) fn run(args: &ProcessArgs) -> anyhow::Result<ExitCode> {
         out_dir: &args.out,
         overwrite: args.overwrite,
         cancel: &cancel,
-        bar: &bar,
+        progress: &|message| bar.set_message(message),
     };
-    let mut results = batch::run(&batch, &pipeline, &inventory.studies)?;
+    let mut results = batch::run(&batch, &pipeline, &inventory.studies);
     bar.finish_and_clear();
     for result in &mut results {
         let file = volume_files.studies.get(result.study_instance_uid());

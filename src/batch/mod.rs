@@ -1,6 +1,9 @@
 //! Reading, inference and writing of many studies at once: three threads, one volume in flight between each two.
 
-use super::result::{StudyResult, reason_of};
+mod result;
+
+pub use result::StudyResult;
+
 use crate::config::{AlsoFormat, Config};
 use crate::dicom::{self, Study};
 use crate::pipeline::{Outcome, Pipeline, StageTimings};
@@ -14,7 +17,7 @@ use crate::volume::StoredVolume;
 use crate::volume_file::VolumeFile;
 use crate::{Class, Error};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use indicatif::ProgressBar;
+use result::reason_of;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,14 +25,19 @@ use std::time::Instant;
 use tracing::info;
 
 /// What all studies of a batch share.
-pub(super) struct Batch<'a> {
+pub struct Batch<'a> {
+    /// The parameters of every run.
     pub config: &'a Config,
     /// Studies that are volume files, by their Study Instance UID.
     pub volume_files: &'a BTreeMap<String, VolumeFile>,
+    /// Results lie in a folder a study below it.
     pub out_dir: &'a Path,
+    /// Results of other runs are replaced.
     pub overwrite: bool,
+    /// Set, it ends the batch soon; studies without results yet have none then.
     pub cancel: &'a AtomicBool,
-    pub bar: &'a ProgressBar,
+    /// Is told what is being done.
+    pub progress: &'a (dyn Fn(String) + Sync),
 }
 
 impl Batch<'_> {
@@ -78,11 +86,7 @@ struct Finished<'a> {
 }
 
 /// Runs every study; the results come in the order of `studies`.
-pub(super) fn run(
-    batch: &Batch<'_>,
-    pipeline: &Pipeline,
-    studies: &[Study],
-) -> anyhow::Result<Vec<StudyResult>> {
+pub fn run(batch: &Batch<'_>, pipeline: &Pipeline, studies: &[Study]) -> Vec<StudyResult> {
     let mut planner = pipeline.planner(batch.config.input.all_series);
     if batch.label_maps() {
         planner.add_parameter("also", "nifti");
@@ -116,7 +120,7 @@ pub(super) fn run(
     for (study, result) in written {
         results[study] = Some(result);
     }
-    Ok(results.into_iter().flatten().collect())
+    results.into_iter().flatten().collect()
 }
 
 /// The result of a study that needs no run.
@@ -244,7 +248,7 @@ impl<'a> Work<'a> {
             let model = self.planner.identity(task.job.finder());
             let (at, all) = (study + 1, self.studies.len());
             let progress = |done, patches| {
-                self.batch.bar.set_message(format!(
+                (self.batch.progress)(format!(
                     "study {at} of {all}: {} patch {done} of {patches}",
                     model.name
                 ));

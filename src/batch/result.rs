@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// How one study ended.
 #[derive(Debug, Serialize)]
-pub(super) struct StudyResult {
+pub struct StudyResult {
     study_instance_uid: String,
     /// The volume file that the study is, as the person who gave it knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,12 +71,12 @@ impl StudyResult {
     }
 
     /// No results, and why.
-    pub(super) fn failure(study: &Study, error: &Error) -> Self {
+    pub fn failure(study: &Study, error: &Error) -> Self {
         Self::ended(study, StudyOutcome::Failed, Some(reason_of(error)))
     }
 
     /// The same run was written before.
-    pub(super) fn unchanged(study: &Study, dir: PathBuf) -> Self {
+    pub fn unchanged(study: &Study, dir: PathBuf) -> Self {
         let result = Self::ended(study, StudyOutcome::Unchanged, None);
         Self {
             dir: Some(dir),
@@ -85,7 +85,7 @@ impl StudyResult {
     }
 
     /// The report was written to `dir`.
-    pub(super) fn written(study: &Study, report: &StudyReport<'_>, dir: PathBuf) -> Self {
+    pub fn written(study: &Study, report: &StudyReport<'_>, dir: PathBuf) -> Self {
         let lesions = || report.runs.iter().flat_map(|run| &run.lesions);
         Self {
             dir: Some(dir),
@@ -107,17 +107,17 @@ impl StudyResult {
     }
 
     /// Study Instance UID.
-    pub(super) fn study_instance_uid(&self) -> &str {
+    pub fn study_instance_uid(&self) -> &str {
         &self.study_instance_uid
     }
 
     /// Tells which volume file the study is; its UID says it to nobody.
-    pub(super) fn name_source(&mut self, source: Option<PathBuf>) {
+    pub fn name_source(&mut self, source: Option<PathBuf>) {
         self.source = source;
     }
 
     /// Whether a person must look at what went wrong.
-    pub(super) fn failed(&self) -> bool {
+    pub fn failed(&self) -> bool {
         self.outcome == StudyOutcome::Failed
             || self.series.iter().any(|s| s.status == Status::Failed)
     }
@@ -128,7 +128,7 @@ impl StudyResult {
     }
 
     /// One line a failure.
-    pub(super) fn failures(&self) -> impl Iterator<Item = String> {
+    pub fn failures(&self) -> impl Iterator<Item = String> {
         let line = |what: &str, reason: &Reason, uid: &str| {
             format!(
                 "{what} failed [{}] {} ({what} {uid})",
