@@ -126,6 +126,14 @@ pub enum Warning {
     /// The PET's CT shows no lungs.
     #[error("No lungs were recognised in the PET's CT: uptake was judged by the PET alone.")]
     PetWithoutLungs,
+    /// The patient, or the couch, moved between PET and CT.
+    #[error(
+        "The lungs of the PET lie {offset_mm:.0} mm from those of its CT: uptake was judged by the PET alone, and its places on the CT are not to be relied on."
+    )]
+    PetMisaligned {
+        /// How far, mm.
+        offset_mm: f64,
+    },
     /// More lesions than are wanted.
     #[error(
         "{count} further lesion(s), of lower score, were left out: candidates.max_lesions is reached."
@@ -165,6 +173,7 @@ impl Warning {
             Self::Suv(warning) => warning.code(),
             Self::PetWithoutCt => "pet-without-ct",
             Self::PetWithoutLungs => "pet-without-lungs",
+            Self::PetMisaligned { .. } => "pet-misaligned",
             Self::LesionsLeftOut { .. } => "lesions-left-out",
             Self::InstancesLeftOut { .. } => "instances-left-out",
         }

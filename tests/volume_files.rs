@@ -42,7 +42,7 @@ fn metaimage(stored: &StoredVolume) -> Vec<u8> {
     #[expect(clippy::cast_possible_truncation, reason = "HU of CT")]
     for k in 0..z {
         for j in 0..y {
-            let row = (0..x).map(|i| stored.hu([k, j, i]) as i16);
+            let row = (0..x).map(|i| stored.rescaled([k, j, i]) as i16);
             file.extend(row.flat_map(i16::to_le_bytes));
         }
     }

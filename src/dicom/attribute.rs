@@ -26,6 +26,7 @@ impl Attribute {
     pub(crate) const MODALITY: Self = Self(tags::MODALITY);
     pub(crate) const STUDY_INSTANCE_UID: Self = Self(tags::STUDY_INSTANCE_UID);
     pub(crate) const SOP_INSTANCE_UID: Self = Self(tags::SOP_INSTANCE_UID);
+    pub(crate) const RESCALE_SLOPE: Self = Self(tags::RESCALE_SLOPE);
     pub(crate) const RESCALE_TYPE: Self = Self(tags::RESCALE_TYPE);
     pub(crate) const IMAGE_POSITION_PATIENT: Self = Self(tags::IMAGE_POSITION_PATIENT);
     pub(crate) const PIXEL_DATA: Self = Self(tags::PIXEL_DATA);

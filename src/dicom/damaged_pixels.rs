@@ -36,7 +36,7 @@ fn samples_are_the_same_in_every_uncompressed_syntax() {
         let volume = load(&only_series(folder.path()), MAX_VOXELS, None).unwrap();
         let expected: Vec<u16> = (0..24).chain(100..124).collect();
         assert_eq!(volume.samples, expected, "{syntax}");
-        assert!((volume.hu([1, 0, 2]) - (102.0 - 1024.0)).abs() < 1e-3);
+        assert!((volume.rescaled([1, 0, 2]) - (102.0 - 1024.0)).abs() < 1e-3);
     }
 }
 

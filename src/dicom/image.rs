@@ -109,7 +109,9 @@ pub(crate) fn pixel_spacing(attributes: &Attributes) -> Result<[f64; 2], Error> 
 pub(crate) fn rescale(attributes: &Attributes) -> Result<Rescale, Error> {
     let slope = attributes.number(tags::RESCALE_SLOPE)?;
     let intercept = attributes.number(tags::RESCALE_INTERCEPT)?;
-    if !(1.0 / MAX_RESCALE..=MAX_RESCALE).contains(&slope.abs()) {
+    // Some makers scale each PET slice by its own maximum, and a slice without counts by 0.
+    let is_empty = slope.to_bits() == 0 && attributes.text(tags::MODALITY).as_deref() == Some("PT");
+    if !is_empty && !(1.0 / MAX_RESCALE..=MAX_RESCALE).contains(&slope.abs()) {
         return Err(attributes.bad(tags::RESCALE_SLOPE, "1e-6 to 1e6, but not zero, is"));
     }
     if intercept.abs() > MAX_RESCALE {
@@ -151,4 +153,26 @@ fn stored_value(value: f64, signed: bool) -> Option<i32> {
         false if value < 0 => value + 65_536,
         _ => value,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dicom::fixture::texts;
+    use dicom_core::VR;
+
+    #[test]
+    fn a_slope_of_zero_is_an_empty_slice_of_a_pet_and_a_refusal_elsewhere() {
+        let of = |modality, slope| {
+            let object = texts([
+                (tags::MODALITY, VR::CS, modality),
+                (tags::RESCALE_SLOPE, VR::DS, slope),
+                (tags::RESCALE_INTERCEPT, VR::DS, "0"),
+            ]);
+            rescale(&Attributes::new(&object, "1.2")).map(|rescale| rescale.slope)
+        };
+        assert_eq!(of("PT", "0").ok(), Some(0.0));
+        assert_eq!(of("CT", "0").unwrap_err().code(), "bad-value");
+        assert_eq!(of("PT", "1e-9").unwrap_err().code(), "bad-value");
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! In: a [`Series`]. Out: a [`StoredVolume`]. Refused: more voxels than allowed, and any slice that cannot be decoded.
 
+use super::attribute::Attribute;
 use super::frames::{Target, read_frames};
 use super::pixel::{read_slice, slice_samples};
 use super::{Error, Instance, Series};
@@ -48,6 +49,9 @@ pub fn load(
         })
         .collect();
     results.into_iter().collect::<Result<(), Error>>()?;
+    for (instance, samples) in series.instances.iter().zip(samples.chunks_exact(rows * columns)) {
+        check_empty(instance, samples)?;
+    }
     Ok(StoredVolume {
         geometry: series.geometry,
         slices: series.slices.clone(),
@@ -56,6 +60,19 @@ pub fn load(
         rescale: series.instances.iter().map(|i| i.rescale).collect(),
         padding: series.instances.first().and_then(|i| i.padding),
         padding_value: padding_value(series),
+    })
+}
+
+/// A slope of 0 is believed of a slice that stores nothing else than 0.
+fn check_empty(instance: &Instance, samples: &[u16]) -> Result<(), Error> {
+    if instance.rescale.slope.abs() > 0.0 || samples.iter().all(|sample| *sample == 0) {
+        return Ok(());
+    }
+    Err(Error::BadValue {
+        attribute: Attribute::RESCALE_SLOPE,
+        found: "0".into(),
+        needed: "another number where stored values are not 0 is",
+        uid: instance.sop_instance_uid.clone(),
     })
 }
 
@@ -104,4 +121,20 @@ fn allocate(voxels: u64, series: &Series) -> Result<Samples, Error> {
     };
     let count = usize::try_from(voxels).map_err(|_| out_of_memory())?;
     Samples::try_zeroed(count).ok_or_else(out_of_memory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dicom::fixture::{instances, slice};
+
+    #[test]
+    fn a_slope_of_zero_goes_with_stored_zeros_alone() {
+        let mut instance = instances([slice(0)]).remove(0);
+        assert!(check_empty(&instance, &[0, 1]).is_ok());
+        instance.rescale.slope = 0.0;
+        assert!(check_empty(&instance, &[0, 0]).is_ok());
+        let refused = check_empty(&instance, &[0, 1]).expect_err("uptake times 0");
+        assert_eq!(refused.code(), "bad-value");
+    }
 }

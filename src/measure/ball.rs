@@ -188,7 +188,7 @@ impl Ball {
         let value = |part: &Part| {
             let row = y.wrapping_add_signed(part.row);
             let column = x.wrapping_add_signed(part.column);
-            f64::from(volume.hu([part.slice, row, column])) * part.weight
+            f64::from(volume.rescaled([part.slice, row, column])) * part.weight
         };
         Some(self.parts.iter().map(value).sum())
     }

@@ -65,7 +65,7 @@ pub fn measure(
     for voxel in mask.voxels() {
         let extent = stored.slices.extent(voxel[0]);
         steps += extent;
-        sum_hu += f64::from(stored.hu(voxel)) * extent;
+        sum_hu += f64::from(stored.rescaled(voxel)) * extent;
     }
     Some(Measurement {
         mean_hu: Some(sum_hu / steps),

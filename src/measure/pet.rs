@@ -100,7 +100,7 @@ pub const USUAL_RULES: [Threshold; 4] = [
 pub fn measure_pet(mask: &LesionMask, suv: &StoredVolume) -> Option<PetMeasurement> {
     let mut hottest: Option<([usize; 3], f32)> = None;
     for voxel in mask.voxels() {
-        let value = suv.hu(voxel);
+        let value = suv.rescaled(voxel);
         if hottest.is_none_or(|(_, highest)| value > highest) {
             hottest = Some((voxel, value));
         }
@@ -183,7 +183,7 @@ fn volume(mask: &LesionMask, suv: &StoredVolume, least_suv: f64) -> (f64, f64) {
     let step_ml = suv.geometry.voxel_volume_mm3() / 1e3;
     let (mut steps, mut sum) = (0.0, 0.0);
     for voxel in mask.voxels() {
-        let value = f64::from(suv.hu(voxel));
+        let value = f64::from(suv.rescaled(voxel));
         if value >= least_suv {
             let extent = suv.slices.extent(voxel[0]);
             steps += extent;

@@ -4,7 +4,7 @@ use super::{Laps, Outcome, Pipeline};
 use crate::Error;
 use crate::config::{PetConfig, PetThreshold};
 use crate::lesion::Lesion;
-use crate::lesion::pet::{self, PetFinding, PetParams, Reference, Threshold};
+use crate::lesion::pet::{self, MAX_LUNG_OFFSET_MM, PetFinding, PetParams, Reference, Threshold};
 use crate::measure::{self, Delineation, Measurement, PetSummary, USUAL_RULES};
 use crate::model;
 use crate::plan::PlannedRules;
@@ -72,6 +72,8 @@ impl Pipeline {
         warnings.extend(statistics.and_then(|s| s.warning()).map(Warning::Suv));
         let found = pet::find(&pet, lungs.as_ref(), &params(&self.pet));
         laps.lap("uptake");
+        let apart = found.lung_offset_mm.filter(|mm| *mm > MAX_LUNG_OFFSET_MM);
+        warnings.extend(apart.map(|offset_mm| Warning::PetMisaligned { offset_mm }));
         let (kept, left_out) = self.kept(found.findings);
         warnings.extend(left_out);
         let liver = found.liver.as_ref().ok();

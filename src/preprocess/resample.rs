@@ -96,7 +96,7 @@ pub fn reference(mapping: &Mapping, source_hu: &[f32]) -> Vec<f32> {
 pub fn from_stored(mapping: &Mapping, stored: &StoredVolume) -> Vec<f32> {
     match mapping.aligned() {
         Some(axes) => aligned::resample(mapping, &axes, stored),
-        None => resample(mapping, |z, y, x| stored.hu([z, y, x])),
+        None => resample(mapping, |z, y, x| stored.rescaled([z, y, x])),
     }
 }
 

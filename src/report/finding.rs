@@ -4,7 +4,7 @@ use super::codes::{self, Term};
 use super::{Error, SeriesRun, Status, StudyReport};
 use crate::dicom::{Instance, Series};
 use crate::lesion::{Assessment, Kind, Lesion, LesionMask, Structure, Terms};
-use crate::measure::{Measurement, PetMeasurement};
+use crate::measure::{Measurement, NodeSize, PetMeasurement};
 
 /// One lesion of the report, known to fit its grid and to hold finite numbers.
 pub(super) struct Finding<'a> {
@@ -229,6 +229,12 @@ impl<'a> Finding<'a> {
     pub(super) fn mean_hu(&self) -> Option<f64> {
         let is_ct = self.run.modality() == "CT";
         self.measurement.mean_hu.filter(|_| is_ct)
+    }
+
+    /// What the short axis says, where the lesion is a lymph node.
+    pub(super) fn node_size(&self) -> Option<NodeSize> {
+        let is_node = self.lesion.kind == Kind::LymphNode;
+        is_node.then(|| NodeSize::of(self.measurement.short_axis.length_mm))
     }
 
     /// Indices of the slices that hold some of the lesion, ascending.

@@ -6,7 +6,7 @@ use super::pet::{PetEntry, PetSeriesEntry, SuvEntry};
 use super::{Error, Reason, SeriesRun, Status, StudyReport};
 use crate::code::Code;
 use crate::lesion::Kind;
-use crate::measure::Laterality;
+use crate::measure::{Laterality, NodeSize};
 use crate::provenance::{Method, Provenance};
 use crate::warning::Warning;
 use serde::Serialize;
@@ -69,6 +69,8 @@ struct LesionEntry<'a> {
     long_axis_mm: f64,
     short_axis_mm: f64,
     mean_hu: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_size: Option<NodeSize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pet: Option<PetEntry>,
     site: Site<'a>,
@@ -171,6 +173,7 @@ fn lesion<'a>(finding: &'a Finding) -> LesionEntry<'a> {
         long_axis_mm: measurement.long_axis.length_mm,
         short_axis_mm: measurement.short_axis.length_mm,
         mean_hu: finding.mean_hu(),
+        node_size: finding.node_size(),
         pet: measurement.pet.as_ref().map(PetEntry::from),
         site: Site {
             code: site.value,

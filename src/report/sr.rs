@@ -11,7 +11,7 @@ use super::finding::{Finding, Findings};
 use super::header::{self, DISCLAIMER, Identity, PRODUCT};
 use super::{Error, LeftOutSeries, SeriesRun, Status, StudyReport, pet, seg};
 use crate::dicom::{Instance, Series};
-use crate::measure::Axis;
+use crate::measure::{Axis, NodeSize};
 use crate::provenance::{ModelIdentity, Provenance};
 use crate::uid::UidSource;
 use dicom_dictionary_std::{tags, uids};
@@ -132,6 +132,9 @@ fn volumetric_group(report: &StudyReport, finding: &Finding) -> Node {
             node.contains(mean.has_concept_mod(coded(codes::DERIVATION, codes::MEAN)))
         })
         .for_each(pet::uptake(finding), Node::contains)
+        .for_each(finding.node_size(), |node, size| {
+            node.contains(text(codes::COMMENT, node_note(size)))
+        })
         .contains(certainty(report, finding))
         .for_each(&finding.lesion.assessment, assessment::evaluations)
 }
@@ -172,6 +175,14 @@ fn group(report: &StudyReport, finding: &Finding) -> Node {
     group.for_each(header::notes(&finding.run.model), |group, note| {
         group.contains(text(codes::COMMENT, note))
     })
+}
+
+/// In words: no context group of PS3.16 has the sizes of nodes.
+fn node_note(size: NodeSize) -> &'static str {
+    match size {
+        NodeSize::Normal => "Lymph node of normal size: short axis below 10 mm.",
+        NodeSize::Enlarged => "Enlarged lymph node: short axis of 10 mm or more.",
+    }
 }
 
 /// TID 1419 row 5 with the confidence in percent.

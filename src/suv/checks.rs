@@ -46,10 +46,10 @@ pub(super) fn rescale(images: &[&PetImage]) -> Result<(), Error> {
             needed: "0 is",
         });
     }
-    if images.iter().any(|image| image.rescale_slope <= 0.0) {
+    if images.iter().any(|image| image.rescale_slope < 0.0) {
         return Err(Error::BadValue {
             attribute: names::RESCALE_SLOPE,
-            needed: "a positive number is",
+            needed: "a number not below 0 is",
         });
     }
     Ok(())

@@ -92,8 +92,8 @@ impl StoredVolume {
         self.padding.is_some_and(marks)
     }
 
-    /// HU of voxel `[z, y, x]`, or what else the rescale leads to.
-    pub fn hu(&self, [z, y, x]: [usize; 3]) -> f32 {
+    /// Value of voxel `[z, y, x]` after the rescale: HU of CT; of PET what its rescale leads to, SUV or Bq/ml.
+    pub fn rescaled(&self, [z, y, x]: [usize; 3]) -> f32 {
         let stored = self.stored(self.geometry.linear([z, y, x]));
         if self.is_padding(stored) {
             return self.padding_value;

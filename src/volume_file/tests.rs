@@ -152,7 +152,7 @@ fn files_of_nibabel_and_simpleitk_read_as_these_read_them() {
         assert_positions(&stored.geometry, &entry.positions, &entry.file);
         let [z, y, x] = entry.size_zyx;
         let indices = (0..z).flat_map(|k| (0..y).flat_map(move |j| (0..x).map(move |i| [k, j, i])));
-        let hu: Vec<f32> = indices.map(|index| stored.hu(index)).collect();
+        let hu: Vec<f32> = indices.map(|index| stored.rescaled(index)).collect();
         assert_eq!(hu, entry.hu, "{}", entry.file);
     }
 }

@@ -87,12 +87,45 @@ fn lesions_of_a_pet_ct_are_found_where_they_are_and_measured_as_the_segment_is()
     }
 }
 
+/// Codes of the warnings of a study.
+fn warnings(findings: &Value) -> Vec<&str> {
+    let warnings = findings["warnings"].as_array().expect("warnings").iter();
+    warnings.filter_map(|w| w["code"].as_str()).collect()
+}
+
 #[test]
-fn a_pet_alone_is_searched_and_a_ct_of_another_frame_is_said_not_to_help() {
+fn a_pet_alone_is_searched() {
     let (_, folder) = written(&pet());
     let alone = processed(&folder.path().join("pet"));
     assert!(!of_kind(&alone, "pet-lesion").is_empty());
     assert_eq!(uptake_runs(&alone).len(), 1);
+    assert!(!warnings(&alone).contains(&"pet-without-ct"));
+}
+
+#[test]
+fn a_ct_that_does_not_show_the_patient_where_the_pet_does_is_said_not_to_help() {
+    let other_frame = PetParams {
+        defects: vec![PetDefect::OtherFrame],
+        ..pet()
+    };
+    let moved = PetParams {
+        misregistration_mm: [0.0, 0.0, 32.0],
+        ..pet()
+    };
+    let together = pet();
+    let cases = [
+        (other_frame, Some("pet-without-ct")),
+        (moved, Some("pet-misaligned")),
+        (together, None),
+    ];
+    for (params, code) in cases {
+        let (_, folder) = written(&params);
+        let findings = processed(folder.path());
+        assert!(!of_kind(&findings, "pet-lesion").is_empty());
+        let said = warnings(&findings);
+        let said = said.iter().find(|code| code.starts_with("pet-"));
+        assert_eq!(said.copied(), code);
+    }
 }
 
 #[test]

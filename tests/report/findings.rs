@@ -1,7 +1,9 @@
 //! `findings.json`: by its schema, and without any patient attribute.
 
-use super::study::{Plane, report, series};
-use super::{SIZE, every_kind_of_entry, json, schema};
+use super::assessment::spoken;
+use super::study::{Plane, done, report, series, sphere};
+use super::{SIZE, dicom, every_kind_of_entry, json, schema};
+use hilum::lesion::Kind;
 use hilum::report::encode;
 
 #[test]
@@ -63,4 +65,25 @@ fn findings_json_of_one_nodule() {
         })
         .collect();
     insta::assert_snapshot!(redacted.join("\n"));
+}
+
+#[test]
+fn a_lymph_node_is_normal_or_enlarged_by_its_short_axis_and_nothing_else_is() {
+    let series = series(1, Plane::Axial, SIZE);
+    let of = |kind: Kind, radius_mm| {
+        let (mut lesion, measurement) = sphere(&series, [6, 20, 10], radius_mm);
+        lesion.kind = kind;
+        lesion.terms = kind.into();
+        let files =
+            encode(&report(vec![done(&series, vec![(lesion, measurement)])])).expect("encoded");
+        let found = json(&files);
+        assert!(schema().is_valid(&found), "{found}");
+        let mut said = String::new();
+        spoken(&dicom(&files, "sr.dcm"), 0, &mut said);
+        let is_said = said.contains("Enlarged lymph node");
+        (found["lesions"][0]["node_size"].clone(), is_said)
+    };
+    assert_eq!(of(Kind::LymphNode, 4.9), ("normal".into(), false));
+    assert_eq!(of(Kind::LymphNode, 5.0), ("enlarged".into(), true));
+    assert_eq!(of(Kind::LungNodule, 5.0), (serde_json::Value::Null, false));
 }

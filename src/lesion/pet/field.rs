@@ -21,7 +21,7 @@ impl<'a> Field<'a> {
     pub(super) fn new(stored: &'a StoredVolume, fwhm_mm: f64) -> Self {
         let [_, ny, nx] = stored.geometry.size;
         let value = |i: usize| {
-            let suv = stored.hu([i / (ny * nx), i / nx % ny, i % nx]);
+            let suv = stored.rescaled([i / (ny * nx), i / nx % ny, i % nx]);
             if suv.is_finite() { suv.max(0.0) } else { 0.0 }
         };
         let count = stored.geometry.voxel_count();

@@ -3,6 +3,7 @@
 //! In: a PET whose rescale gives SUV; the lungs of a CT where there are any. Out: regions on the PET's own slices, each with the
 //! rule that made it, and the reference regions. docs/pet-lesions.md has the rules, their sources, and where they fail.
 
+mod alignment;
 mod body;
 mod candidate;
 mod field;
@@ -41,6 +42,8 @@ pub struct PetOutcome {
     pub liver: Result<Reference, NoReference>,
     /// The mediastinal blood pool.
     pub blood_pool: Result<Reference, NoReference>,
+    /// How far the PET's lungs lie from those that were given; `None` without lungs.
+    pub lung_offset_mm: Option<f64>,
 }
 
 /// A region of high uptake, and how it was found.
@@ -92,13 +95,19 @@ const BESIDE_MM: f64 = 20.0;
 /// An organ that fits less is uncertain.
 const CERTAIN_FIT: f32 = 0.5;
 
+/// Lungs of PET and CT that lie farther apart were not in one place, mm: breathing moves their lower border as far.
+pub const MAX_LUNG_OFFSET_MM: f64 = 15.0;
+
 /// Finds the regions of high uptake of an FDG PET and says which are organs.
 ///
 /// `suv` has a rescale to SUV by body weight; `lungs`, of a CT of the same frame of reference, keeps what lies in them from
-/// being taken for an organ. Equal input gives equal output, whatever the orientation of the slices.
+/// being taken for an organ, unless they lie more than [`MAX_LUNG_OFFSET_MM`] from the lungs of the PET. Equal input gives equal output, whatever the orientation of the slices.
 pub fn find(suv: &StoredVolume, lungs: Option<&Mask>, params: &PetParams) -> PetOutcome {
     let field = Field::new(suv, params.smoothing_fwhm_mm);
     let body = Body::new(&field);
+    let offset = lungs.and_then(|lungs| alignment::lung_offset_mm(&field, lungs));
+    let lung_offset_mm = offset.map(DVec3::length);
+    let lungs = lungs.filter(|_| lung_offset_mm.is_none_or(|mm| mm <= MAX_LUNG_OFFSET_MM));
     let liver = reference::liver(&field, &body);
     let found = liver.as_ref().ok();
     let blood_pool = match found {
@@ -122,6 +131,7 @@ pub fn find(suv: &StoredVolume, lungs: Option<&Mask>, params: &PetParams) -> Pet
         findings,
         liver: liver.map(|liver| liver.reference),
         blood_pool,
+        lung_offset_mm,
     }
 }
 

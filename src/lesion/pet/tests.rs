@@ -7,7 +7,7 @@ use crate::volume::{Geometry, Mask, Rescale, SlicePositions, StoredVolume, Volum
 use glam::{DAffine3, DMat3, DVec3};
 
 /// Centre and semi-axes, LPS mm, and SUV; later ones lie on top.
-type Part = ([f64; 3], [f64; 3], f32);
+pub(super) type Part = ([f64; 3], [f64; 3], f32);
 
 const LIVER: Part = ([-70.0, 0.0, 0.0], [85.0, 75.0, 80.0], 2.0);
 const HEART: [Part; 2] = [
@@ -22,14 +22,18 @@ const BLADDER: Part = ([0.0, -25.0, -300.0], [38.0, 32.0, 30.0], 20.0);
 const BRAIN: Part = ([0.0, 0.0, 470.0], [65.0, 80.0, 60.0], 8.0);
 const AORTA: Part = ([22.0, 45.0, 150.0], [13.0, 13.0, 90.0], 1.6);
 
+pub(super) const LUNGS: [Part; 2] = [
+    ([-85.0, 0.0, 190.0], [55.0, 80.0, 120.0], 0.4),
+    ([85.0, 0.0, 190.0], [55.0, 80.0, 120.0], 0.4),
+];
+
 /// A patient without lesions: trunk, head, lungs and organs.
-fn patient() -> Vec<Part> {
+pub(super) fn patient() -> Vec<Part> {
     let mut parts = vec![
         ([0.0, 0.0, 0.0], [180.0, 110.0, 560.0], 0.6),
         ([0.0, 0.0, 460.0], [80.0, 95.0, 120.0], 0.6),
-        ([-85.0, 0.0, 190.0], [55.0, 80.0, 120.0], 0.4),
-        ([85.0, 0.0, 190.0], [55.0, 80.0, 120.0], 0.4),
     ];
+    parts.extend(LUNGS);
     parts.extend([LIVER, AORTA]);
     parts.extend(HEART);
     parts.extend(KIDNEYS);
@@ -37,12 +41,19 @@ fn patient() -> Vec<Part> {
     parts
 }
 
+/// The same parts elsewhere.
+pub(super) fn parts_at(parts: &[Part], shift: DVec3) -> Vec<Part> {
+    let moved =
+        |(centre, semi, suv): &Part| ((DVec3::from(*centre) + shift).to_array(), *semi, *suv);
+    parts.iter().map(moved).collect()
+}
+
 fn grid() -> Geometry {
     Geometry::axis_aligned([196, 42, 66], [6.0; 3], DVec3::new(-195.0, -123.0, -585.0))
 }
 
 /// The parts on a grid, blurred to 6 mm, with noise of a share of the value.
-fn pet(parts: &[Part], noise: f64) -> StoredVolume {
+pub(super) fn pet(parts: &[Part], noise: f64) -> StoredVolume {
     let grid = grid();
     let [_, ny, nx] = grid.size;
     let at = |i: usize| {
@@ -308,7 +319,9 @@ fn the_benchmark_rule_takes_all_from_suv_4_of_3_ml_and_more() {
         (a..a + nz)
             .flat_map(move |z| (b..b + ny).flat_map(move |y| (c..c + nx).map(move |x| [z, y, x])))
     };
-    let raised: Vec<_> = within([z, y, x]).filter(|v| pet.hu(*v) >= 4.0).collect();
+    let raised: Vec<_> = within([z, y, x])
+        .filter(|v| pet.rescaled(*v) >= 4.0)
+        .collect();
     assert_eq!(lesion.lesion.mask.voxels().collect::<Vec<_>>(), raised);
     assert_eq!(
         (lesion.threshold, lesion.is_raised),

@@ -111,7 +111,7 @@ fn cubes(suv: &StoredVolume) -> Vec<(DVec3, f64, f64)> {
     let part = |i: usize| (i as f64 + 0.5) / CUBES as f64;
     let of_voxel = |voxel: usize| {
         let [z, y, x] = [voxel / (ny * nx), voxel / nx % ny, voxel % nx];
-        let ([low, high], value) = (boxes.borders(z), f64::from(suv.hu([z, y, x])));
+        let ([low, high], value) = (boxes.borders(z), f64::from(suv.rescaled([z, y, x])));
         (0..CUBES * CUBES * CUBES).map(move |cube| {
             let (a, b, c) = (cube / (CUBES * CUBES), cube / CUBES % CUBES, cube % CUBES);
             let index = DVec3::new(
@@ -169,7 +169,7 @@ proptest! {
         let slices = if is_uneven { uneven() } else { SlicePositions::even() };
         let suv = volume(slices, |[z, y, x]| values[(z * 10 + y) * 11 + x]);
         let mask = block([3, 3, 3], [2, 3, 3]);
-        let hottest = mask.voxels().max_by(|a, b| suv.hu(*a).total_cmp(&suv.hu(*b))).expect("voxels");
+        let hottest = mask.voxels().max_by(|a, b| suv.rescaled(*a).total_cmp(&suv.rescaled(*b))).expect("voxels");
         let found = suv_peak(&mask, &suv, hottest).expect("inside");
         let cubes = cubes(&suv);
         let there = mean_of(&cubes, found.centre_lps_mm);

@@ -46,7 +46,7 @@ impl Chest {
                 let index = DVec3::new(x as f64, y as f64, z as f64);
                 let depth_mm = trilinear(depth_mm, to_depth.transform_point3(index));
                 if depth_mm > -BORDER_MM {
-                    *tissue = tissue_of(stored.hu([z, y, x]), depth_mm);
+                    *tissue = tissue_of(stored.rescaled([z, y, x]), depth_mm);
                 }
             }
         });

@@ -53,7 +53,7 @@ pub(super) fn mix(
 
 pub(super) fn hu(stored: &StoredVolume, linear: usize) -> f32 {
     let [_, ny, nx] = stored.geometry.size;
-    stored.hu([linear / nx / ny, linear / nx % ny, linear % nx])
+    stored.rescaled([linear / nx / ny, linear / nx % ny, linear % nx])
 }
 
 fn is_padding(stored: &StoredVolume, value: i32) -> bool {

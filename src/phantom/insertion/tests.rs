@@ -178,7 +178,7 @@ fn a_vessel_runs_through_ground_glass_as_it_was() {
     let after = with_ball(&stored, &chest, 12.0, -600.0, 16);
     assert!(vessel.iter().all(|&i| chest.of(i) == Tissue::Vessel));
     assert!(vessel.iter().all(|&i| after.stored(i) == 80));
-    assert!((after.hu([30, 30, 34]) + 600.0).abs() < 1.0);
+    assert!((after.rescaled([30, 30, 34]) + 600.0).abs() < 1.0);
 }
 
 #[test]

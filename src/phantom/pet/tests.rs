@@ -216,7 +216,7 @@ fn ct_shows_a_node_in_the_fat_of_the_mediastinum() {
     let to_index = stored.geometry.lps_to_index();
     let index = to_index.transform_point3(lesion.ct_centroid_lps_mm.into());
     let [x, y, z] = index.round().to_array().map(|v| v as usize);
-    let hu = stored.hu([z, y, x]);
+    let hu = stored.rescaled([z, y, x]);
     assert!((hu - 42.0).abs() < 3.0, "{hu}");
 }
 
