@@ -1,10 +1,12 @@
 //! The configuration file: every key with its default and unit, checked once.
 
 mod device;
+mod hours;
 mod node;
 mod pet;
 
 pub use device::{DeviceConfig, DeviceKind, Instructions, MatrixUnits, Precision};
+pub use hours::{Window, time_of_day};
 pub use node::{
     AuditConfig, Calendar, CompletionConfig, DestinationConfig, DestinationKind, DicomConfig,
     HttpConfig, NodeConfig, PeerConfig, RetryConfig, RuleConfig, StorageConfig, TlsConfig, When,

@@ -1,5 +1,6 @@
 //! `[node]`: the service that processes every study it is sent.
 
+use super::hours::{Window, time_of_day};
 use super::{Error, check};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -364,7 +365,29 @@ impl NodeConfig {
             attempts >= 1,
             "1 or more",
         )?;
+        self.hours_are_hours()?;
         self.names_are_known()
+    }
+
+    /// Every time of day is one.
+    fn hours_are_hours(&self) -> Result<(), Error> {
+        let windows = [
+            ("node.calendar.quiet", &self.calendar.quiet),
+            ("node.calendar.off_peak", &self.calendar.off_peak),
+        ];
+        for (key, times) in windows {
+            let allowed = times.is_empty() || Window::parse(times).is_some();
+            let wanted = "two different times, [\"HH:MM\", \"HH:MM\"], or []";
+            check(key, &times.join(", "), allowed, wanted)?;
+        }
+        for RuleConfig { ready_by, .. } in &self.rules {
+            let allowed = ready_by.is_empty() || time_of_day(ready_by).is_some();
+            check("node.rules.ready_by", ready_by, allowed, "HH:MM")?;
+        }
+        for RuleConfig { priority, .. } in &self.rules {
+            check("node.rules.priority", priority, *priority <= 9, "0 to 9")?;
+        }
+        Ok(())
     }
 
     /// Every peer that is named somewhere exists.

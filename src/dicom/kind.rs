@@ -131,26 +131,32 @@ fn single_photon(attributes: &Attributes) -> Option<(Tag, String)> {
         .then(|| (tag, format!("{highest_kev} keV")))
 }
 
-/// Refuses every SOP class but those of CT and PET images; gives the modality that they have.
-fn check_class(identity: &Identity) -> Result<&'static str, Error> {
-    let uid = identity.sop_instance_uid.clone();
-    match identity.sop_class_uid.as_str() {
+/// The modality of the images of a SOP class that models read; none for any other class.
+pub(super) fn modality_of_class(sop_class_uid: &str) -> Option<&'static str> {
+    match sop_class_uid {
         uids::CT_IMAGE_STORAGE
         | uids::ENHANCED_CT_IMAGE_STORAGE
-        | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => Ok("CT"),
+        | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => Some("CT"),
         uids::POSITRON_EMISSION_TOMOGRAPHY_IMAGE_STORAGE
         | uids::ENHANCED_PET_IMAGE_STORAGE
-        | uids::LEGACY_CONVERTED_ENHANCED_PET_IMAGE_STORAGE => Ok("PT"),
-        // The base class and its multi-frame children, `.7.1` to `.7.4`.
-        class
-            if class
-                .strip_prefix(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) =>
-        {
-            Err(Error::SecondaryCapture { uid })
-        }
-        class => Err(foreign_class(class, uid)),
+        | uids::LEGACY_CONVERTED_ENHANCED_PET_IMAGE_STORAGE => Some("PT"),
+        _ => None,
     }
+}
+
+/// Refuses every SOP class but those of CT and PET images; gives the modality that they have.
+fn check_class(identity: &Identity) -> Result<&'static str, Error> {
+    let class = identity.sop_class_uid.as_str();
+    if let Some(modality) = modality_of_class(class) {
+        return Ok(modality);
+    }
+    let uid = identity.sop_instance_uid.clone();
+    // The base class and its multi-frame children, `.7.1` to `.7.4`.
+    let capture = class.strip_prefix(uids::SECONDARY_CAPTURE_IMAGE_STORAGE);
+    Err(match capture {
+        Some(rest) if rest.is_empty() || rest.starts_with('.') => Error::SecondaryCapture { uid },
+        _ => foreign_class(class, uid),
+    })
 }
 
 /// Names the class in words and says what to send instead.

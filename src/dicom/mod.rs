@@ -34,6 +34,7 @@ mod series;
 mod split;
 mod stack;
 mod structure_set;
+mod summary;
 mod whole;
 
 #[cfg(test)]
@@ -61,4 +62,5 @@ pub use select::{KernelPreference, PassedOver, Request, Selection, is_sharp_kern
 pub use series::Series;
 pub use stack::load;
 pub use structure_set::{Roi, StructureSet};
+pub use summary::{ObjectSummary, summary};
 pub use whole::{WholeObject, read_whole};

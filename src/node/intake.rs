@@ -1,10 +1,25 @@
 //! Takes instances in: streamed to a temporary file, checked, made durable, acknowledged.
+//!
+//! In: the bytes of a Part 10 file, and what the sender said of them. Out: a file and a row that survive a power cut.
+//! Refused: what is no such object, what came before with other content, anything while the disk is nearly full.
 
+mod committer;
+mod recover;
+
+pub use recover::Recovery;
+
+use super::store::{self, Arrived, NewInstance, Store, sync_folder};
+use crate::config::NodeConfig;
+use crate::dicom::{self, ObjectSummary, summary};
+use committer::Committer;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tempfile::NamedTempFile;
 
 /// Who brought an instance.
@@ -40,8 +55,8 @@ pub enum Refusal {
         max_bytes: u64,
     },
     /// Not a DICOM object with the attributes that every composite instance has.
-    #[error("the object cannot be read as DICOM")]
-    NotReadable,
+    #[error("the object cannot be read as DICOM: {0}")]
+    NotReadable(dicom::Error),
     /// The object is not what the sender said it is.
     #[error("the object is not of the {attribute} that was announced")]
     NotAsAnnounced {
@@ -62,7 +77,7 @@ impl Refusal {
         match self {
             Self::OutOfResources => "out-of-resources",
             Self::TooLarge { .. } => "object-too-large",
-            Self::NotReadable => "not-readable",
+            Self::NotReadable(_) => "not-readable",
             Self::NotAsAnnounced { .. } => "not-as-announced",
             Self::OtherContent => "other-content",
             Self::Io(_) => "io",
@@ -74,7 +89,7 @@ impl Refusal {
         match self {
             Self::OutOfResources | Self::TooLarge { .. } | Self::Io(_) => 0xA700,
             Self::NotAsAnnounced { .. } => 0xA900,
-            Self::NotReadable => 0xC000,
+            Self::NotReadable(_) => 0xC000,
             Self::OtherContent => 0x0111,
         }
     }
@@ -123,20 +138,59 @@ pub struct Intake {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
-    incoming_dir: PathBuf,
+    store: Store,
     max_bytes: u64,
+    min_free_bytes: u64,
+    committer: Committer,
+    turns: Turns,
+    on_arrival: OnArrival,
+}
+
+type OnArrival = Box<dyn Fn(&Arrived) + Send + Sync>;
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
 }
 
 impl Intake {
+    /// Opens the intake of a node's folder, and tidies what a crash left there.
+    ///
+    /// `on_arrival` is called from any thread after an instance became durable, also for one that had come before.
+    ///
+    /// # Errors
+    /// The folder or the database cannot be used.
+    pub fn open(
+        store: &Store,
+        config: &NodeConfig,
+        on_arrival: impl Fn(&Arrived) + Send + Sync + 'static,
+    ) -> Result<(Self, Recovery), store::Error> {
+        let recovery = recover::recover(store)?;
+        let shared = Shared {
+            store: store.clone(),
+            max_bytes: config.dicom.max_object_bytes,
+            min_free_bytes: config.storage.min_free_bytes,
+            committer: Committer::start(store)?,
+            turns: Turns::default(),
+            on_arrival: Box::new(on_arrival),
+        };
+        let shared = Arc::new(shared);
+        Ok((Self { shared }, recovery))
+    }
+
     /// Begins to take an instance.
     ///
     /// # Errors
     /// [`Refusal::OutOfResources`] where the disk is nearly full, [`Refusal::Io`].
     pub fn begin(&self) -> Result<Incoming, Refusal> {
+        let dir = self.shared.store.dir().join("incoming");
+        if fs4::available_space(&dir)? < self.shared.min_free_bytes {
+            return Err(Refusal::OutOfResources);
+        }
         Ok(Incoming {
-            file: NamedTempFile::new_in(&self.shared.incoming_dir)?,
+            file: NamedTempFile::new_in(dir)?,
             sha256: Sha256::new(),
             bytes: 0,
             max_bytes: self.shared.max_bytes,
@@ -147,42 +201,167 @@ impl Intake {
     ///
     /// # Errors
     /// Any [`Refusal`]; nothing of the instance stays then.
-    #[expect(
-        clippy::unused_async,
-        reason = "many instances are made durable together"
-    )]
     pub async fn accept(
         &self,
         incoming: Incoming,
         claim: Claim,
         sender: Sender,
     ) -> Result<Accepted, Refusal> {
-        let (_, _) = (claim, sender);
-        incoming.file.as_file().sync_all()?;
-        let path = self.shared.incoming_dir.join(format!(
-            "{:x}.dcm",
-            incoming
-                .sha256
-                .finalize()
-                .iter()
-                .fold(0_u64, |a, b| a << 8 | u64::from(*b))
-        ));
-        incoming.file.persist(&path).map_err(|error| error.error)?;
+        let shared = Arc::clone(&self.shared);
+        let kept = tokio::task::spawn_blocking(move || shared.keep(incoming, &claim, sender));
+        // A task that panicked or was cancelled with its runtime has acknowledged nothing.
+        kept.await.unwrap_or_else(|error| Err(Refusal::Io(error.into())))
+    }
+
+    /// As [`Intake::accept`], for tests that have no runtime.
+    #[cfg(test)]
+    pub(super) fn keep(
+        &self,
+        incoming: Incoming,
+        claim: &Claim,
+        sender: Sender,
+    ) -> Result<Accepted, Refusal> {
+        self.shared.keep(incoming, claim, sender)
+    }
+}
+
+impl Shared {
+    fn keep(&self, incoming: Incoming, claim: &Claim, sender: Sender) -> Result<Accepted, Refusal> {
+        let object = summary(incoming.file.path()).map_err(Refusal::NotReadable)?;
+        claim.check(&object)?;
+        let _turn = self.turns.take(&object.sop_instance_uid);
+        let _adding = self.store.adding();
+        let instance = NewInstance {
+            sha256: incoming.sha256.finalize().into(),
+            bytes: incoming.bytes,
+            received_s: chrono::Utc::now().timestamp(),
+            sender: sender.ae_title,
+            address: sender.address.to_string(),
+            object,
+        };
+        let study = &instance.object.study_instance_uid;
+        let path = self
+            .store
+            .instance_path(study, &instance.object.sop_instance_uid);
+        let known = self.store.known(&instance.object.sop_instance_uid, study);
+        let (known, is_new_study) = known.map_err(|error| unwritable(&error))?;
+        if let Some(known) = known {
+            if known.sha256 != instance.sha256 || known.study_instance_uid != *study {
+                return Err(Refusal::OtherContent);
+            }
+            self.keep_again(incoming.file, study, &path)?;
+            return Ok(Accepted { is_new: false });
+        }
+        self.publish(incoming.file, &path, is_new_study)?;
+        let arrived = self.committer.commit(instance).inspect_err(|_| {
+            // Without a row it counts as never received; what cannot be removed now, the next start removes.
+            drop(fs::remove_file(&path));
+        })?;
+        (self.on_arrival)(&arrived);
         Ok(Accepted { is_new: true })
     }
 
-    /// An intake of `dir`.
+    /// The same bytes came before; where their file was lost since, it is there again.
+    fn keep_again(&self, file: NamedTempFile, study: &str, path: &Path) -> Result<(), Refusal> {
+        if !path.exists() {
+            self.publish(file, path, true)?;
+        }
+        let arrived = self.store.arrived(study);
+        (self.on_arrival)(&arrived.map_err(|error| unwritable(&error))?);
+        Ok(())
+    }
+
+    /// Gives the file its name, and makes both durable.
     ///
-    /// # Errors
-    /// The folder cannot be made.
-    pub fn open(dir: &std::path::Path, max_bytes: u64) -> io::Result<Self> {
-        std::fs::create_dir_all(dir)?;
-        let incoming_dir = dir.into();
-        Ok(Self {
-            shared: Arc::new(Shared {
-                incoming_dir,
-                max_bytes,
-            }),
-        })
+    /// The name comes first: journals of file systems then write both at once. A crash in between leaves a file without a
+    /// row, which the next start removes.
+    fn publish(&self, file: NamedTempFile, path: &Path, is_new_study: bool) -> io::Result<()> {
+        let instances = self.store.dir().join("instances");
+        let folder = path.parent().unwrap_or(&instances);
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let file = file.persist(path).map_err(|error| error.error)?;
+        let synced = file.sync_all().and_then(|()| sync_folder(folder));
+        let synced = synced.and_then(|()| match is_new_study {
+            true => sync_folder(&instances),
+            false => Ok(()),
+        });
+        synced.inspect_err(|_| drop(fs::remove_file(path)))
     }
 }
+
+impl Claim {
+    /// Refuses an object that says something else.
+    fn check(&self, object: &ObjectSummary) -> Result<(), Refusal> {
+        let claims = [
+            ("SOPClassUID", &self.sop_class_uid, &object.sop_class_uid),
+            (
+                "SOPInstanceUID",
+                &self.sop_instance_uid,
+                &object.sop_instance_uid,
+            ),
+            (
+                "StudyInstanceUID",
+                &self.study_instance_uid,
+                &object.study_instance_uid,
+            ),
+        ];
+        let differs = |claim: &Option<String>, found: &str| {
+            let claim = claim.as_deref().unwrap_or(found);
+            claim.trim_end_matches(['\0', ' ']) != found
+        };
+        match claims.iter().find(|(_, claim, found)| differs(claim, found)) {
+            Some((attribute, ..)) => Err(Refusal::NotAsAnnounced { attribute }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The sender should try again later; what is wrong is for whoever runs the node.
+fn unwritable(error: &store::Error) -> Refusal {
+    tracing::error!(code = error.code(), "The database cannot be used: {error}");
+    Refusal::OutOfResources
+}
+
+/// SOP Instance UIDs that are being taken in: of several objects with one UID, one comes after the other.
+#[derive(Debug, Default)]
+struct Turns {
+    busy: Mutex<BTreeSet<String>>,
+    freed: Condvar,
+}
+
+/// Ends when it is dropped.
+struct Turn<'a> {
+    turns: &'a Turns,
+    uid: String,
+}
+
+impl Turns {
+    fn take(&self, uid: &str) -> Turn<'_> {
+        let busy = self
+            .freed
+            .wait_while(self.lock(), |busy| busy.contains(uid));
+        let mut busy = busy.unwrap_or_else(PoisonError::into_inner);
+        busy.insert(uid.to_owned());
+        Turn {
+            turns: self,
+            uid: uid.to_owned(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.turns.lock().remove(&self.uid);
+        self.turns.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,23 @@
 //! In: instances from scanners and archives. Out: SR and SEG at every destination, and a decision log. An instance is
 //! acknowledged when it would survive a power cut, never before.
 
+mod calendar;
+mod complete;
 mod intake;
+mod queue;
+mod route;
+mod store;
 #[cfg(test)]
 mod testing;
 
-pub use intake::{Accepted, Claim, Incoming, Intake, Refusal, Sender};
+pub use calendar::{Agenda, Hours, next_s};
+pub use complete::{Complete, Completion, Reason};
+pub use intake::{Accepted, Claim, Incoming, Intake, Recovery, Refusal, Sender};
+pub use queue::{
+    DeadLetter, Depth, Ended, Enqueued, Failure, Finished, Job, Output, Queue, Work, back_off_s,
+};
+pub use route::{Plan, plan};
+pub use store::{
+    Arrived, Delivery, DeliveryCount, Error as StoreError, Input, NewInstance, SeriesFacts, Store,
+    StudyFacts, StudyState,
+};

@@ -1,10 +1,81 @@
 //! What tests of the node share.
 
-use super::Intake;
+use super::{Claim, Intake, Refusal, Sender, Store};
+use crate::config::{NodeConfig, RetryConfig};
+use dicom_core::{DataElement, PrimitiveValue, VR};
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+use std::net::Ipv4Addr;
 use std::path::Path;
 
+/// A configuration that takes objects of at most 1 MiB, however full the disk is.
+pub(super) fn config() -> NodeConfig {
+    let mut config = NodeConfig::default();
+    config.dicom.max_object_bytes = 1 << 20;
+    config.storage.min_free_bytes = 0;
+    config
+}
+
+/// The database of the node's folder `dir`.
+pub(super) fn store(dir: &Path) -> Store {
+    Store::open(dir, &RetryConfig::default()).expect("the folder can be used")
+}
+
 /// An intake that keeps what it takes below `dir`, of at most 1 MiB an object.
-#[expect(dead_code, reason = "the tests of each side use it")]
 pub(super) fn intake(dir: &Path) -> Intake {
-    Intake::open(dir, 1 << 20).expect("the folder can be made")
+    intake_of(&store(dir))
+}
+
+/// An intake of a database that is open.
+pub(super) fn intake_of(store: &Store) -> Intake {
+    let opened = Intake::open(store, &config(), |_| ());
+    opened.expect("the folder can be used").0
+}
+
+/// Some workstation.
+pub(super) fn sender() -> Sender {
+    Sender {
+        ae_title: Some("CT1".into()),
+        address: Ipv4Addr::LOCALHOST.into(),
+    }
+}
+
+/// The attributes that an image of a study has at least, and a Patient's Name to be found nowhere.
+pub(super) fn image(study: &str, number: u32) -> InMemDicomObject {
+    object(study, number, uids::CT_IMAGE_STORAGE, "CT")
+}
+
+/// An object of any class; `number` tells its instance.
+pub(super) fn object(study: &str, number: u32, class: &str, modality: &str) -> InMemDicomObject {
+    let text = |tag, vr, value: &str| DataElement::new(tag, vr, PrimitiveValue::from(value));
+    InMemDicomObject::from_element_iter([
+        text(tags::SOP_CLASS_UID, VR::UI, class),
+        text(tags::SOP_INSTANCE_UID, VR::UI, &format!("{study}.1.{number}")),
+        text(tags::MODALITY, VR::CS, modality),
+        text(tags::PATIENT_NAME, VR::PN, "Secret^Name"),
+        text(tags::PATIENT_ID, VR::LO, "Secret-ID"),
+        text(tags::STUDY_INSTANCE_UID, VR::UI, study),
+        text(tags::SERIES_INSTANCE_UID, VR::UI, &format!("{study}.1")),
+    ])
+}
+
+/// A Part 10 file of the object.
+pub(super) fn file_bytes(object: InMemDicomObject) -> Vec<u8> {
+    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    let mut bytes = Vec::new();
+    let file = object.with_meta(meta).expect("SOP UIDs are set");
+    file.write_all(&mut bytes).expect("memory takes it");
+    bytes
+}
+
+/// Sends one object; whether it is new, or why it was refused.
+pub(super) fn send(intake: &Intake, object: InMemDicomObject) -> Result<bool, Refusal> {
+    send_bytes(intake, &file_bytes(object), &Claim::default())
+}
+
+/// Sends bytes that are said to be something.
+pub(super) fn send_bytes(intake: &Intake, bytes: &[u8], claim: &Claim) -> Result<bool, Refusal> {
+    let mut incoming = intake.begin()?;
+    incoming.write(bytes)?;
+    Ok(intake.keep(incoming, claim, sender())?.is_new)
 }
