@@ -5,6 +5,9 @@ use sha2::{Digest, Sha256};
 /// Root of UIDs made from UUIDs (PS3.5 B.2).
 const UUID_ROOT: &str = "2.25.";
 
+/// Names this implementation in files and associations (PS3.7 D.3.3.2); fixed for good.
+pub(crate) const IMPLEMENTATION_CLASS_UID: &str = "2.25.205480918262347590317642208855710983421";
+
 /// Whether `uid` is a UID by PS3.5 9.1: digits and dots, no leading zeros, at most 64 characters.
 ///
 /// UIDs from files become folder names, so nothing else may pass.

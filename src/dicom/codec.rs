@@ -56,6 +56,11 @@ impl Expected {
     }
 }
 
+/// Whether images of this transfer syntax can be read.
+pub(crate) fn decodes(transfer_syntax_uid: &str) -> bool {
+    Codec::of(transfer_syntax_uid).is_some()
+}
+
 impl Codec {
     /// The codec of a transfer syntax; none where there is no decoder.
     pub(crate) fn of(transfer_syntax_uid: &str) -> Option<Self> {

@@ -260,6 +260,18 @@ fn coding(syntax: &TransferSyntax) -> Coding {
     }
 }
 
+/// A data set that came by network, measured before it is parsed: in memory it takes at most `limit_bytes`.
+pub(crate) fn data_set(
+    bytes: &[u8],
+    syntax_uid: &str,
+    limit_bytes: usize,
+) -> Result<InMemDicomObject, Error> {
+    let coding = coding(transfer_syntax(syntax_uid)?);
+    let reader = HeaderReader::new(bytes.to_vec(), io::empty(), coding, limit_bytes);
+    let (header, _) = reader.read_until(|_| false)?;
+    guarded("", || parse(&header.bytes, syntax_uid))
+}
+
 fn parse(bytes: &[u8], syntax_uid: &str) -> Result<InMemDicomObject, Error> {
     InMemDicomObject::read_dataset_with_ts(bytes, transfer_syntax(syntax_uid)?)
         .map_err(|_| malformed(tags::FILE_META_INFORMATION_GROUP_LENGTH))

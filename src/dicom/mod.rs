@@ -53,8 +53,10 @@ mod misplaced;
 mod real_series;
 
 pub use attribute::Attribute;
+pub(crate) use codec::decodes;
 pub use companion::{Companion, companion};
 pub use error::Error;
+pub(crate) use file::data_set;
 pub use instance::Instance;
 pub use read::{Inventory, LeftOut, Study, Unreadable, header, read_paths};
 pub use segmentation::{Segment, Segmentation};

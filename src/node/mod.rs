@@ -5,12 +5,16 @@
 
 mod calendar;
 mod complete;
+pub mod dimse;
 mod intake;
 mod queue;
 mod route;
+pub mod scp;
+pub mod scu;
 mod store;
 #[cfg(test)]
 mod testing;
+pub mod tls;
 
 pub use calendar::{Agenda, Hours, next_s};
 pub use complete::{Complete, Completion, Reason};

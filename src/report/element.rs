@@ -2,6 +2,7 @@
 
 use super::codes::Term;
 use crate::dicom::Instance;
+use crate::uid::IMPLEMENTATION_CLASS_UID;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::value::{DataSetSequence, PrimitiveValue};
 use dicom_core::{DataElement, Tag, VR};
@@ -10,8 +11,6 @@ use dicom_object::mem::InMemElement;
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use std::collections::BTreeSet;
 
-/// Names this implementation in file meta information (PS3.7 D.3.3.2); fixed for good.
-const IMPLEMENTATION_CLASS_UID: &str = "2.25.205480918262347590317642208855710983421";
 /// Implementation Version Name (0002,0013), at most 16 characters.
 const IMPLEMENTATION_VERSION_NAME: &str = concat!("HILUM_", env!("CARGO_PKG_VERSION"));
 
