@@ -54,6 +54,9 @@ pub enum Error {
     /// Writing SR, SEG or JSON.
     #[error(transparent)]
     Report(#[from] crate::report::Error),
+    /// Writing, reading or sending the decision log.
+    #[error(transparent)]
+    Audit(#[from] crate::audit::Error),
     /// Making or writing a phantom.
     #[error(transparent)]
     Phantom(#[from] crate::phantom::Error),
@@ -80,6 +83,7 @@ impl Error {
             Self::Preprocess(e) => e.class(),
             Self::Model(e) => e.class(),
             Self::Report(e) => e.class(),
+            Self::Audit(e) => e.class(),
             Self::Phantom(e) => e.class(),
             Self::Evaluate(e) => e.class(),
             Self::Config(_) => Class::Config,
@@ -100,6 +104,7 @@ impl Error {
             Self::Preprocess(e) => e.code(),
             Self::Model(e) => e.code(),
             Self::Report(e) => e.code(),
+            Self::Audit(e) => e.code(),
             Self::Phantom(e) => e.code(),
             Self::Evaluate(e) => e.code(),
             Self::Config(_) => "config-invalid",
