@@ -6,15 +6,19 @@
 mod calendar;
 mod complete;
 pub mod dimse;
+mod identity;
 mod intake;
+pub mod metrics;
 mod queue;
 mod route;
 pub mod scp;
 pub mod scu;
+pub mod status;
 mod store;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+pub mod web;
 
 pub use calendar::{Agenda, Hours, next_s};
 pub use complete::{Complete, Completion, Reason};

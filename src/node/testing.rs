@@ -79,3 +79,52 @@ pub(super) fn send_bytes(intake: &Intake, bytes: &[u8], claim: &Claim) -> Result
     incoming.write(bytes)?;
     Ok(intake.keep(incoming, claim, sender())?.is_new)
 }
+
+/// A Part 10 file in explicit little endian whose File Meta Information has these UIDs, with `data_set` behind it.
+pub(super) fn part_10(sop_class_uid: &str, sop_instance_uid: &str, data_set: &[u8]) -> Vec<u8> {
+    let mut file = [&[0; 128][..], b"DICM"].concat();
+    for (element, text) in [
+        (2, sop_class_uid),
+        (3, sop_instance_uid),
+        (0x10, dicom_dictionary_std::uids::EXPLICIT_VR_LITTLE_ENDIAN),
+    ] {
+        let mut value = text.as_bytes().to_vec();
+        value.resize(value.len().next_multiple_of(2), 0);
+        let length = u16::try_from(value.len()).expect("UIDs are short");
+        file.extend([2, 0, element, 0, b'U', b'I']);
+        file.extend(length.to_le_bytes());
+        file.extend(value);
+    }
+    file.extend(data_set);
+    file
+}
+
+/// A CT instance of a study, with pixel data of `pixel_bytes` bytes.
+pub(super) fn ct_instance(study_uid: &str, sop_instance_uid: &str, pixel_bytes: usize) -> Vec<u8> {
+    let class = dicom_dictionary_std::uids::CT_IMAGE_STORAGE;
+    let series_uid = format!("{study_uid}.1");
+    let mut data_set = Vec::new();
+    for (group, element, vr, text) in [
+        (8_u16, 0x16_u16, b"UI", class),
+        (8, 0x18, b"UI", sop_instance_uid),
+        (8, 0x60, b"CS", "CT"),
+        (0x10, 0x10, b"PN", "Test^Patient"),
+        (0x10, 0x20, b"LO", "T-1"),
+        (0x20, 0x0D, b"UI", study_uid),
+        (0x20, 0x0E, b"UI", &series_uid),
+    ] {
+        let pad = if vr == b"UI" { 0 } else { b' ' };
+        let mut value = text.as_bytes().to_vec();
+        value.resize(value.len().next_multiple_of(2), pad);
+        let length = u16::try_from(value.len()).expect("texts are short");
+        data_set.extend([group.to_le_bytes(), element.to_le_bytes()].concat());
+        data_set.extend(vr);
+        data_set.extend(length.to_le_bytes());
+        data_set.extend(value);
+    }
+    let length = u32::try_from(pixel_bytes).expect("pixel data is short");
+    data_set.extend([0xE0, 0x7F, 0x10, 0, b'O', b'W', 0, 0]);
+    data_set.extend(length.to_le_bytes());
+    data_set.resize(data_set.len() + pixel_bytes, 7);
+    part_10(class, sop_instance_uid, &data_set)
+}
