@@ -36,7 +36,11 @@ impl<R: Read> Chain<R> {
     pub(super) fn step(&mut self) -> io::Result<Step> {
         let mut line = Vec::new();
         let limit = MAX_COMMIT_BYTES as u64 + 1;
-        let bytes = self.reader.by_ref().take(limit).read_until(b'\n', &mut line)? as u64;
+        let bytes = self
+            .reader
+            .by_ref()
+            .take(limit)
+            .read_until(b'\n', &mut line)? as u64;
         if line.pop_if(|last| *last == b'\n').is_none() {
             return Ok(match bytes {
                 0 => Step::End,

@@ -32,7 +32,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// There is a log, but not the key that it was signed with.
-    #[error("{path} is missing, and a decision log was signed with it; put the node's own key back")]
+    #[error(
+        "{path} is missing, and a decision log was signed with it; put the node's own key back"
+    )]
     KeyMissing {
         /// The key.
         path: PathBuf,

@@ -335,9 +335,15 @@ mod tests {
         let of = |text: &str| Output::of("findings.json", text.as_bytes()).sha256;
         let first = of(r#"{"lesions": [1], "timings_ms": {"read": 1.5}}"#);
         assert_eq!(first, of(r#"{"lesions": [1], "timings_ms": {"read": 2}}"#));
-        assert_ne!(first, of(r#"{"lesions": [2], "timings_ms": {"read": 1.5}}"#));
+        assert_ne!(
+            first,
+            of(r#"{"lesions": [2], "timings_ms": {"read": 1.5}}"#)
+        );
         let of_bytes = Output::of("sr.dcm", b"abc").sha256;
-        assert!(of_bytes.starts_with("ba7816bf8f01cfea"), "FIPS 180-2's example");
+        assert!(
+            of_bytes.starts_with("ba7816bf8f01cfea"),
+            "FIPS 180-2's example"
+        );
     }
 
     #[test]

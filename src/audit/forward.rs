@@ -178,8 +178,13 @@ impl Forwarder {
 
     fn connect(&self) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let address = &self.repository.address;
-        let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = address
+            .rsplit_once(':')
+            .map_or(address.as_str(), |(host, _)| host);
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
         let name = ServerName::try_from(host).map_err(io::Error::other)?;
         let mut last = io::Error::other("its name has no address");
         for address in address.to_socket_addrs()? {

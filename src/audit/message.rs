@@ -45,7 +45,9 @@ pub fn message(record: &Record, source: &Source) -> Option<Message> {
     let event = record.event()?;
     let draft = Draft::of(&event, source)?;
     let mut xml = Writer::new(Vec::new());
-    draft.write(&mut xml, &record.time, source).expect("a vector takes whatever is written");
+    draft
+        .write(&mut xml, &record.time, source)
+        .expect("a vector takes whatever is written");
     Some(Message {
         success: draft.outcome == SUCCESS,
         xml: String::from_utf8_lossy(&xml.into_inner()).into_owned(),
@@ -84,8 +86,12 @@ impl<'a> Draft<'a> {
     fn of(event: &'a Event, source: &'a Source) -> Option<Self> {
         let own = || Participant::own(source);
         Some(match event {
-            Event::Started { .. } => Self::activity(Code("110120", DCM, "Application Start"), source),
-            Event::Stopped { .. } => Self::activity(Code("110121", DCM, "Application Stop"), source),
+            Event::Started { .. } => {
+                Self::activity(Code("110120", DCM, "Application Start"), source)
+            }
+            Event::Stopped { .. } => {
+                Self::activity(Code("110121", DCM, "Application Stop"), source)
+            }
             Event::AssociationRejected { peer, code } => {
                 let subject = peer.address.clone().unwrap_or_else(|| "unknown".into());
                 let alert = Code("110126", DCM, "Node Authentication");
@@ -116,34 +122,51 @@ impl<'a> Draft<'a> {
     fn of_study(event: &'a Event, source: &'a Source) -> Option<Self> {
         let own = || Participant::own(source);
         Some(match event {
-            Event::InstanceRefused { study_instance_uid, from, code, .. } => {
+            Event::InstanceRefused {
+                study_instance_uid,
+                from,
+                code,
+                ..
+            } => {
                 let uid = study_instance_uid.as_deref().unwrap_or("unknown");
                 Self::received(std::slice::from_ref(from), source)
                     .failed(SERIOUS_FAILURE, code)
                     .about([Object::Study(uid, None), Object::Patient(None)])
             }
-            Event::StudyComplete { study, sop_classes, from, .. } => {
-                Self::received(from, source).on(study, Some(sop_classes))
-            }
+            Event::StudyComplete {
+                study,
+                sop_classes,
+                from,
+                ..
+            } => Self::received(from, source).on(study, Some(sop_classes)),
             Event::JobStarted { study, .. } => Self::accessed('R').by([own()]).on(study, None),
             Event::JobDone { study, .. } => Self::accessed('C').by([own()]).on(study, None),
-            Event::JobFailed { study, code, .. } => {
-                Self::accessed('C').by([own()]).failed(MINOR_FAILURE, code).on(study, None)
-            }
-            Event::DeadLetter { study, code, .. } => {
-                Self::accessed('C').by([own()]).failed(SERIOUS_FAILURE, code).on(study, None)
-            }
+            Event::JobFailed { study, code, .. } => Self::accessed('C')
+                .by([own()])
+                .failed(MINOR_FAILURE, code)
+                .on(study, None),
+            Event::DeadLetter { study, code, .. } => Self::accessed('C')
+                .by([own()])
+                .failed(SERIOUS_FAILURE, code)
+                .on(study, None),
             Event::Replayed { study, user, .. } => {
                 let by = [Participant::person(user), own().waiting()];
                 Self::accessed('R').by(by).on(study, None)
             }
-            Event::Purged { study_instance_uid, what, patient, .. } => {
+            Event::Purged {
+                study_instance_uid,
+                what,
+                patient,
+                ..
+            } => {
                 let draft = match what.as_str() {
                     "results" => Self::accessed('D'),
                     _ => Self::new(Code("110105", DCM, "DICOM Study Deleted"), 'D'),
                 };
                 let patient = Object::Patient(patient.as_deref());
-                draft.by([own()]).about([Object::Study(study_instance_uid, None), patient])
+                draft
+                    .by([own()])
+                    .about([Object::Study(study_instance_uid, None), patient])
             }
             _ => return Self::of_delivery(event, source),
         })
@@ -151,14 +174,26 @@ impl<'a> Draft<'a> {
 
     fn of_delivery(event: &'a Event, source: &'a Source) -> Option<Self> {
         Some(match event {
-            Event::DeliveryStarted { study, to, sop_classes } => {
+            Event::DeliveryStarted {
+                study,
+                to,
+                sop_classes,
+            } => {
                 let begin = Code("110102", DCM, "Begin Transferring DICOM Instances");
-                Self::new(begin, 'E').sent(to, source).on(study, Some(sop_classes))
+                Self::new(begin, 'E')
+                    .sent(to, source)
+                    .on(study, Some(sop_classes))
             }
-            Event::Delivered { study, to, sop_classes } => {
-                Self::transferred('R').sent(to, source).on(study, Some(sop_classes))
-            }
-            Event::DeliveryFailed { study, to, code, .. } => {
+            Event::Delivered {
+                study,
+                to,
+                sop_classes,
+            } => Self::transferred('R')
+                .sent(to, source)
+                .on(study, Some(sop_classes)),
+            Event::DeliveryFailed {
+                study, to, code, ..
+            } => {
                 let draft = Self::transferred('R').sent(to, source);
                 draft.failed(MINOR_FAILURE, code).on(study, None)
             }
@@ -218,12 +253,19 @@ impl<'a> Draft<'a> {
 
     fn by(self, participants: impl IntoIterator<Item = Participant<'a>>) -> Self {
         let participants = participants.into_iter().collect();
-        Self { participants, ..self }
+        Self {
+            participants,
+            ..self
+        }
     }
 
     fn failed(self, outcome: u8, why: &'a str) -> Self {
         let why = Some(why);
-        Self { outcome, why, ..self }
+        Self {
+            outcome,
+            why,
+            ..self
+        }
     }
 
     fn on(self, study: &'a Study, sop_classes: Option<&'a BTreeMap<String, u64>>) -> Self {
@@ -274,15 +316,24 @@ impl<'a> Participant<'a> {
 
     fn person(user: &'a str) -> Self {
         let unknown = Self::unknown().requesting();
-        Self { id: user, ..unknown }
+        Self {
+            id: user,
+            ..unknown
+        }
     }
 
     fn requesting(self) -> Self {
-        Self { requestor: true, ..self }
+        Self {
+            requestor: true,
+            ..self
+        }
     }
 
     fn waiting(self) -> Self {
-        Self { requestor: false, ..self }
+        Self {
+            requestor: false,
+            ..self
+        }
     }
 
     fn playing(self, role: Code) -> Self {

@@ -8,8 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// What the first record names as the hash of the line before it.
-pub(super) const NO_HASH: &str =
-    "0000000000000000000000000000000000000000000000000000000000000000";
+pub(super) const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// What parts a line's text from its hash, and what ends the line.
 const BEFORE_HASH: &str = r#","hash":""#;
@@ -115,7 +114,10 @@ mod tests {
                 line[at] ^= flip;
                 assert!(Record::parse(&line).is_err(), "byte {at}");
             }
-            assert!(Record::parse(&LINE.as_bytes()[..at]).is_err(), "cut at {at}");
+            assert!(
+                Record::parse(&LINE.as_bytes()[..at]).is_err(),
+                "cut at {at}"
+            );
         }
     }
 }

@@ -126,10 +126,7 @@ pub fn verify(snapshot: &Snapshot) -> Result<Verdict, Error> {
 }
 
 /// The first line that does not follow the one before; what a crash left behind the head is none.
-fn first_break(
-    snapshot: &Snapshot,
-    chain: &mut Chain<Take<File>>,
-) -> io::Result<Option<Finding>> {
+fn first_break(snapshot: &Snapshot, chain: &mut Chain<Take<File>>) -> io::Result<Option<Finding>> {
     let head = snapshot.head.as_ref();
     loop {
         let line = Some(chain.at.seq + 1);
@@ -150,10 +147,7 @@ fn first_break(
 }
 
 /// Whether the record that was met is the one behind the next.
-fn swapped(
-    chain: &mut Chain<Take<File>>,
-    met: Option<Record>,
-) -> io::Result<Option<Break>> {
+fn swapped(chain: &mut Chain<Take<File>>, met: Option<Record>) -> io::Result<Option<Break>> {
     let due = chain.at.seq + 1;
     let Some(met) = met.filter(|met| met.seq == due + 1) else {
         return Ok(None);

@@ -33,8 +33,12 @@ impl Code {
 
 /// An element with attributes alone.
 pub(super) fn empty(xml: &mut Xml, element: &str, attributes: &[(&str, String)]) -> io::Result<()> {
-    let pairs = attributes.iter().map(|(name, value)| (*name, value.as_str()));
-    xml.create_element(element).with_attributes(pairs).write_empty()?;
+    let pairs = attributes
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()));
+    xml.create_element(element)
+        .with_attributes(pairs)
+        .write_empty()?;
     Ok(())
 }
 
@@ -45,7 +49,9 @@ pub(super) fn element(
     attributes: &[(&str, String)],
     content: impl FnOnce(&mut Xml) -> io::Result<()>,
 ) -> io::Result<()> {
-    let pairs = attributes.iter().map(|(name, value)| (*name, value.as_str()));
+    let pairs = attributes
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()));
     let element = xml.create_element(element).with_attributes(pairs);
     element.write_inner_content(content)?;
     Ok(())
@@ -90,7 +96,9 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_rfc_4648() {
-        let examples = ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"];
+        let examples = [
+            "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy",
+        ];
         for (length, expected) in examples.iter().enumerate() {
             assert_eq!(base64(&b"foobar"[..length]), *expected);
         }
@@ -99,6 +107,9 @@ mod tests {
 
     #[test]
     fn characters_that_xml_does_not_have_are_replaced() {
-        assert_eq!(clean("A\u{0}B\u{1b}C\nD\u{fffe}"), "A\u{fffd}B\u{fffd}C D\u{fffd}");
+        assert_eq!(
+            clean("A\u{0}B\u{1b}C\nD\u{fffe}"),
+            "A\u{fffd}B\u{fffd}C D\u{fffd}"
+        );
     }
 }

@@ -49,7 +49,11 @@ pub fn load(
         })
         .collect();
     results.into_iter().collect::<Result<(), Error>>()?;
-    for (instance, samples) in series.instances.iter().zip(samples.chunks_exact(rows * columns)) {
+    for (instance, samples) in series
+        .instances
+        .iter()
+        .zip(samples.chunks_exact(rows * columns))
+    {
         check_empty(instance, samples)?;
     }
     Ok(StoredVolume {

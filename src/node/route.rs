@@ -54,7 +54,10 @@ fn fits(rule: &RuleConfig, facts: &StudyFacts) -> bool {
     let sent = |wanted: &String| facts.senders.iter().any(|sender| same(sender, wanted));
     let sender = rule.sender.is_empty() || rule.sender.iter().any(sent);
     let series = facts.series.iter();
-    sender && series.into_iter().any(|series| series_fits(rule, series, facts))
+    sender
+        && series
+            .into_iter()
+            .any(|series| series_fits(rule, series, facts))
 }
 
 fn series_fits(rule: &RuleConfig, series: &SeriesFacts, facts: &StudyFacts) -> bool {
@@ -107,7 +110,10 @@ mod tests {
         StudyFacts {
             description: text("Thorax nativ"),
             senders: vec!["CT1".into()],
-            series: vec![series("Topogram", None), series("Lunge 1.0 Br57", Some(1.0))],
+            series: vec![
+                series("Topogram", None),
+                series("Lunge 1.0 Br57", Some(1.0)),
+            ],
         }
     }
 

@@ -50,7 +50,11 @@ pub(super) fn object(study: &str, number: u32, class: &str, modality: &str) -> I
     let text = |tag, vr, value: &str| DataElement::new(tag, vr, PrimitiveValue::from(value));
     InMemDicomObject::from_element_iter([
         text(tags::SOP_CLASS_UID, VR::UI, class),
-        text(tags::SOP_INSTANCE_UID, VR::UI, &format!("{study}.1.{number}")),
+        text(
+            tags::SOP_INSTANCE_UID,
+            VR::UI,
+            &format!("{study}.1.{number}"),
+        ),
         text(tags::MODALITY, VR::CS, modality),
         text(tags::PATIENT_NAME, VR::PN, "Secret^Name"),
         text(tags::PATIENT_ID, VR::LO, "Secret-ID"),

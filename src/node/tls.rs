@@ -84,7 +84,9 @@ pub fn server_config(config: &TlsConfig) -> Result<Arc<ServerConfig>, Error> {
         None => builder.with_no_client_auth(),
     };
     let chain = certificates("certificate", &config.certificate)?;
-    Ok(Arc::new(builder.with_single_cert(chain, key(&config.key)?)?))
+    Ok(Arc::new(
+        builder.with_single_cert(chain, key(&config.key)?)?,
+    ))
 }
 
 /// What a client of DICOM or syslog offers: its certificate where it has one, and `peer_ca`, without which nobody is trusted.
@@ -101,14 +103,19 @@ pub fn client_config(config: &TlsConfig) -> Result<Arc<ClientConfig>, Error> {
         return Ok(Arc::new(builder.with_no_client_auth()));
     }
     let chain = certificates("certificate", &config.certificate)?;
-    Ok(Arc::new(builder.with_client_auth_cert(chain, key(&config.key)?)?))
+    Ok(Arc::new(
+        builder.with_client_auth_cert(chain, key(&config.key)?)?,
+    ))
 }
 
 /// The certificates in a PEM file, at least one; `name` is the configuration's key for it.
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Pem`], [`Error::Empty`].
-pub fn certificates(name: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+pub fn certificates(
+    name: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, Error> {
     let certificates = CertificateDer::pem_file_iter(given(name, path)?);
     let certificates = certificates.and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certificates = certificates.map_err(pem(name, path))?;
@@ -138,10 +145,7 @@ fn given<'a>(key: &'static str, path: &'a Path) -> Result<&'a Path, Error> {
     is_given.then_some(path).ok_or(Error::Missing { key })
 }
 
-fn pem(
-    key: &'static str,
-    path: &Path,
-) -> impl FnOnce(rustls::pki_types::pem::Error) -> Error {
+fn pem(key: &'static str, path: &Path) -> impl FnOnce(rustls::pki_types::pem::Error) -> Error {
     let path = path.to_path_buf();
     move |source| Error::Pem { key, path, source }
 }

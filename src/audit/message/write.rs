@@ -35,7 +35,8 @@ impl Draft<'_> {
             if let Some(of_type) = self.of_type {
                 of_type.write(xml, "EventTypeCode")?;
             }
-            self.why.map_or(Ok(()), |why| text(xml, "EventOutcomeDescription", why))
+            self.why
+                .map_or(Ok(()), |why| text(xml, "EventOutcomeDescription", why))
         })
     }
 }
@@ -54,7 +55,8 @@ impl Participant<'_> {
             attributes.push(("NetworkAccessPointTypeCode", access_point(address).into()));
         }
         element(xml, "ActiveParticipant", &attributes, |xml| {
-            self.role.map_or(Ok(()), |role| role.write(xml, "RoleIDCode"))
+            self.role
+                .map_or(Ok(()), |role| role.write(xml, "RoleIDCode"))
         })
     }
 }

@@ -74,11 +74,13 @@ impl Proposal {
             called_ae_title: self.called.clone(),
             application_context_name: APPLICATION_CONTEXT.into(),
             presentation_contexts: contexts
-                .map(|(id, (abstract_syntax, transfer_syntaxes))| PresentationContextProposed {
-                    id,
-                    abstract_syntax: abstract_syntax.clone(),
-                    transfer_syntaxes: transfer_syntaxes.clone(),
-                })
+                .map(
+                    |(id, (abstract_syntax, transfer_syntaxes))| PresentationContextProposed {
+                        id,
+                        abstract_syntax: abstract_syntax.clone(),
+                        transfer_syntaxes: transfer_syntaxes.clone(),
+                    },
+                )
                 .collect(),
             user_variables: own_variables(self.max_pdu_bytes),
         }
@@ -214,7 +216,8 @@ impl Association {
         message: &Message,
         data_set: Option<&[u8]>,
     ) -> Result<(), Error> {
-        self.send_values(context_id, true, &message.bytes(), true).await?;
+        self.send_values(context_id, true, &message.bytes(), true)
+            .await?;
         match data_set {
             Some(bytes) => self.send_values(context_id, false, bytes, true).await,
             None => Ok(()),

@@ -168,7 +168,10 @@ impl Message {
         put(FIELD, field);
         let is_answer = matches!(self.command, Command::Response { .. } | Command::Cancel);
         put(if is_answer { RESPONDED_TO } else { MESSAGE_ID }, self.id);
-        put(DATA_SET_TYPE, if self.has_data_set { 0 } else { NO_DATA_SET });
+        put(
+            DATA_SET_TYPE,
+            if self.has_data_set { 0 } else { NO_DATA_SET },
+        );
         match &self.command {
             Command::Store(_) | Command::Find { .. } => put(PRIORITY, MEDIUM),
             Command::Action { action_type, .. } => put(ACTION_TYPE, *action_type),
@@ -371,9 +374,14 @@ mod tests {
         let find = Command::Find {
             sop_class_uid: "1.2.3".into(),
         };
-        let commands = [Command::Echo, Command::Store(instance()), find, Command::Cancel]
-            .into_iter()
-            .chain([action(1), report, Command::Unknown { field: 0x21 }]);
+        let commands = [
+            Command::Echo,
+            Command::Store(instance()),
+            find,
+            Command::Cancel,
+        ]
+        .into_iter()
+        .chain([action(1), report, Command::Unknown { field: 0x21 }]);
         for command in commands {
             let mut request = message(command);
             request.has_data_set = true;

@@ -100,7 +100,10 @@ fn problem(problem: &'static str) -> Error {
 fn reference(instance: &InstanceRef) -> InMemDicomObject {
     InMemDicomObject::from_element_iter([
         uid_element(tags::REFERENCED_SOP_CLASS_UID, &instance.sop_class_uid),
-        uid_element(tags::REFERENCED_SOP_INSTANCE_UID, &instance.sop_instance_uid),
+        uid_element(
+            tags::REFERENCED_SOP_INSTANCE_UID,
+            &instance.sop_instance_uid,
+        ),
     ])
 }
 

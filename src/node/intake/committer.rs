@@ -57,7 +57,8 @@ fn run(store: &Store, waiting: &Receiver<Waiting>) {
             Err(_) => group.iter().for_each(|waiting| {
                 let arrived = store.add(&[&waiting.instance]);
                 let arrived = arrived.map_err(|error| unwritable(&error));
-                waiting.answer(arrived.and_then(|mut one| one.pop().ok_or(Refusal::OutOfResources)));
+                waiting
+                    .answer(arrived.and_then(|mut one| one.pop().ok_or(Refusal::OutOfResources)));
             }),
         }
     }

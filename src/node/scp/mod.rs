@@ -149,7 +149,8 @@ impl Shared {
         match Arc::clone(slots).try_acquire_owned() {
             Ok(slot) => {
                 let (shared, stop) = (Arc::clone(self), stop.clone());
-                connections.spawn(async move { shared.connection(stream, address, slot, stop).await });
+                connections
+                    .spawn(async move { shared.connection(stream, address, slot, stop).await });
             }
             // Not waited for: whoever floods the port must not hold up the others.
             Err(_) => {

@@ -178,9 +178,11 @@ fn taken(context: &PresentationContextProposed, may_store: bool) -> Result<&str,
     }
     let fits = |uid: &&str| match is_storage {
         true => decodes(uid),
-        false => {
-            [uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_LITTLE_ENDIAN].contains(uid)
-        }
+        false => [
+            uids::IMPLICIT_VR_LITTLE_ENDIAN,
+            uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        ]
+        .contains(uid),
     };
     let proposed = context.transfer_syntaxes.iter().map(|uid| trimmed(uid));
     let fitting: Vec<_> = proposed.filter(fits).collect();
@@ -218,7 +220,10 @@ fn role(variable: &UserVariableItem) -> Option<UserVariableItem> {
                 scu: false,
                 scp: roles.scp,
             };
-            Some(UserVariableItem::ScuScpRoleSelectionSubItem(uid.clone(), roles))
+            Some(UserVariableItem::ScuScpRoleSelectionSubItem(
+                uid.clone(),
+                roles,
+            ))
         }
         _ => None,
     }
@@ -253,7 +258,10 @@ mod tests {
         let context = proposed(uids::CT_IMAGE_STORAGE, &syntaxes[..2]);
         assert_eq!(taken(&context, true), Ok(uids::JPEG_BASELINE8_BIT));
         let context = proposed(uids::CT_IMAGE_STORAGE, &syntaxes[..1]);
-        assert_eq!(taken(&context, true), Err(Answer::TransferSyntaxesNotSupported));
+        assert_eq!(
+            taken(&context, true),
+            Err(Answer::TransferSyntaxesNotSupported)
+        );
     }
 
     #[test]

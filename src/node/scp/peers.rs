@@ -30,7 +30,10 @@ impl Directory {
 
     /// The peers that `address` may belong to.
     pub(super) fn at(&self, address: IpAddr) -> Vec<&PeerConfig> {
-        let addresses = self.addresses.read().unwrap_or_else(PoisonError::into_inner);
+        let addresses = self
+            .addresses
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let peers = self.peers.iter().zip(addresses.iter());
         let peers = peers.filter(|(_, addresses)| addresses.contains(&address));
         peers.map(|(peer, _)| peer).collect()
@@ -49,7 +52,11 @@ impl Directory {
                     addresses.unwrap_or_else(PoisonError::into_inner)[place] = found;
                 }
                 Ok(Err(_)) | Err(_) => {
-                    warn!(peer = peer.name, host = peer.host, "The host of a peer has no address.");
+                    warn!(
+                        peer = peer.name,
+                        host = peer.host,
+                        "The host of a peer has no address."
+                    );
                 }
             }
         }
@@ -80,7 +87,10 @@ mod tests {
         let directory = Directory::new(vec![peer("::ffff:192.0.2.7"), peer("192.0.2.8")]);
         let at = |address: &str| {
             let found = directory.at(address.parse().unwrap());
-            found.iter().map(|peer| peer.host.as_str()).collect::<Vec<_>>()
+            found
+                .iter()
+                .map(|peer| peer.host.as_str())
+                .collect::<Vec<_>>()
         };
         assert_eq!(at("192.0.2.7"), ["::ffff:192.0.2.7"]);
         assert_eq!(at("192.0.2.8"), ["192.0.2.8"]);

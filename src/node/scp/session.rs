@@ -194,7 +194,9 @@ impl Session {
         let status = match commitment {
             Some(Ok(commitment)) => {
                 let sender = self.terms.sender.clone();
-                self.shared.tell(Event::Committed { sender, commitment }).await;
+                self.shared
+                    .tell(Event::Committed { sender, commitment })
+                    .await;
                 status::SUCCESS
             }
             Some(Err(_)) | None => status::PROCESSING_FAILURE,
@@ -204,11 +206,7 @@ impl Session {
 }
 
 /// Whether an instance may be what the command says.
-fn acceptable(
-    context: &Context,
-    message: &Message,
-    instance: &InstanceRef,
-) -> Result<(), Failure> {
+fn acceptable(context: &Context, message: &Message, instance: &InstanceRef) -> Result<(), Failure> {
     let refuse = |status, code| Err(Failure { status, code });
     if instance.sop_class_uid != context.abstract_syntax
         || !super::negotiate::STORAGE.contains(&context.abstract_syntax.as_str())

@@ -41,7 +41,8 @@ impl Spool {
         self.batch.resize(128, 0);
         self.batch.extend(b"DICM");
         let meta = meta.map_err(|_| Refusal::NotReadable)?;
-        meta.write(&mut self.batch).map_err(|_| Refusal::NotReadable)
+        meta.write(&mut self.batch)
+            .map_err(|_| Refusal::NotReadable)
     }
 
     /// Appends a piece of the data set.

@@ -62,7 +62,9 @@ async fn request(
         },
     };
     let data_set = request_data_set(transaction_uid, instances, &transfer_syntax)?;
-    association.send(context_id, &request, Some(&data_set)).await?;
+    association
+        .send(context_id, &request, Some(&data_set))
+        .await?;
     let mut early = None;
     loop {
         let (context, message) = association.message().await?.ok_or(Error::Closed)?;

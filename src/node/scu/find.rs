@@ -43,7 +43,9 @@ async fn find(association: &mut Association, study_uid: &str) -> Result<Option<u
         },
     };
     let identifier = encoded(&identifier(study_uid), &transfer_syntax, "C-FIND")?;
-    association.send(context_id, &request, Some(&identifier)).await?;
+    association
+        .send(context_id, &request, Some(&identifier))
+        .await?;
     let mut found = None;
     for _ in 0..MAX_ANSWERS {
         let (context, response) = association.message().await?.ok_or(Error::Closed)?;
@@ -52,12 +54,24 @@ async fn find(association: &mut Association, study_uid: &str) -> Result<Option<u
             false => None,
         };
         match response.command {
-            Command::Response { to: field::FIND, status, .. } if PENDING.contains(&status) => {
+            Command::Response {
+                to: field::FIND,
+                status,
+                ..
+            } if PENDING.contains(&status) => {
                 let count = bytes.and_then(|bytes| count_of(&bytes, &transfer_syntax, study_uid));
                 found = found.or(count);
             }
-            Command::Response { to: field::FIND, status: status::SUCCESS, .. } => return Ok(found),
-            Command::Response { to: field::FIND, status, .. } => {
+            Command::Response {
+                to: field::FIND,
+                status: status::SUCCESS,
+                ..
+            } => return Ok(found),
+            Command::Response {
+                to: field::FIND,
+                status,
+                ..
+            } => {
                 let operation = "C-FIND";
                 return Err(Error::Status { operation, status });
             }

@@ -135,7 +135,10 @@ async fn connection(peer: &PeerConfig) -> Result<Box<dyn Transport>, Error> {
 
 /// A service of commands and small data sets.
 fn service(class: &str) -> (String, Vec<String>) {
-    let syntaxes = [uids::EXPLICIT_VR_LITTLE_ENDIAN, uids::IMPLICIT_VR_LITTLE_ENDIAN];
+    let syntaxes = [
+        uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        uids::IMPLICIT_VR_LITTLE_ENDIAN,
+    ];
     (class.into(), syntaxes.map(str::to_owned).into())
 }
 
@@ -177,7 +180,9 @@ async fn answer(
     }
     match response.command {
         Command::Response { to, status, .. }
-            if to == request.command.field() && response.id == request.id && context == context_id =>
+            if to == request.command.field()
+                && response.id == request.id
+                && context == context_id =>
         {
             Ok(status)
         }

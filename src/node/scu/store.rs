@@ -91,7 +91,10 @@ fn told(path: &Path, head: Result<Head, Error>, outcome: Result<Option<u16>, Err
         (Err(error), _) => (None, Err(error)),
         (Ok(head), Ok(None)) => {
             let sop_class_uid = head.instance.sop_class_uid.clone();
-            (Some(head.instance), Err(Error::NotAccepted { sop_class_uid }))
+            (
+                Some(head.instance),
+                Err(Error::NotAccepted { sop_class_uid }),
+            )
         }
         (Ok(head), Ok(Some(status))) => (Some(head.instance), Ok(status)),
         (Ok(head), Err(error)) => (Some(head.instance), Err(error)),
@@ -115,12 +118,15 @@ fn contexts<'a>(heads: impl Iterator<Item = &'a Head>) -> Vec<(String, Vec<Strin
         }
     }
     let proposed = proposed.into_iter().take(MAX_CONTEXTS);
-    proposed.map(|(class, syntax)| (class, vec![syntax])).collect()
+    proposed
+        .map(|(class, syntax)| (class, vec![syntax]))
+        .collect()
 }
 
 fn head(path: &Path) -> Result<Head, Error> {
     let mut file = BufReader::new(File::open(path).map_err(Error::File)?);
-    file.seek(SeekFrom::Start(PREAMBLE_BYTES)).map_err(Error::File)?;
+    file.seek(SeekFrom::Start(PREAMBLE_BYTES))
+        .map_err(Error::File)?;
     let meta = FileMetaTable::from_reader(&mut file).map_err(|_| Error::NotDicom)?;
     Ok(Head {
         instance: InstanceRef {
@@ -141,8 +147,8 @@ async fn send(
 ) -> Result<Option<u16>, Error> {
     let find = |syntax: &str| {
         let class = &head.instance.sop_class_uid;
-        let fits = association
-            .context_for(|c| c.abstract_syntax == *class && c.transfer_syntax == syntax);
+        let fits =
+            association.context_for(|c| c.abstract_syntax == *class && c.transfer_syntax == syntax);
         fits.map(|context| context.id)
     };
     let (as_it_is, implicit) = (
@@ -185,7 +191,9 @@ async fn send_rest(
         piece.truncate(left);
         file.read_exact(&mut piece).map_err(Error::File)?;
         left -= piece.len();
-        association.send_piece(context_id, &piece, left == 0).await?;
+        association
+            .send_piece(context_id, &piece, left == 0)
+            .await?;
         if left == 0 {
             return Ok(());
         }

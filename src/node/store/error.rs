@@ -13,13 +13,17 @@ pub enum Error {
         dir: PathBuf,
     },
     /// Instances without the database that knows of them.
-    #[error("{path} is missing while instances are there; restore it, or move all of the folder away to start anew")]
+    #[error(
+        "{path} is missing while instances are there; restore it, or move all of the folder away to start anew"
+    )]
     Lost {
         /// Where the database should be.
         path: PathBuf,
     },
     /// Not a database, or one that contradicts itself.
-    #[error("{path} is damaged ({found}); restore it from a backup, or move all of the folder away to start anew")]
+    #[error(
+        "{path} is damaged ({found}); restore it from a backup, or move all of the folder away to start anew"
+    )]
     Damaged {
         /// The database.
         path: PathBuf,

@@ -79,8 +79,8 @@ impl Store {
                 })
             };
             let instance = find.query_row([sop_instance_uid], known).optional()?;
-            let mut find = connection
-                .prepare_cached("SELECT 1 FROM studies WHERE study_instance_uid = ?1")?;
+            let mut find =
+                connection.prepare_cached("SELECT 1 FROM studies WHERE study_instance_uid = ?1")?;
             Ok((instance, !find.exists([study_instance_uid])?))
         })
     }

@@ -33,7 +33,11 @@ impl Queue for Store {
 
     fn claim(&self, agenda: &Agenda) -> Result<Option<Job>, Error> {
         // A look without the lock for writing, since most of them find nothing.
-        if agenda.quiet || self.read(|connection| self.next(connection, agenda))?.is_none() {
+        if agenda.quiet
+            || self
+                .read(|connection| self.next(connection, agenda))?
+                .is_none()
+        {
             return Ok(None);
         }
         self.write(|transaction| {
@@ -179,17 +183,15 @@ impl Store {
              AND (not_before_s <= ?2 OR not_before_s > ?3)
              ORDER BY priority DESC, enqueued_s, id LIMIT 1",
         )?;
-        let id = select.query_row(params![agenda.off_peak, agenda.now_s, clock_s], |row| row.get(0));
+        let id = select.query_row(params![agenda.off_peak, agenda.now_s, clock_s], |row| {
+            row.get(0)
+        });
         Ok(id.optional()?)
     }
 }
 
 /// Of the jobs that have to be ready at some time the first one, if it or one behind it has to begin now.
-fn next_due(
-    connection: &Connection,
-    agenda: &Agenda,
-    clock_s: i64,
-) -> Result<Option<i64>, Error> {
+fn next_due(connection: &Connection, agenda: &Agenda, clock_s: i64) -> Result<Option<i64>, Error> {
     let mut select = connection.prepare_cached(
         "SELECT id, ready_by_s FROM jobs WHERE state = 'waiting' AND ready_by_s IS NOT NULL
          AND (not_before_s <= ?1 OR not_before_s > ?2)
@@ -251,10 +253,12 @@ fn enqueued_before(transaction: &Transaction, work: &Work) -> Result<Enqueued, E
     let mut find = transaction.prepare_cached(
         "SELECT 1 FROM jobs WHERE study_instance_uid = ?1 AND version = ?2 AND state <> 'superseded'",
     )?;
-    Ok(match find.exists(params![work.study_instance_uid, work.version])? {
-        true => Enqueued::Waiting,
-        false => Enqueued::Outdated,
-    })
+    Ok(
+        match find.exists(params![work.study_instance_uid, work.version])? {
+            true => Enqueued::Waiting,
+            false => Enqueued::Outdated,
+        },
+    )
 }
 
 /// A job that waits, or one that is dead for a reason.
@@ -289,8 +293,9 @@ fn insert(
 
 /// Refuses an attempt that is not the one which runs.
 fn expect_claimed(transaction: &Transaction, job: &Job) -> Result<(), Error> {
-    let mut find = transaction
-        .prepare_cached("SELECT 1 FROM jobs WHERE id = ?1 AND state = 'running' AND attempts = ?2")?;
+    let mut find = transaction.prepare_cached(
+        "SELECT 1 FROM jobs WHERE id = ?1 AND state = 'running' AND attempts = ?2",
+    )?;
     match find.exists(params![job.id, job.attempt])? {
         true => Ok(()),
         false => Err(Error::NotClaimed {

@@ -120,8 +120,7 @@ impl Store {
     /// Runs one transaction; it is durable when this returns, or nothing of it stays.
     fn write<T>(&self, run: impl FnOnce(&Transaction) -> Result<T, Error>) -> Result<T, Error> {
         let mut connection = lock(&self.shared.writer);
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let value = run(&transaction)?;
         transaction.commit()?;
         Ok(value)
