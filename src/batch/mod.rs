@@ -253,8 +253,7 @@ impl<'a> Work<'a> {
                     model.name
                 ));
             };
-            let refusal = |error: &Error| (error.class(), reason_of(error));
-            let outcome = volumes.as_ref().map_err(refusal).and_then(|volumes| {
+            let outcome = volumes.as_ref().map_err(reason_of).and_then(|volumes| {
                 let volumes: Vec<&StoredVolume> = volumes.iter().collect();
                 let outcome = match &task.job {
                     Job::Model(model) => {
@@ -262,7 +261,7 @@ impl<'a> Work<'a> {
                     }
                     Job::Uptake(suv) => pipeline.uptake(&volumes, suv),
                 };
-                outcome.map_err(|error| refusal(&error))
+                outcome.map_err(|error| reason_of(&error))
             });
             let mut run =
                 self.series_run(study, task.series, task.job.finder(), Status::Done, None);
@@ -288,8 +287,8 @@ impl<'a> Work<'a> {
                     run.pet = pet;
                     run.warnings.extend(warnings);
                 }
-                Err((class, reason)) => {
-                    run.status = match class {
+                Err(reason) => {
+                    run.status = match reason.class {
                         // Valid, but not what the model is for.
                         Class::Unsupported => Status::Skipped,
                         _ => Status::Failed,
@@ -308,6 +307,7 @@ impl<'a> Work<'a> {
             let reason = Reason {
                 code: over.code.into(),
                 text: over.text.clone(),
+                class: Class::Unsupported,
             };
             self.series_run(
                 study,
@@ -373,6 +373,7 @@ impl<'a> Work<'a> {
             reason: Reason {
                 code: l.error.code().into(),
                 text: l.error.to_string(),
+                class: l.error.class(),
             },
         });
         let mut report = StudyReport {

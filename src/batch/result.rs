@@ -6,7 +6,7 @@ use crate::report::{LeftOutSeries, Reason, SeriesRun, Status, StudyReport};
 use crate::{Class, Error};
 use serde::Serialize;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How one study ended.
 #[derive(Debug, Serialize)]
@@ -120,6 +120,28 @@ impl StudyResult {
     pub fn failed(&self) -> bool {
         self.outcome == StudyOutcome::Failed
             || self.series.iter().any(|s| s.status == Status::Failed)
+    }
+
+    /// The folder of its results, where there are any.
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// Why another try may end otherwise: what failed for a reason that lies in this machine or this program.
+    pub fn passing_failure(&self) -> Option<&Reason> {
+        let is_passing =
+            |reason: &&Reason| matches!(reason.class, Class::Environment | Class::Internal);
+        self.failure_reasons().find(is_passing)
+    }
+
+    /// Why there are no results at all.
+    pub fn failure_reason(&self) -> Option<&Reason> {
+        self.reason.as_ref().filter(|_| self.outcome == StudyOutcome::Failed)
+    }
+
+    fn failure_reasons(&self) -> impl Iterator<Item = &Reason> {
+        let series = self.series.iter().filter(|s| s.status == Status::Failed);
+        self.failure_reason().into_iter().chain(series.filter_map(|s| s.reason.as_ref()))
     }
 
     /// Whether any model ran to its end: only then does "no lesion" mean that none was found.
@@ -243,6 +265,7 @@ pub(super) fn reason_of(error: &Error) -> Reason {
     Reason {
         code: error.code().into(),
         text: format!("{error}{hint}"),
+        class: error.class(),
     }
 }
 

@@ -51,8 +51,8 @@ pub(super) struct ProcessArgs {
     config: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Run this model: a name, or a folder that holds model.toml; may be given several times. Where none is named, `auto`:
-    /// lung-nodule on a GPU, lung-nodule-lite on a CPU. Lesions that only one of several models has are marked for review.
+    /// Run this model: a name, or a folder that holds model.toml; may be given several times. Where none is named, `auto`,
+    /// which is lung-nodule on a GPU and lung-nodule-lite on a CPU, and lymph-node, which is experimental. Lesions that only one of several models has are marked for review.
     #[arg(long, value_name = "MODEL")]
     model: Vec<String>,
     /// Move the network's patch by this fraction of its size, 0.1 to 1: larger is faster, smaller averages more patches a

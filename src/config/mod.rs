@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// Largest configuration file: the parser takes a hundred times the text's size.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// In `models.enabled`: the built-in model that suits the device.
+/// In `models.enabled`: the built-in nodule model that suits the device.
 pub const AUTO: &str = "auto";
 
 /// Everything that a run can be told, from a TOML file, then from the command line.
@@ -113,7 +113,7 @@ impl Default for ModelsConfig {
     fn default() -> Self {
         Self {
             dir: PathBuf::from("models"),
-            enabled: vec![AUTO.into()],
+            enabled: vec![AUTO.into(), "lymph-node".into()],
         }
     }
 }

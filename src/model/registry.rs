@@ -35,7 +35,11 @@ macro_rules! builtin {
 }
 
 /// Every model that the executable brings.
-pub static BUILTINS: &[Builtin] = &[builtin!("lung-nodule"), builtin!("lung-nodule-lite")];
+pub static BUILTINS: &[Builtin] = &[
+    builtin!("lung-nodule"),
+    builtin!("lung-nodule-lite"),
+    builtin!("lymph-node"),
+];
 
 /// Name of the built-in model where the configuration leaves the choice: the full one on a hardware GPU, the light one where
 /// the CPU computes; where one is missing, the other.

@@ -153,6 +153,9 @@ pub struct Reason {
     pub code: String,
     /// The same for people.
     pub text: String,
+    /// Whose fault it is; tells those who run studies by themselves whether another try may end otherwise.
+    #[serde(skip)]
+    pub class: Class,
 }
 
 /// One output file before it is written.

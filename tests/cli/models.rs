@@ -83,7 +83,7 @@ fn an_imported_model_is_whole_listed_described_and_verified() {
         .map(|m| &m["name"]);
     assert_eq!(
         names.collect::<Vec<_>>(),
-        ["lung-nodule", "lung-nodule-lite", "mine"]
+        ["lung-nodule", "lung-nodule-lite", "lymph-node", "mine"]
     );
     let inspected = json(&["inspect", "mine"], &models, 0);
     assert_eq!(inspected["manifest"]["licence"], "CC0-1.0");

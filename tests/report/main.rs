@@ -18,6 +18,7 @@ use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, value::Value};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
 use dicom_object::InMemDicomObject;
+use hilum::Class;
 use hilum::dicom::Series;
 use hilum::lesion::Kind;
 use hilum::report::{LeftOutSeries, OutputFile, Reason, SeriesRun, Status, StudyReport};
@@ -137,6 +138,7 @@ fn failed(series: &Series) -> SeriesRun<'_> {
         reason: Some(Reason {
             code: "pixel-data-short".into(),
             text: "Pixel Data (7FE0,0010) is shorter than declared".into(),
+            class: Class::Input,
         }),
         ..done(series, Vec::new())
     }
@@ -150,6 +152,7 @@ fn localizer() -> LeftOutSeries {
         reason: Reason {
             code: "localizer".into(),
             text: "a localizer is not a volume".into(),
+            class: Class::Unsupported,
         },
     }
 }

@@ -17,7 +17,7 @@ LEFT_OUT = ("LIDC-IDRI-0007", "LIDC-IDRI-0001")  # by segmenter 0, 1
 SPACING_MM = 1.5
 BLOOD_HU = 42  # without contrast medium
 
-# Where nodes are looked for; src/preprocess/region.rs does the same.
+# Where nodes are looked for; src/preprocess/search_region.rs looks in nearly the same places.
 HALF_WIDTH_MM = 60  # of the mediastinum with the hila
 BEHIND_MM = 30  # of the lungs' depth: nothing but spine and muscle
 MIN_LOWER_SHARE = 0.35  # of the largest section of a lung: below, the abdomen begins
