@@ -72,6 +72,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tokio::", &["node"]),
     ("axum::", &["node"]),
     ("rusqlite::", &["node"]),
+    ("rustls::", &["audit", "node"]),
+    ("quick_xml::", &["audit"]),
     ("csv::", &["evaluate"]),
     ("plotters::", &["evaluate"]),
     ("clap::", &["cli", "main.rs"]),

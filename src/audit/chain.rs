@@ -19,8 +19,8 @@ pub(super) enum Step {
     Record(Record),
     /// A line that does not; with the record where it is one by itself.
     Broken(Break, Option<Record>),
-    /// So many bytes without a line feed.
-    Torn(u64),
+    /// Bytes without a line feed behind them.
+    Torn,
     /// Nothing.
     End,
 }
@@ -46,7 +46,7 @@ impl<R: Read> Chain<R> {
                 0 => Step::End,
                 // Longer than any record.
                 _ if bytes == limit => Step::Broken(Break::Unreadable, None),
-                _ => Step::Torn(bytes),
+                _ => Step::Torn,
             });
         }
         let record = match Record::parse(&line) {

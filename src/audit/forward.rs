@@ -30,6 +30,9 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// A connection carries at most this and one message more, bytes.
 const BATCH_BYTES: usize = 256 << 10;
 
+/// How long the reset of a connection may be on its way.
+const RESET_WAIT: Duration = Duration::from_secs(2);
+
 /// Reads of a repository that has nothing to say, before it is left.
 const MAX_READS: usize = 100;
 
@@ -137,7 +140,7 @@ impl Forwarder {
                 }
                 Step::End => break,
                 Step::Broken(found, _) => return Err(Error::Broken { path, found }),
-                Step::Torn(_) => {
+                Step::Torn => {
                     let found = super::Break::Unreadable;
                     return Err(Error::Broken { path, found });
                 }
@@ -168,8 +171,10 @@ impl Forwarder {
             match stream.read(&mut ignored) {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
-                // Closed without TLS's farewell, as some receivers do: the system resets a connection with unread bytes.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                // Closed without TLS's farewell, as some receivers do.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return not_reset(&stream.sock);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -200,6 +205,18 @@ impl Forwarder {
         }
         Err(last)
     }
+}
+
+/// Where a receiver died before it had read all, its system resets the connection within a round trip.
+fn not_reset(socket: &TcpStream) -> io::Result<()> {
+    const STEPS: u32 = 20;
+    for _ in 0..STEPS {
+        if let Some(error) = socket.take_error()? {
+            return Err(error);
+        }
+        std::thread::sleep(RESET_WAIT / STEPS);
+    }
+    Ok(())
 }
 
 /// What one connection carries.

@@ -16,6 +16,8 @@ mod message;
 mod position;
 mod record;
 mod syslog;
+#[cfg(test)]
+mod tests;
 mod text;
 mod verify;
 mod xml;

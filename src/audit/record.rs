@@ -31,6 +31,9 @@ pub struct Record {
     pub event: Value,
     /// SHA-256 of the line up to `,"hash"`, hexadecimal.
     pub hash: String,
+    /// The line as it stands in the log.
+    #[serde(skip)]
+    pub line: String,
 }
 
 impl Record {
@@ -44,11 +47,19 @@ impl Record {
         if tail != tail_of(&hash(text)).as_bytes() {
             return Err(Break::Changed);
         }
-        let record: Self = serde_json::from_slice(line).map_err(|_| Break::Unreadable)?;
+        let line = std::str::from_utf8(line).map_err(|_| Break::Unreadable)?;
+        let record: Self = serde_json::from_str(line).map_err(|_| Break::Unreadable)?;
+        let line = line.to_owned();
         match DateTime::parse_from_rfc3339(&record.time) {
-            Ok(_) => Ok(record),
+            Ok(_) => Ok(Self { line, ..record }),
             Err(_) => Err(Break::Unreadable),
         }
+    }
+
+    /// When it was written.
+    pub fn at(&self) -> Option<DateTime<Utc>> {
+        let time = DateTime::parse_from_rfc3339(&self.time).ok()?;
+        Some(time.to_utc())
     }
 
     /// The event, where this version knows its kind.

@@ -140,7 +140,7 @@ fn first_break(snapshot: &Snapshot, chain: &mut Chain<Take<File>>) -> io::Result
                 Break::Rewritten
             }
             Step::Broken(found, record) if !beyond => swapped(chain, record)?.unwrap_or(found),
-            Step::Broken(..) | Step::Torn(_) | Step::End => return Ok(None),
+            Step::Broken(..) | Step::Torn | Step::End => return Ok(None),
         };
         return Ok(Some(Finding { line, found }));
     }

@@ -1,5 +1,6 @@
 //! The command line: one file a verb.
 
+mod audit;
 mod bench;
 mod deidentify;
 mod devices;
@@ -56,6 +57,7 @@ enum Command {
     Model(model::ModelArgs),
     Evaluate(evaluate::EvaluateArgs),
     Suv(suv::SuvArgs),
+    Audit(audit::AuditArgs),
 }
 
 impl Cli {
@@ -74,6 +76,7 @@ impl Cli {
             Command::Model(args) => model::run(args),
             Command::Evaluate(args) => evaluate::run(args),
             Command::Suv(args) => suv::run(args),
+            Command::Audit(args) => audit::run(args),
         }
     }
 }
