@@ -1,6 +1,7 @@
 //! What can happen, as it stands in the log: UIDs, hashes, codes and AE titles, never a patient's name or id.
 
 use super::key::hex;
+use crate::config::Config;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -114,7 +115,7 @@ pub enum Event {
         device: String,
         /// What ran.
         models: Vec<ModelUse>,
-        /// The configuration that decided, `node` aside, as JSON.
+        /// The configuration that decided, by [`deciding`].
         config: Value,
         /// `provenance.parameters`.
         parameters: Value,
@@ -226,6 +227,15 @@ pub enum Event {
         /// Login name, as the environment says.
         user: String,
     },
+}
+
+/// What of a configuration decides a result, as JSON: all but `node`, with the models that a rule chose in place.
+pub fn deciding(config: &Config) -> Value {
+    let mut json = serde_json::json!(config);
+    if let Some(sections) = json.as_object_mut() {
+        sections.remove("node");
+    }
+    json
 }
 
 /// A version of a study.
@@ -344,6 +354,16 @@ mod tests {
             of_bytes.starts_with("ba7816bf8f01cfea"),
             "FIPS 180-2's example"
         );
+    }
+
+    #[test]
+    fn a_logged_configuration_reads_back_to_the_bit() {
+        let mut config = Config::default();
+        config.candidates.min_confidence = 0.1 + 0.2;
+        config.models.enabled = vec!["lung-nodule".into()];
+        let json = serde_json::to_string(&deciding(&config)).unwrap();
+        assert!(!json.contains("ae_title"), "{json}");
+        assert_eq!(serde_json::from_str::<Config>(&json).unwrap(), config);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!
 //! docs/audit.md has the format, what each break means and which states a crash may leave.
 
+mod broken;
 mod chain;
 mod error;
 mod event;
@@ -22,8 +23,9 @@ mod text;
 mod verify;
 mod xml;
 
-pub use error::{Break, Error};
-pub use event::{Event, Input, ModelUse, Output, Party, Study};
+pub use broken::Break;
+pub use error::Error;
+pub use event::{Event, Input, ModelUse, Output, Party, Study, deciding};
 pub use forward::{Forwarder, Repository, unsent};
 pub use key::Key;
 pub use log::Log;

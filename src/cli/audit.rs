@@ -1,6 +1,7 @@
-//! `hilum audit`: checks, shows and exports the decision log of a node.
+//! `hilum audit`: checks, shows and exports the decision log of a node, and runs a decision again.
 
 mod export;
+mod replay;
 mod show;
 mod verify;
 
@@ -11,7 +12,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Checks, shows and exports the decision log of a node (docs/audit.md).
+/// Checks, shows and exports the decision log of a node, and runs a decision again (docs/audit.md).
 #[derive(Debug, clap::Args)]
 pub(super) struct AuditArgs {
     #[command(subcommand)]
@@ -23,6 +24,7 @@ enum AuditCommand {
     Verify(verify::VerifyArgs),
     Show(show::ShowArgs),
     Export(export::ExportArgs),
+    Replay(replay::ReplayArgs),
 }
 
 pub(super) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
@@ -30,6 +32,7 @@ pub(super) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         AuditCommand::Verify(args) => verify::run(args),
         AuditCommand::Show(args) => show::run(args),
         AuditCommand::Export(args) => export::run(args),
+        AuditCommand::Replay(args) => replay::run(args),
     }
 }
 
@@ -100,14 +103,20 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
     time.ok_or_else(|| "a time such as 2026-11-22T20:00:00Z or a date is needed".into())
 }
 
-/// A log that is about to be read, whether it is whole, and a note in it of who reads.
-fn open_to_read(dir: &Path, action: &str) -> Result<(Snapshot, bool), Error> {
+/// A log and whether it is whole; a break is told.
+fn checked(dir: &Path) -> Result<(Snapshot, bool), Error> {
     let snapshot = Snapshot::take(dir)?;
     let broken = check(&snapshot)?.broken;
     if let Some(finding) = &broken {
         tell(&format!("the log is broken: {}", verify::sentence(finding)));
         tell("behind that nothing is proven");
     }
+    Ok((snapshot, broken.is_none()))
+}
+
+/// A log that is read by a person, with a note in it of who that is, and whether it is whole.
+fn open_to_read(dir: &Path, action: &str) -> Result<(Snapshot, bool), Error> {
+    let (snapshot, whole) = checked(dir)?;
     let used = Event::LogUsed {
         action: action.into(),
         user: user(),
@@ -115,7 +124,7 @@ fn open_to_read(dir: &Path, action: &str) -> Result<(Snapshot, bool), Error> {
     if let Err(error) = Log::open(dir).and_then(|log| log.record(&used)) {
         tell(&format!("this use could not be recorded: {error}"));
     }
-    Ok((snapshot, broken.is_none()))
+    Ok((snapshot, whole))
 }
 
 /// Login name, as the environment says.
