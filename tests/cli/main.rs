@@ -1,5 +1,6 @@
 //! The executable from outside: exit codes, what goes to stdout and stderr, what is written where.
 
+mod audit;
 mod bad_input;
 mod benchmark;
 mod evaluate;

@@ -10,8 +10,10 @@ use crate::pipeline::Pipeline;
 use crate::uid;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -86,7 +88,7 @@ impl Decision {
             study.study_instance_uid == uid
                 && version.is_none_or(|version| version == study.version)
         };
-        let (mut inputs, mut found) = (Vec::new(), None);
+        let (mut inputs, mut found) = (BTreeMap::new(), None);
         for record in snapshot.records().map_err(crate::Error::from)? {
             match record.map_err(crate::Error::from)?.event() {
                 Some(Event::JobStarted {
@@ -94,7 +96,7 @@ impl Decision {
                     inputs: of_job,
                     ..
                 }) if wanted(&study) => {
-                    inputs = of_job;
+                    inputs.insert(study.version, of_job);
                 }
                 Some(Event::JobDone {
                     study,
@@ -103,12 +105,12 @@ impl Decision {
                     outputs,
                     ..
                 }) if wanted(&study) => {
-                    let inputs = std::mem::take(&mut inputs);
+                    let inputs = inputs.get(&study.version).cloned();
                     found = Some(Self {
                         study,
                         run_id,
                         config,
-                        inputs,
+                        inputs: inputs.unwrap_or_default(),
                         outputs,
                     });
                 }
@@ -125,7 +127,7 @@ impl Decision {
         let mut files = Vec::new();
         for Input {
             sop_instance_uid,
-            sha256,
+            sha256: sha256_logged,
         } in &self.inputs
         {
             ensure!(
@@ -133,12 +135,11 @@ impl Decision {
                 "no valid UID in the log"
             );
             let file = folder.join(format!("{sop_instance_uid}.dcm"));
-            let bytes = fs::read(&file).with_context(|| {
+            let found = sha256(&file).with_context(|| {
                 format!("an instance is not stored any more ({sop_instance_uid})")
             })?;
-            let found = Output::of("", &bytes).sha256;
             ensure!(
-                found == *sha256,
+                found == *sha256_logged,
                 "an instance was changed since it was computed on ({sop_instance_uid})"
             );
             files.push(file);
@@ -172,6 +173,24 @@ impl Decision {
             tell("program, device, model or parameters are not those of the log: run_id differs");
         }
         Ok(Output::of_folder(&dir)?)
+    }
+}
+
+/// SHA-256 of a file, hexadecimal.
+fn sha256(file: &Path) -> io::Result<String> {
+    let mut file = File::open(file)?;
+    let (mut hash, mut block) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut block)? {
+            0 => {
+                return Ok(hash
+                    .finalize()
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect());
+            }
+            bytes => hash.update(&block[..bytes]),
+        }
     }
 }
 
