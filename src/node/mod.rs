@@ -5,6 +5,7 @@
 
 mod calendar;
 mod complete;
+pub mod deliver;
 pub mod dimse;
 mod identity;
 mod intake;

@@ -11,6 +11,7 @@ mod stow;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::node) use access::read_token;
 pub use access::{Token, TokenError};
 
 use super::Intake;

@@ -1,0 +1,121 @@
+//! Brings results to where they are wanted.
+//!
+//! In: the files of one version of a study, and a destination. Out: that the destination has them, or why not.
+//! A delivery may be tried any number of times: what is there already is no failure, and nothing of others is overwritten.
+
+mod error;
+mod folder;
+mod stow;
+#[cfg(test)]
+mod tests;
+
+pub use error::{DeliveryError, RefusedInstance};
+
+use crate::config::DestinationKind;
+use super::identity::{HEAD_BYTES, Identity};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Results of one version of a study.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    /// Study Instance UID, valid.
+    pub study_instance_uid: String,
+    /// Version of the study.
+    pub version: u32,
+    /// All files of the result.
+    pub files: Vec<PathBuf>,
+}
+
+/// What arrived.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Files, or instances where only those travel.
+    pub objects: usize,
+    /// Their size, bytes.
+    pub bytes: u64,
+}
+
+/// How long a destination is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Until it takes the connection.
+    pub connect: Duration,
+    /// Until it takes further bytes.
+    pub write: Duration,
+    /// Until it answers what it was sent: some archives take minutes.
+    pub answer: Duration,
+    /// Altogether.
+    pub total: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            write: Duration::from_secs(60),
+            answer: Duration::from_secs(300),
+            total: Duration::from_secs(1800),
+        }
+    }
+}
+
+/// Brings a parcel to a destination.
+///
+/// # Errors
+/// [`DeliveryError`]; the parcel may be sent again.
+pub fn send(
+    to: &DestinationKind,
+    parcel: &Parcel,
+    patience: &Patience,
+) -> Result<Sent, DeliveryError> {
+    match to {
+        DestinationKind::Folder { dir } => folder::send(dir, parcel),
+        DestinationKind::Stow {
+            url,
+            token_file,
+            ca,
+        } => {
+            let service = stow::Service {
+                url,
+                token_file: token_file.as_deref(),
+                ca: ca.as_deref(),
+            };
+            stow::send(service, parcel, patience)
+        }
+        DestinationKind::Dicom { .. } => Err(DeliveryError::Answer),
+    }
+}
+
+/// A DICOM object of a result.
+#[derive(Debug)]
+struct Object<'a> {
+    path: &'a Path,
+    bytes: u64,
+    identity: Identity,
+}
+
+impl Parcel {
+    /// The files that are DICOM; the others, such as `findings.json`, have no place in an archive.
+    fn objects(&self) -> Result<Vec<Object<'_>>, DeliveryError> {
+        let objects = self.files.iter().map(|path| {
+            let object = object(path).map_err(DeliveryError::source(path));
+            object.transpose()
+        });
+        objects.flatten().collect()
+    }
+}
+
+fn object(path: &Path) -> io::Result<Option<Object<'_>>> {
+    let file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    file.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    Ok(Identity::of(&head).map(|identity| Object {
+        path,
+        bytes,
+        identity,
+    }))
+}
