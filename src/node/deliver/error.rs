@@ -1,5 +1,6 @@
 //! Why results did not arrive.
 
+use crate::node::dimse;
 use crate::node::web::TokenError;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,12 @@ pub enum DeliveryError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// A file of the result is not as it was written.
+    #[error("the result {} was changed after it was written; run the study again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
     },
     /// The folder cannot be written.
     #[error("cannot write to {}: {source}; is it mounted, and may this user write there?", dir.display())]
@@ -95,6 +102,26 @@ pub enum DeliveryError {
     /// No Store Instances Response as JSON.
     #[error("the destination's answer does not say which instances it stored")]
     Answer,
+    /// No such peer.
+    #[error("no peer is called {name}; correct `peer` of the destination")]
+    NoPeer {
+        /// What is configured.
+        name: String,
+    },
+    /// The association or the request for commitment failed.
+    #[error(transparent)]
+    Dicom(#[from] dimse::Error),
+    /// A peer does not commit to all that it was sent.
+    #[error("the destination does not commit to {missing} instances, so all are sent again")]
+    NotCommitted {
+        /// How many.
+        missing: usize,
+    },
+    /// A peer has not said whether it commits.
+    #[error(
+        "the destination did not answer a request for storage commitment, so all are sent again"
+    )]
+    CommitmentLate,
     /// Some or all instances were not taken.
     #[error("the destination took {stored} instances and not {}", list(refused))]
     Refused {
@@ -110,6 +137,7 @@ impl DeliveryError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Source { .. } => "result-not-readable",
+            Self::Damaged { .. } => "result-damaged",
             Self::Folder { .. } => "folder-not-writable",
             Self::Occupied { .. } => "folder-occupied",
             Self::Token(e) => e.code(),
@@ -121,6 +149,10 @@ impl DeliveryError {
             Self::Cut { .. } => "connection-cut",
             Self::Status { .. } => "http-status",
             Self::Answer => "answer-not-understood",
+            Self::NoPeer { .. } => "peer-unknown",
+            Self::Dicom(e) => e.code(),
+            Self::NotCommitted { .. } => "not-committed",
+            Self::CommitmentLate => "commitment-late",
             Self::Refused { .. } => "instances-refused",
         }
     }
@@ -128,7 +160,11 @@ impl DeliveryError {
     /// Whether another try will end alike unless a person changes something.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Occupied { .. } | Self::Address { .. } => true,
+            Self::Damaged { .. }
+            | Self::Occupied { .. }
+            | Self::Address { .. }
+            | Self::NoPeer { .. }
+            | Self::Dicom(dimse::Error::NoPort) => true,
             // A token that was renewed (401, 403), patience (408, 425, 429) and the server (5xx) may change.
             Self::Status { status } => {
                 (300..500).contains(status) && ![401, 403, 408, 425, 429].contains(status)

@@ -3,16 +3,20 @@
 //! In: the files of one version of a study, and a destination. Out: that the destination has them, or why not.
 //! A delivery may be tried any number of times: what is there already is no failure, and nothing of others is overwritten.
 
+mod courier;
+mod dicom;
 mod error;
 mod folder;
 mod stow;
 #[cfg(test)]
 mod tests;
 
+pub use courier::Courier;
 pub use error::{DeliveryError, RefusedInstance};
 
-use crate::config::DestinationKind;
 use super::identity::{HEAD_BYTES, Identity};
+use super::scu::Scu;
+use crate::config::{DestinationKind, PeerConfig};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -62,15 +66,29 @@ impl Default for Patience {
     }
 }
 
+/// What deliveries are made with.
+#[derive(Debug, Clone)]
+pub struct Means {
+    /// The calling DICOM side, with its own bounds in time.
+    pub scu: Scu,
+    /// Whom it can call.
+    pub peers: Vec<PeerConfig>,
+    /// Bounds in time of HTTP.
+    pub patience: Patience,
+}
+
+impl Means {
+    fn peer(&self, name: &str) -> Result<&PeerConfig, DeliveryError> {
+        let peer = self.peers.iter().find(|peer| peer.name == name);
+        peer.ok_or_else(|| DeliveryError::NoPeer { name: name.into() })
+    }
+}
+
 /// Brings a parcel to a destination.
 ///
 /// # Errors
 /// [`DeliveryError`]; the parcel may be sent again.
-pub fn send(
-    to: &DestinationKind,
-    parcel: &Parcel,
-    patience: &Patience,
-) -> Result<Sent, DeliveryError> {
+pub fn send(to: &DestinationKind, parcel: &Parcel, means: &Means) -> Result<Sent, DeliveryError> {
     match to {
         DestinationKind::Folder { dir } => folder::send(dir, parcel),
         DestinationKind::Stow {
@@ -83,9 +101,9 @@ pub fn send(
                 token_file: token_file.as_deref(),
                 ca: ca.as_deref(),
             };
-            stow::send(service, parcel, patience)
+            stow::send(service, parcel, &means.patience)
         }
-        DestinationKind::Dicom { .. } => Err(DeliveryError::Answer),
+        DestinationKind::Dicom { peer, .. } => dicom::send(&means.scu, means.peer(peer)?, parcel),
     }
 }
 

@@ -134,9 +134,8 @@ fn judge(status: u16, answer: &[u8], objects: &[Object<'_>]) -> Result<Sent, Del
     let stored: HashSet<_> = items(&module, "00081199").filter_map(uid).collect();
     let failed = items(&module, "00081198").filter_map(|item| Some((uid(item)?, reason(item))));
     let failed: HashMap<_, _> = failed.collect();
-    let is_there = |uid: &str| {
-        stored.contains(uid) || failed.get(uid).copied().flatten() == Some(DUPLICATE)
-    };
+    let is_there =
+        |uid: &str| stored.contains(uid) || failed.get(uid).copied().flatten() == Some(DUPLICATE);
     let (there, missing): (Vec<_>, Vec<_>) = objects
         .iter()
         .partition(|object| is_there(&object.identity.sop_instance_uid));

@@ -1,7 +1,6 @@
 //! Deliveries to folders, to services that behave badly, and to this node itself.
 
 use super::*;
-use crate::node::metrics::Metrics;
 use crate::node::status::Status;
 use crate::node::testing::{ct_instance, intake};
 use crate::node::web::{Handle, Web, serve};
@@ -33,13 +32,21 @@ fn parcel(dir: &Path, pixel_bytes: usize) -> Parcel {
     }
 }
 
-fn quick() -> Patience {
-    Patience {
+fn means(patience: Patience) -> Means {
+    Means {
+        scu: Scu::new("HILUM"),
+        peers: Vec::new(),
+        patience,
+    }
+}
+
+fn quick() -> Means {
+    means(Patience {
         connect: Duration::from_secs(5),
         write: Duration::from_millis(300),
         answer: Duration::from_millis(300),
         total: Duration::from_secs(20),
-    }
+    })
 }
 
 fn stow(url: String) -> DestinationKind {
@@ -60,7 +67,10 @@ enum Does {
 /// A service that does one thing after another, and tells the requests that it read.
 fn service(script: Vec<Does>) -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}/dicom-web/", listener.local_addr().expect("bound"));
+    let url = format!(
+        "http://{}/dicom-web/",
+        listener.local_addr().expect("bound")
+    );
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         let mut held = Vec::new();
@@ -144,11 +154,18 @@ fn a_folder_gets_every_file_of_a_version_and_a_second_try_changes_nothing() {
         let copy = target.join(path.file_name().expect("a name"));
         assert_eq!(fs::read(copy).ok(), fs::read(path).ok());
     }
-    let modified = || fs::metadata(&target).and_then(|m| m.modified()).expect("a time");
+    let modified = || {
+        fs::metadata(&target)
+            .and_then(|m| m.modified())
+            .expect("a time")
+    };
     let before = modified();
     assert_eq!(send(&destination, &parcel, &quick()).expect("sent"), sent);
     assert_eq!(modified(), before);
-    assert_eq!(fs::read_dir(to.path().join(STUDY)).expect("study").count(), 1);
+    assert_eq!(
+        fs::read_dir(to.path().join(STUDY)).expect("study").count(),
+        1
+    );
 }
 
 #[test]
@@ -162,8 +179,14 @@ fn other_files_in_a_folder_are_left_as_they_are() {
         dir: to.path().into(),
     };
     let error = send(&destination, &parcel, &quick()).expect_err("occupied");
-    assert_eq!((error.code(), error.is_permanent()), ("folder-occupied", true));
-    assert_eq!(fs::read_to_string(target.join("sr.dcm")).ok().as_deref(), Some("foreign"));
+    assert_eq!(
+        (error.code(), error.is_permanent()),
+        ("folder-occupied", true)
+    );
+    assert_eq!(
+        fs::read_to_string(target.join("sr.dcm")).ok().as_deref(),
+        Some("foreign")
+    );
     assert_eq!(fs::read_dir(&target).expect("target").count(), 1);
 }
 
@@ -189,7 +212,10 @@ fn a_folder_that_is_not_mounted_is_not_made() {
         dir: absent.clone(),
     };
     let error = send(&destination, &parcel(dir.path(), 100), &quick()).expect_err("absent");
-    assert_eq!((error.code(), error.is_permanent()), ("folder-not-writable", false));
+    assert_eq!(
+        (error.code(), error.is_permanent()),
+        ("folder-not-writable", false)
+    );
     assert!(!absent.exists());
 }
 
@@ -202,17 +228,18 @@ fn a_service_gets_the_objects_and_says_that_it_has_them() {
         .expect("a runtime");
     let (from, to) = (TempDir::new().expect("dir"), TempDir::new().expect("dir"));
     let intake = intake(&to.path().join("node"));
-    let metrics = Arc::new(Metrics::new());
-    let web = Web::new(intake, metrics.clone(), Box::new(Status::default), None);
+    let (events, _told) = tokio::sync::mpsc::channel(8);
+    let status = Box::new(Status::default);
+    let web = Web::new(intake, Arc::default(), status, None, events);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     runtime.spawn(serve(listener, None, web, Handle::new()));
     let parcel = parcel(from.path(), 300_000);
-    let sent = send(&stow(url), &parcel, &Patience::default()).expect("sent");
+    let sent = send(&stow(url), &parcel, &means(Patience::default())).expect("sent");
     assert_eq!(sent.objects, 2);
     assert!(sent.bytes > 600_000);
-    let text = metrics.encode(None).expect("text");
-    assert!(text.contains("hilum_instances_received_total 2"), "{text}");
+    let kept = fs::read_dir(to.path().join("node/instances").join(STUDY));
+    assert_eq!(kept.expect("the study").count(), 2);
 }
 
 #[test]
@@ -232,7 +259,10 @@ fn a_service_that_failed_once_is_tried_again_with_its_token() {
     let parcel = parcel(dir.path(), 100);
     let error = send(&destination, &parcel, &quick()).expect_err("500");
     assert_eq!((error.code(), error.is_permanent()), ("http-status", false));
-    assert_eq!(send(&destination, &parcel, &quick()).expect("sent").objects, 2);
+    assert_eq!(
+        send(&destination, &parcel, &quick()).expect("sent").objects,
+        2
+    );
     let request = told.iter().last().expect("a request").to_lowercase();
     assert!(request.starts_with("post /dicom-web/studies http/1.1"));
     assert!(request.contains("authorization: bearer 0123456789abcdef"));
@@ -242,7 +272,10 @@ fn a_service_that_failed_once_is_tried_again_with_its_token() {
 #[test]
 fn a_sop_class_that_is_refused_is_permanent_and_named() {
     let error = sent_to(Does::Answers(202, module(&[1], &[(2, 0x0122)]))).expect_err("refused");
-    assert_eq!((error.code(), error.is_permanent()), ("instances-refused", true));
+    assert_eq!(
+        (error.code(), error.is_permanent()),
+        ("instances-refused", true)
+    );
     let DeliveryError::Refused { stored, refused } = error else {
         panic!("{error}");
     };
@@ -261,7 +294,10 @@ fn a_full_archive_is_tried_again_and_one_that_has_it_is_done() {
 #[test]
 fn an_answer_that_does_not_name_every_instance_is_no_success() {
     let partly = sent_to(Does::Answers(200, module(&[1], &[]))).expect_err("one is missing");
-    assert_eq!((partly.code(), partly.is_permanent()), ("instances-refused", false));
+    assert_eq!(
+        (partly.code(), partly.is_permanent()),
+        ("instances-refused", false)
+    );
     for body in ["<html>Welcome</html>", "", "[]", "7"] {
         let error = sent_to(Does::Answers(200, body.into())).expect_err("no answer");
         assert!(!error.is_permanent(), "{body}");
@@ -295,7 +331,11 @@ fn a_service_that_does_not_answer_in_time_is_given_up() {
         let begun = Instant::now();
         let error = send(&stow(url), &parcel(dir.path(), pixel_bytes), &quick());
         let error = error.expect_err("too slow");
-        assert_eq!((error.code(), error.is_permanent()), ("timed-out", false), "{error}");
+        assert_eq!(
+            (error.code(), error.is_permanent()),
+            ("timed-out", false),
+            "{error}"
+        );
         assert!(begun.elapsed() < Duration::from_secs(10));
     }
 }
@@ -305,12 +345,20 @@ fn a_connection_cut_in_the_middle_and_a_service_that_is_not_there_are_told_apart
     let dir = TempDir::new().expect("dir");
     let (url, _told) = service(vec![Does::CutsAfter(10_000)]);
     let cut = send(&stow(url), &parcel(dir.path(), 8 << 20), &quick()).expect_err("cut");
-    assert_eq!((cut.code(), cut.is_permanent()), ("connection-cut", false), "{cut}");
+    assert_eq!(
+        (cut.code(), cut.is_permanent()),
+        ("connection-cut", false),
+        "{cut}"
+    );
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     drop(listener);
     let absent = send(&stow(url), &parcel(dir.path(), 100), &quick()).expect_err("nobody");
-    assert_eq!((absent.code(), absent.is_permanent()), ("unreachable", false), "{absent}");
+    assert_eq!(
+        (absent.code(), absent.is_permanent()),
+        ("unreachable", false),
+        "{absent}"
+    );
 }
 
 #[test]
@@ -319,7 +367,10 @@ fn an_address_that_is_none_and_certificates_that_are_none_are_told() {
     let parcel = parcel(dir.path(), 100);
     for url in ["pacs:8042", "ftp://pacs", ""] {
         let error = send(&stow(url.into()), &parcel, &quick()).expect_err("no address");
-        assert_eq!((error.code(), error.is_permanent()), ("address-invalid", true));
+        assert_eq!(
+            (error.code(), error.is_permanent()),
+            ("address-invalid", true)
+        );
     }
     let destination = DestinationKind::Stow {
         url: "https://127.0.0.1:1".into(),
@@ -353,6 +404,7 @@ fn a_service_whose_certificate_nobody_vouches_for_gets_nothing() {
         Arc::default(),
         Box::new(Status::default),
         None,
+        tokio::sync::mpsc::channel(8).0,
     );
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("https://{}", listener.local_addr().expect("bound"));
@@ -363,9 +415,17 @@ fn a_service_whose_certificate_nobody_vouches_for_gets_nothing() {
             token_file: None,
             ca: Some(dir.path().join(ca)),
         };
-        send(&destination, &parcel(dir.path(), 100), &Patience::default())
+        send(
+            &destination,
+            &parcel(dir.path(), 100),
+            &means(Patience::default()),
+        )
     };
     assert_eq!(to("own.pem").expect("trusted").objects, 2);
     let error = to("other.pem").expect_err("not trusted");
-    assert_eq!((error.code(), error.is_permanent()), ("untrusted", false), "{error}");
+    assert_eq!(
+        (error.code(), error.is_permanent()),
+        ("untrusted", false),
+        "{error}"
+    );
 }

@@ -75,15 +75,38 @@ impl Store {
     /// # Errors
     /// [`Error::Database`].
     pub fn due_deliveries(&self, now_s: i64, limit: u32) -> Result<Vec<Delivery>, Error> {
+        self.due(None, now_s, limit)
+    }
+
+    /// As [`Store::due_deliveries`], to one destination: one that hangs keeps no other waiting.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn due_deliveries_to(
+        &self,
+        destination: &str,
+        now_s: i64,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, Error> {
+        self.due(Some(destination), now_s, limit)
+    }
+
+    fn due(
+        &self,
+        destination: Option<&str>,
+        now_s: i64,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, Error> {
         // As for jobs: a wait longer than any that is given comes from a clock that was set back.
         let longest_s = i64::try_from(self.shared.retry.max_wait_s).unwrap_or(i64::MAX);
         let clock_s = now_s.saturating_add(longest_s);
         self.read(|connection| {
             let mut select = connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} WHERE deliveries.state = 'waiting' AND (next_s <= ?1 OR next_s > ?2)
-                 ORDER BY next_s, deliveries.id LIMIT ?3"
+                 AND destination = coalesce(?4, destination) ORDER BY next_s, deliveries.id LIMIT ?3"
             ))?;
-            let due = select.query_map(params![now_s, clock_s, limit], delivery)?;
+            let values = params![now_s, clock_s, limit, destination];
+            let due = select.query_map(values, delivery)?;
             let due = due.collect::<Result<Vec<_>, _>>()?;
             let with_outputs = |(job, due)| with_outputs(connection, job, due);
             due.into_iter().map(with_outputs).collect()

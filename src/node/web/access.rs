@@ -1,6 +1,8 @@
 //! Who may store, and who may see the status: whoever shows the bearer token (RFC 6750), or this machine.
 
 use super::{Fault, Web};
+use crate::node::Sender;
+use crate::node::scp::Event;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -121,7 +123,12 @@ pub(super) async fn guard(
         None => Some(Fault::LoopbackOnly),
     };
     if let Some(fault) = fault {
-        tracing::warn!(peer = %peer.ip(), "Refused an HTTP request: {fault}.");
+        let sender = Sender {
+            ae_title: None,
+            address: peer.ip().to_canonical(),
+        };
+        let (_, code) = fault.status_and_code();
+        web.tell(Event::Rejected { sender, code }).await;
         return fault.into_response();
     }
     let token_shown = TokenShown(web.token.is_some());

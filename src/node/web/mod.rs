@@ -16,6 +16,7 @@ pub use access::{Token, TokenError};
 
 use super::Intake;
 use super::metrics::Metrics;
+use super::scp::Event;
 use super::status::Status;
 use access::TokenShown;
 use axum::extract::{Extension, MatchedPath, Request, State};
@@ -28,7 +29,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 /// Ends the service: `graceful_shutdown(Some(patience))` lets requests finish.
@@ -75,21 +76,25 @@ pub struct Web {
     /// One question at a time: a database that hangs costs one thread, not one a request.
     asking: Arc<Semaphore>,
     token: Option<Token>,
+    events: mpsc::Sender<Event>,
     limits: Limits,
 }
 
 impl Web {
-    /// A service that keeps instances in `intake`; without `token` it trusts this machine, and nobody else.
+    /// A service that keeps instances in `intake`; without `token` it trusts this machine, and nobody else. Requests wait
+    /// while `events`, which is told every refusal, is full.
     pub fn new(
         intake: Intake,
         metrics: Arc<Metrics>,
         status: StatusSource,
         token: Option<Token>,
+        events: mpsc::Sender<Event>,
     ) -> Self {
         Self {
             intake,
             metrics,
             status,
+            events,
             asking: Arc::new(Semaphore::new(1)),
             token,
             limits: Limits::default(),
@@ -100,6 +105,12 @@ impl Web {
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    async fn tell(&self, event: Event) {
+        if self.events.send(event).await.is_err() {
+            tracing::warn!("A refusal by HTTP is not recorded: the node stops.");
+        }
     }
 
     /// How the node is; none where it does not say so in time.

@@ -3,7 +3,9 @@
 use super::answer::{Verdict, Verdicts};
 use super::multipart::{Broken, MediaType, Parts};
 use super::{Fault, Web};
+use crate::dicom;
 use crate::node::identity::{HEAD_BYTES, Identity};
+use crate::node::scp::Event;
 use crate::node::{Claim, Incoming, Intake, Refusal, Sender};
 use crate::uid;
 use axum::extract::{ConnectInfo, Path, Request, State};
@@ -103,7 +105,7 @@ impl Reception {
     /// Takes one part; a refused one is read to its end, so that the next can be.
     async fn receive(&mut self, mut part: Field<'static>) -> Result<(), Broken> {
         let mut arriving = Arriving::default();
-        let mut kept = is_dicom(&part).then_some(()).ok_or(Refusal::NotReadable);
+        let mut kept = is_dicom(&part).then_some(()).ok_or_else(not_dicom);
         while let Some(bytes) = self.parts.chunk(&mut part).await? {
             if kept.is_ok() {
                 arriving.gathered.extend_from_slice(&bytes);
@@ -121,8 +123,8 @@ impl Reception {
         match (kept, incoming) {
             (Ok(()), Some(incoming)) => self.accept(incoming, identity),
             (kept, _) => {
-                let kept = kept.and(Err(Refusal::NotReadable));
-                self.settle(Verdict { identity, kept });
+                let kept = kept.and_then(|()| Err(not_dicom()));
+                self.settle(Verdict { identity, kept }).await;
             }
         }
         Ok(())
@@ -130,16 +132,20 @@ impl Reception {
 
     /// Has an instance made durable while the next one comes.
     fn accept(&mut self, incoming: Incoming, identity: Option<Identity>) {
-        let claim = Claim {
-            sop_class_uid: identity.as_ref().map(|i| i.sop_class_uid.clone()),
-            sop_instance_uid: identity.as_ref().map(|i| i.sop_instance_uid.clone()),
-            study_instance_uid: self.study_instance_uid.clone(),
-        };
+        let claim = self.claim(identity.as_ref());
         let (intake, sender) = (self.web.intake.clone(), self.sender.clone());
         self.in_flight.push_back(tokio::spawn(async move {
             let kept = intake.accept(incoming, claim, sender).await.map(|_| ());
             Verdict { identity, kept }
         }));
+    }
+
+    fn claim(&self, identity: Option<&Identity>) -> Claim {
+        Claim {
+            sop_class_uid: identity.map(|i| i.sop_class_uid.clone()),
+            sop_instance_uid: identity.map(|i| i.sop_instance_uid.clone()),
+            study_instance_uid: self.study_instance_uid.clone(),
+        }
     }
 
     async fn settle_one(&mut self) {
@@ -150,16 +156,18 @@ impl Reception {
             identity: None,
             kept: Err(Refusal::Io(error.into())),
         });
-        self.settle(verdict);
+        self.settle(verdict).await;
     }
 
-    fn settle(&mut self, verdict: Verdict) {
-        match &verdict.kept {
-            Ok(()) => self.web.metrics.instance_received(),
-            Err(refusal) => {
-                tracing::warn!(code = refusal.code(), "Refused an instance by HTTP.");
-                self.web.metrics.instance_refused(refusal.code());
-            }
+    async fn settle(&mut self, verdict: Verdict) {
+        if let Err(refusal) = &verdict.kept {
+            let refused = Event::Refused {
+                sender: self.sender.clone(),
+                claim: self.claim(verdict.identity.as_ref()),
+                code: refusal.code(),
+                status: refusal.dimse_status(),
+            };
+            self.web.tell(refused).await;
         }
         self.verdicts.parts.push(verdict);
     }
@@ -192,7 +200,7 @@ impl Arriving {
         let begun = self.incoming.take();
         if begun.is_none() {
             self.identity = Identity::of(&bytes[..bytes.len().min(HEAD_BYTES)]);
-            self.identity.as_ref().ok_or(Refusal::NotReadable)?;
+            self.identity.as_ref().ok_or_else(not_dicom)?;
         }
         let intake = intake.clone();
         let written = spawn_blocking(move || {
@@ -203,6 +211,10 @@ impl Arriving {
         self.incoming = Some(written.await.map_err(std::io::Error::from)??);
         Ok(())
     }
+}
+
+fn not_dicom() -> Refusal {
+    Refusal::NotReadable(dicom::Error::NotDicom)
 }
 
 /// A part without a type of its own is what the request says.

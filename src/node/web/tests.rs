@@ -19,6 +19,7 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 struct Server {
     address: SocketAddr,
     dir: TempDir,
+    events: mpsc::Receiver<Event>,
     _runtime: Runtime,
 }
 
@@ -67,7 +68,8 @@ fn start_with(
         Token::read(&path).expect("a token")
     });
     let intake = intake(&dir.path().join("node"));
-    let web = Web::new(intake, Arc::default(), status, token).limits(limits);
+    let (tell, events) = mpsc::channel(1000);
+    let web = Web::new(intake, Arc::default(), status, token, tell).limits(limits);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -79,6 +81,7 @@ fn start_with(
     Server {
         address,
         dir,
+        events,
         _runtime: runtime,
     }
 }
@@ -103,6 +106,10 @@ impl Server {
         write!(stream, "{head}\r\n\r\n").expect("sent");
         stream.write_all(body).expect("sent");
         answer(stream)
+    }
+
+    fn has_instances(&self) -> bool {
+        !files(&self.dir.path().join("node/instances")).is_empty()
     }
 
     fn store(&self, body: &[u8]) -> (u16, Value) {
@@ -277,7 +284,7 @@ fn nobody_stores_or_sees_the_status_without_the_token() {
         assert_eq!((status, &json["code"]), (401, &"unauthorized".into()));
         assert_eq!(server.get("/status").0, 401);
     }
-    assert_eq!(files(&server.dir.path().join("node")), [0; 0]);
+    assert!(!server.has_instances());
     let shown = format!("authorization: Bearer {TOKEN}");
     let head = format!("POST /studies HTTP/1.1\r\n{RELATED}\r\n{shown}");
     assert_eq!(server.request(&head, &body).0, 200);
@@ -370,7 +377,7 @@ fn nothing_stays_of_an_instance_whose_connection_is_cut() {
     .expect("sent");
     stream.write_all(&body[..700_000]).expect("sent");
     let half = |size: &u64| *size > 200_000;
-    let dir = server.dir.path();
+    let dir = &server.dir.path().join("node/incoming");
     wait_until("half is written", || files(dir).iter().any(half));
     drop(stream);
     wait_until("nothing is left", || !files(dir).iter().any(half));
@@ -462,21 +469,25 @@ fn a_node_that_does_not_say_how_it_is_is_not_ready_but_lives() {
 }
 
 #[test]
-fn what_was_asked_and_received_is_counted_without_paths() {
-    let server = plain();
+fn what_was_asked_is_counted_without_paths_and_every_refusal_is_told() {
+    let mut server = plain();
     server.store(&multipart(&[&instance(1), b"no DICOM"]));
     server.get("/etc/passwd");
     let text = server.get("/metrics").1;
     let text = text.as_str().expect("text");
     for line in [
-        "hilum_instances_received_total 1",
-        "hilum_instances_refused_total{code=\"not-readable\"} 1",
         "hilum_http_requests_total{route=\"/studies\",status=\"202\"} 1",
         "hilum_http_requests_total{route=\"none\",status=\"404\"} 1",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
     }
     assert!(!text.contains("passwd") && !text.contains(STUDY));
+    let event = server.events.try_recv().expect("a refusal");
+    let Event::Refused { code, status, .. } = event else {
+        panic!("{event:?}");
+    };
+    assert_eq!((code, status), ("not-readable", 0xC000));
+    assert!(server.events.try_recv().is_err());
 }
 
 #[test]
