@@ -25,8 +25,8 @@ pub struct Agenda {
     pub quiet: bool,
     /// Work for off-peak hours is run.
     pub off_peak: bool,
-    /// Quiet hours around the moment, in their order.
-    quiet_s: Vec<Range<i64>>,
+    /// Quiet hours around the moment, in their order, seconds since 1970.
+    pub quiet_s: Vec<Range<i64>>,
 }
 
 impl Hours {

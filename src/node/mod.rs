@@ -5,6 +5,8 @@
 
 mod calendar;
 mod complete;
+#[cfg(test)]
+mod crash;
 pub mod deliver;
 pub mod dimse;
 mod identity;
@@ -29,6 +31,6 @@ pub use queue::{
 };
 pub use route::{Plan, plan};
 pub use store::{
-    Arrived, Delivery, DeliveryCount, Error as StoreError, Input, NewInstance, SeriesFacts, Store,
-    StudyFacts, StudyState,
+    Arrived, Delivery, DeliveryCount, Error as StoreError, Input, NewInstance, Removed,
+    SeriesFacts, Store, StudyFacts, StudyState, StudyStatus,
 };

@@ -3,15 +3,17 @@
 use super::{Refusal, unwritable};
 use crate::node::store::{Arrived, Error, NewInstance, Store};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 /// Most instances of one transaction, and most that wait for the next one.
 const MAX_GROUP: usize = 256;
 
-/// Ends with the last of its users.
+/// Ends when it is dropped, and has let go of the database then.
 #[derive(Debug)]
 pub(super) struct Committer {
-    waiting: Sender<Waiting>,
+    /// None while it is dropped.
+    waiting: Option<Sender<Waiting>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -25,21 +27,35 @@ impl Committer {
         let (sender, waiting) = bounded(MAX_GROUP);
         let store = store.clone();
         let path = store.dir().to_owned();
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("intake".into())
             .spawn(move || run(&store, &waiting))
             .map_err(|source| Error::Folder { path, source })?;
-        Ok(Self { waiting: sender })
+        Ok(Self {
+            waiting: Some(sender),
+            thread: Some(thread),
+        })
     }
 
     /// Returns when the row is durable.
     pub(super) fn commit(&self, instance: NewInstance) -> Result<Arrived, Refusal> {
         let (answer, answered) = bounded(1);
         let waiting = Waiting { instance, answer };
-        let sent = self.waiting.send(waiting);
-        // Both fail only where the thread is gone.
-        sent.map_err(|_| Refusal::OutOfResources)?;
+        let sent = self.waiting.as_ref().map(|thread| thread.send(waiting));
+        // Without the thread nothing is written, and nothing is acknowledged.
+        if !matches!(sent, Some(Ok(()))) {
+            return Err(Refusal::OutOfResources);
+        }
         answered.recv().map_err(|_| Refusal::OutOfResources)?
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        drop(self.waiting.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
     }
 }
 

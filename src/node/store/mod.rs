@@ -7,11 +7,15 @@ mod deliveries;
 mod error;
 mod instances;
 mod jobs;
+mod purge;
+mod status;
 mod studies;
 
 pub use deliveries::{Delivery, DeliveryCount};
 pub use error::Error;
 pub use instances::{Arrived, Input, NewInstance};
+pub use purge::Removed;
+pub use status::StudyStatus;
 pub use studies::{SeriesFacts, StudyFacts, StudyState};
 
 use crate::config::RetryConfig;
@@ -19,7 +23,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 /// Each step is never changed once it was released; what is new comes in a further one.
@@ -42,8 +46,9 @@ pub struct Store {
 struct Shared {
     dir: PathBuf,
     retry: RetryConfig,
-    writer: Mutex<Connection>,
+    /// Closed before the writer, which empties the log as the last one.
     reader: Mutex<Connection>,
+    writer: Mutex<Connection>,
     /// Read while an instance's file and its row are made, written while those of a study are removed.
     files: RwLock<()>,
     /// Held by the operating system until this process ends.
@@ -111,8 +116,17 @@ impl Store {
         self.write(|_| Ok(()))
     }
 
+    /// The database cannot grow any more, as on a full disk.
+    #[cfg(test)]
+    pub(super) fn allow_no_more_pages(&self, full: bool) {
+        let most = if full { 1 } else { u32::MAX };
+        let connection = lock(&self.shared.writer);
+        let set = connection.pragma_update_and_check(None, "max_page_count", most, |_| Ok(()));
+        set.expect("SQLite takes at least its present size");
+    }
+
     /// Held while the file and the row of an instance are made.
-    pub(super) fn adding(&self) -> std::sync::RwLockReadGuard<'_, ()> {
+    pub(super) fn adding(&self) -> RwLockReadGuard<'_, ()> {
         let files = self.shared.files.read();
         files.unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,8 +154,12 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
 fn open_writer(path: &Path) -> Result<Connection, Error> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    let found: String = connection
-        .pragma_query_value(None, "integrity_check(1)", |row| row.get(0))
+    let mut found = String::new();
+    connection
+        .pragma(None, "integrity_check", 1, |row| {
+            found = row.get(0)?;
+            Ok(())
+        })
         .map_err(|error| Error::of_open(path, error))?;
     if found != "ok" {
         let path = path.into();
