@@ -57,6 +57,9 @@ pub enum Error {
     /// Writing, reading or sending the decision log.
     #[error(transparent)]
     Audit(#[from] crate::audit::Error),
+    /// Running a node.
+    #[error(transparent)]
+    Node(#[from] crate::node::Error),
     /// Making or writing a phantom.
     #[error(transparent)]
     Phantom(#[from] crate::phantom::Error),
@@ -84,6 +87,7 @@ impl Error {
             Self::Model(e) => e.class(),
             Self::Report(e) => e.class(),
             Self::Audit(e) => e.class(),
+            Self::Node(e) => e.class(),
             Self::Phantom(e) => e.class(),
             Self::Evaluate(e) => e.class(),
             Self::Config(_) => Class::Config,
@@ -105,6 +109,7 @@ impl Error {
             Self::Model(e) => e.code(),
             Self::Report(e) => e.code(),
             Self::Audit(e) => e.code(),
+            Self::Node(e) => e.code(),
             Self::Phantom(e) => e.code(),
             Self::Evaluate(e) => e.code(),
             Self::Config(_) => "config-invalid",

@@ -136,12 +136,16 @@ impl StudyResult {
 
     /// Why there are no results at all.
     pub fn failure_reason(&self) -> Option<&Reason> {
-        self.reason.as_ref().filter(|_| self.outcome == StudyOutcome::Failed)
+        self.reason
+            .as_ref()
+            .filter(|_| self.outcome == StudyOutcome::Failed)
     }
 
     fn failure_reasons(&self) -> impl Iterator<Item = &Reason> {
         let series = self.series.iter().filter(|s| s.status == Status::Failed);
-        self.failure_reason().into_iter().chain(series.filter_map(|s| s.reason.as_ref()))
+        self.failure_reason()
+            .into_iter()
+            .chain(series.filter_map(|s| s.reason.as_ref()))
     }
 
     /// Whether any model ran to its end: only then does "no lesion" mean that none was found.

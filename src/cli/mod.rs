@@ -4,11 +4,14 @@ mod audit;
 mod bench;
 mod deidentify;
 mod devices;
+mod doctor;
 mod evaluate;
 mod interrupt;
 mod model;
 pub mod phantom;
 mod process;
+mod purge;
+mod serve;
 mod suv;
 mod volumes;
 
@@ -57,6 +60,9 @@ enum Command {
     Model(model::ModelArgs),
     Evaluate(evaluate::EvaluateArgs),
     Suv(suv::SuvArgs),
+    Serve(serve::ServeArgs),
+    Doctor(doctor::DoctorArgs),
+    Purge(purge::PurgeArgs),
     Audit(audit::AuditArgs),
 }
 
@@ -66,7 +72,9 @@ impl Cli {
     /// # Errors
     /// What ended the command as a whole; [`leave`] tells it.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        start_log(self.verbose);
+        // Nobody looks at a node until something is wrong: what it did must stand somewhere.
+        let is_service = matches!(self.command, Command::Serve(_));
+        start_log(self.verbose.max(u8::from(is_service)));
         match &self.command {
             Command::Process(args) => process::run(args),
             Command::Devices(args) => devices::run(args),
@@ -76,6 +84,9 @@ impl Cli {
             Command::Model(args) => model::run(args),
             Command::Evaluate(args) => evaluate::run(args),
             Command::Suv(args) => suv::run(args),
+            Command::Serve(args) => serve::run(args),
+            Command::Doctor(args) => doctor::run(args),
+            Command::Purge(args) => purge::run(args),
             Command::Audit(args) => audit::run(args),
         }
     }

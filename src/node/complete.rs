@@ -26,6 +26,17 @@ pub enum Reason {
     MaxWait,
 }
 
+impl Reason {
+    /// A stable kebab-case code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Counted => "counted",
+            Self::MaxWait => "max-wait",
+        }
+    }
+}
+
 /// A study that is to be closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complete {

@@ -108,7 +108,9 @@ fn child() {
         .expect("a number");
     let store = Store::open(&dir, &retry()).expect("opened");
     let (sender, arrivals) = unbounded();
-    let arrived = move |arrived: &super::Arrived| drop(sender.send(arrived.clone()));
+    let arrived = move |_: Option<&super::NewInstance>, arrived: &super::Arrived| {
+        drop(sender.send(arrived.clone()));
+    };
     let (intake, _) = Intake::open(&store, &config(), arrived).expect("opened");
     store.recover(0).expect("recovered");
     let at_once = CompletionConfig {
@@ -191,7 +193,7 @@ fn a_process_killed_at_any_instant_loses_nothing_and_does_nothing_twice() {
     assert_eq!(once.len(), done.len(), "a version was done twice");
 
     let store = Store::open(dir.path(), &retry()).unwrap();
-    let (intake, recovery) = Intake::open(&store, &config(), |_| ()).unwrap();
+    let (intake, recovery) = Intake::open(&store, &config(), |_, _| ()).unwrap();
     assert_eq!(recovery.missing, [""; 0]);
     store.recover(0).unwrap();
     for line in acknowledged {

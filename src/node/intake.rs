@@ -10,7 +10,7 @@ pub use recover::Recovery;
 
 use super::store::{self, Arrived, NewInstance, Store, sync_folder};
 use crate::config::NodeConfig;
-use crate::dicom::{ObjectSummary, summary};
+use crate::dicom::{self, ObjectSummary, summary};
 use committer::Committer;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -55,8 +55,8 @@ pub enum Refusal {
         max_bytes: u64,
     },
     /// Not a DICOM object with the attributes that every composite instance has.
-    #[error("the object cannot be read as DICOM")]
-    NotReadable,
+    #[error("the object cannot be read as DICOM: {0}")]
+    NotReadable(dicom::Error),
     /// The object is not what the sender said it is.
     #[error("the object is not of the {attribute} that was announced")]
     NotAsAnnounced {
@@ -77,7 +77,7 @@ impl Refusal {
         match self {
             Self::OutOfResources => "out-of-resources",
             Self::TooLarge { .. } => "object-too-large",
-            Self::NotReadable => "not-readable",
+            Self::NotReadable(_) => "not-readable",
             Self::NotAsAnnounced { .. } => "not-as-announced",
             Self::OtherContent => "other-content",
             Self::Io(_) => "io",
@@ -89,7 +89,7 @@ impl Refusal {
         match self {
             Self::OutOfResources | Self::TooLarge { .. } | Self::Io(_) => 0xA700,
             Self::NotAsAnnounced { .. } => 0xA900,
-            Self::NotReadable => 0xC000,
+            Self::NotReadable(_) => 0xC000,
             Self::OtherContent => 0x0111,
         }
     }
@@ -147,7 +147,7 @@ struct Shared {
     on_arrival: OnArrival,
 }
 
-type OnArrival = Box<dyn Fn(&Arrived) + Send + Sync>;
+type OnArrival = Box<dyn Fn(Option<&NewInstance>, &Arrived) + Send + Sync>;
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,14 +158,15 @@ impl fmt::Debug for Shared {
 impl Intake {
     /// Opens the intake of a node's folder, and tidies what a crash left there.
     ///
-    /// `on_arrival` is called from any thread after an instance became durable, also for one that had come before.
+    /// `on_arrival` is called from any thread after an instance became durable and before it is acknowledged, also for one
+    /// that had come before, which it is not given.
     ///
     /// # Errors
     /// The folder or the database cannot be used.
     pub fn open(
         store: &Store,
         config: &NodeConfig,
-        on_arrival: impl Fn(&Arrived) + Send + Sync + 'static,
+        on_arrival: impl Fn(Option<&NewInstance>, &Arrived) + Send + Sync + 'static,
     ) -> Result<(Self, Recovery), store::Error> {
         let recovery = recover::recover(store)?;
         let shared = Shared {
@@ -228,10 +229,7 @@ impl Intake {
 
 impl Shared {
     fn keep(&self, incoming: Incoming, claim: &Claim, sender: Sender) -> Result<Accepted, Refusal> {
-        let object = summary(incoming.file.path()).map_err(|error| {
-            tracing::debug!(code = error.code(), "An object cannot be read.");
-            Refusal::NotReadable
-        })?;
+        let object = summary(incoming.file.path()).map_err(Refusal::NotReadable)?;
         claim.check(&object)?;
         let _turn = self.turns.take(&object.sop_instance_uid);
         let _adding = self.store.adding();
@@ -257,11 +255,11 @@ impl Shared {
             return Ok(Accepted { is_new: false });
         }
         self.publish(incoming.file, &path, is_new_study)?;
-        let arrived = self.committer.commit(instance).inspect_err(|_| {
+        let arrived = self.committer.commit(instance.clone()).inspect_err(|_| {
             // Without a row it counts as never received; what cannot be removed now, the next start removes.
             drop(fs::remove_file(&path));
         })?;
-        (self.on_arrival)(&arrived);
+        (self.on_arrival)(Some(&instance), &arrived);
         Ok(Accepted { is_new: true })
     }
 
@@ -271,7 +269,7 @@ impl Shared {
             self.publish(file, path, true)?;
         }
         let arrived = self.store.arrived(study);
-        (self.on_arrival)(&arrived.map_err(|error| unwritable(&error))?);
+        (self.on_arrival)(None, &arrived.map_err(|error| unwritable(&error))?);
         Ok(())
     }
 

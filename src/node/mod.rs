@@ -9,27 +9,38 @@ mod complete;
 mod crash;
 pub mod deliver;
 pub mod dimse;
+mod doctor;
+mod error;
 mod identity;
 mod intake;
 pub mod metrics;
+mod network;
 mod queue;
 mod route;
 pub mod scp;
 pub mod scu;
+mod service;
 pub mod status;
+mod steward;
 mod store;
 #[cfg(test)]
 mod testing;
 pub mod tls;
 pub mod web;
+mod worker;
+mod written;
 
 pub use calendar::{Agenda, Hours, next_s};
 pub use complete::{Complete, Completion, Reason};
+pub use doctor::{Check, Finding, examine};
+pub use error::Error;
 pub use intake::{Accepted, Claim, Incoming, Intake, Recovery, Refusal, Sender};
+pub use network::Addresses;
 pub use queue::{
     DeadLetter, Depth, Ended, Enqueued, Failure, Finished, Job, Output, Queue, Work, back_off_s,
 };
 pub use route::{Plan, plan};
+pub use service::{purged, run};
 pub use store::{
     Arrived, Delivery, DeliveryCount, Error as StoreError, Input, NewInstance, Removed,
     SeriesFacts, Store, StudyFacts, StudyState, StudyStatus,

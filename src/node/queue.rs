@@ -123,8 +123,12 @@ pub struct Depth {
     pub waiting: u32,
     /// Jobs that are being done.
     pub running: u32,
+    /// Jobs with a result.
+    pub done: u32,
     /// Jobs that failed for good.
     pub dead: u32,
+    /// When the oldest that waits was handed over, seconds since 1970.
+    pub oldest_s: Option<i64>,
 }
 
 /// A queue that loses nothing and does nothing twice: what a call returned, holds after a power cut.

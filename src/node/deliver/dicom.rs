@@ -3,8 +3,8 @@
 use super::{DeliveryError, Parcel, RefusedInstance, Sent};
 use crate::config::PeerConfig;
 use crate::node::dimse;
-use crate::node::scu::{self, Scu, is_stored};
-use std::path::{Path, PathBuf};
+use crate::node::scu::{Scu, is_stored};
+use std::path::PathBuf;
 
 /// Status of an instance that is there already (PS3.7 C.5.9). Our UIDs name one content, so it is this one.
 const DUPLICATE: u16 = 0x0111;

@@ -143,7 +143,7 @@ fn with_too_little_room_nothing_more_is_begun() {
     let dir = tempdir().unwrap();
     let mut config = config();
     config.storage.min_free_bytes = u64::MAX;
-    let (intake, _) = Intake::open(&store(dir.path()), &config, |_| ()).unwrap();
+    let (intake, _) = Intake::open(&store(dir.path()), &config, |_, _| ()).unwrap();
     let refusal = intake.begin().unwrap_err();
     assert_eq!(
         (refusal.code(), refusal.dimse_status()),
@@ -190,19 +190,22 @@ fn arrivals_are_told_with_their_number_also_those_that_come_again() {
     let dir = tempdir().unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
-    let hear = move |arrived: &Arrived| heard.lock().unwrap().push(arrived.clone());
+    let hear = move |new: Option<&NewInstance>, arrived: &Arrived| {
+        heard.lock().unwrap().push((new.is_some(), arrived.clone()));
+    };
     let (intake, _) = Intake::open(&store(dir.path()), &config(), hear).unwrap();
     for number in [1, 2, 2] {
         send(&intake, image(STUDY, number)).unwrap();
     }
     let told = told.lock().unwrap();
+    let counts = told.iter().map(|(new, arrived)| (*new, arrived.instances));
     assert_eq!(
-        told.iter().map(|a| a.instances).collect::<Vec<_>>(),
-        [1, 2, 2]
+        counts.collect::<Vec<_>>(),
+        [(true, 1), (true, 2), (false, 2)]
     );
     assert!(
         told.iter()
-            .all(|arrived| arrived.receiving && !arrived.reopened)
+            .all(|(_, arrived)| arrived.receiving && !arrived.reopened)
     );
 }
 
@@ -236,7 +239,7 @@ fn a_start_removes_what_nobody_was_told_of_and_reports_what_is_missing() {
     fs::create_dir_all(dir.path().join("results/1.2.9/1")).unwrap();
     fs::create_dir_all(dir.path().join("instances/1.2.9")).unwrap();
     fs::write(dir.path().join("instances/1.2.9/1.2.9.1.dcm"), "purged").unwrap();
-    let (intake, recovery) = Intake::open(&store(dir.path()), &config(), |_| ()).unwrap();
+    let (intake, recovery) = Intake::open(&store(dir.path()), &config(), |_, _| ()).unwrap();
     let wanted = Recovery {
         unfinished: 1,
         unrecorded: 3,

@@ -104,7 +104,8 @@ impl Scp {
         let stopped = stop.clone();
         loop {
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break,
+                // The guard must not live on beside what is awaited.
+                () = async { drop(stop.wait_for(|stop| *stop).await) } => break,
                 _ = look_up.tick() => {
                     let shared = Arc::clone(&self.shared);
                     connections.spawn(async move { shared.directory.look_up().await });

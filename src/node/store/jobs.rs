@@ -163,7 +163,13 @@ impl Queue for Store {
             Ok(Depth {
                 waiting: count("waiting")?,
                 running: count("running")?,
+                done: count("done")?,
                 dead: count("dead")?,
+                oldest_s: connection.query_row(
+                    "SELECT min(enqueued_s) FROM jobs WHERE state = 'waiting'",
+                    [],
+                    |row| row.get(0),
+                )?,
             })
         })
     }

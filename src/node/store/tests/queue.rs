@@ -291,7 +291,9 @@ fn depth_counts_what_waits_runs_and_failed() {
     let wanted = Depth {
         waiting: 1,
         running: 1,
+        done: 0,
         dead: 1,
+        oldest_s: Some(0),
     };
     assert_eq!(store.depth().unwrap(), wanted);
 }

@@ -1,0 +1,468 @@
+//! The node as a whole: opens what it needs, starts its threads, and ends them again.
+
+use super::deliver::{Courier, Means, Patience};
+use super::metrics::Metrics;
+use super::network::{Addresses, Network};
+use super::scp::Event as PeerEvent;
+use super::scu::Scu;
+use super::status::{DiskStatus, Parts, Status, StudyCounts, StudyStatus};
+use super::steward::{Message, Steward};
+use super::store::Removed;
+use super::worker::{Loaded, Worker};
+use super::{Arrived, Error, Intake, NewInstance, Queue, Store, tls};
+use crate::audit::{self, Event, Forwarder, Log, Party, Repository, Source};
+use crate::config::Config;
+use chrono::{SecondsFormat, Utc};
+use crossbeam_channel::{Sender, bounded, unbounded};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tracing::{error, info, warn};
+
+/// How often the end of the node is looked for.
+const LOOK: Duration = Duration::from_millis(100);
+/// What has been kept long enough is looked for so often.
+const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
+/// Studies that the status names.
+const MAX_STUDIES: u32 = 200;
+
+/// What all threads of a node share.
+pub(super) struct Node {
+    pub(super) config: Config,
+    store: Store,
+    log: Log,
+    pub(super) metrics: Arc<Metrics>,
+    loaded: Arc<Mutex<Loaded>>,
+    courier: Courier,
+    started: String,
+}
+
+/// Runs a node until `stop` is set. `ready` is called once, when it takes studies.
+///
+/// # Errors
+/// What keeps it from starting: the folder, the ports, certificates, a model, the device.
+pub fn run(
+    config: &Config,
+    stop: &Arc<AtomicBool>,
+    ready: impl FnOnce(Addresses),
+) -> Result<(), Error> {
+    let log = Log::open(&make_dir(config)?)?;
+    let store = Store::open(&config.node.dir, &config.node.retry)?;
+    record(
+        &log,
+        &Event::Started {
+            version: env!("CARGO_PKG_VERSION").into(),
+            git_hash: env!("HILUM_GIT_HASH").into(),
+            ae_title: config.node.dicom.ae_title.clone(),
+        },
+    );
+    let ended = serve(config, store, &log, stop, ready);
+    let reason = ended.as_ref().map_or_else(Error::code, |()| "asked-to");
+    record(
+        &log,
+        &Event::Stopped {
+            reason: reason.into(),
+        },
+    );
+    ended
+}
+
+fn make_dir(config: &Config) -> Result<std::path::PathBuf, Error> {
+    let dir = &config.node.dir;
+    let io = |source| Error::Folder {
+        path: dir.clone(),
+        source,
+    };
+    std::fs::create_dir_all(dir).map_err(io)?;
+    dir.canonicalize().map_err(io)
+}
+
+fn serve(
+    config: &Config,
+    store: Store,
+    log: &Log,
+    stop: &Arc<AtomicBool>,
+    ready: impl FnOnce(Addresses),
+) -> Result<(), Error> {
+    let node = node(config, store, log)?;
+    let (told, messages) = unbounded();
+    let (bell, rung) = bounded(1);
+    let intake = node.intake(told.clone())?;
+    let threads = [
+        node.start_worker(rung, stop)?,
+        node.start_steward((told, messages), bell, stop)?,
+        node.start_janitor(stop)?,
+    ];
+    let forwarding = node.start_forwarder()?;
+    let network = Network::open(&node, intake)?;
+    ready(network.addresses);
+    notify(&sd_notify::NotifyState::Ready);
+    info!(dicom = %network.addresses.dicom, http = ?network.addresses.http, "The node takes studies.");
+    while !stop.load(Ordering::Relaxed) && threads.iter().all(|thread| !thread.is_finished()) {
+        thread::sleep(LOOK);
+    }
+    // Set also where a thread ended by itself: the others follow.
+    stop.store(true, Ordering::Relaxed);
+    notify(&sd_notify::NotifyState::Stopping);
+    info!("The node stops.");
+    network.close();
+    node.courier.stop();
+    let ended: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
+    drop(forwarding);
+    match ended.iter().all(Result::is_ok) {
+        true => Ok(()),
+        false => Err(Error::Thread),
+    }
+}
+
+fn node(config: &Config, store: Store, log: &Log) -> Result<Arc<Node>, Error> {
+    for letter in store.recover(now_s())? {
+        record(
+            log,
+            &Event::DeadLetter {
+                study: audit::Study {
+                    study_instance_uid: letter.study_instance_uid,
+                    version: letter.version,
+                    patient: None,
+                },
+                attempts: letter.attempts,
+                code: letter.code,
+            },
+        );
+    }
+    let metrics = Arc::new(Metrics::new());
+    let means = Means {
+        scu: Scu::new(&config.node.dicom.ae_title),
+        peers: config.node.peers.clone(),
+        patience: Patience::default(),
+    };
+    let courier = Courier::start(
+        &config.node,
+        store.clone(),
+        log.clone(),
+        metrics.clone(),
+        means,
+    );
+    Ok(Arc::new(Node {
+        config: config.clone(),
+        store,
+        log: log.clone(),
+        metrics,
+        loaded: Arc::default(),
+        courier: courier.map_err(Error::Start)?,
+        started: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+    }))
+}
+
+impl Node {
+    /// Whoever brings an instance hears of it when the decision log has it, too.
+    fn intake(self: &Arc<Self>, told: Sender<Message>) -> Result<Intake, Error> {
+        let node = Arc::clone(self);
+        let on_arrival = move |instance: Option<&NewInstance>, arrived: &Arrived| {
+            if let Some(instance) = instance {
+                node.metrics.instance_received();
+                node.record_arrival(instance, arrived);
+            }
+            // The steward ends with the node alone.
+            drop(told.send(Message::Arrived(arrived.clone())));
+        };
+        let (intake, recovery) = Intake::open(&self.store, &self.config.node, on_arrival)?;
+        if recovery != super::Recovery::default() {
+            warn!(
+                ?recovery,
+                "The last end of the node left something to tidy."
+            );
+        }
+        Ok(intake)
+    }
+
+    fn record_arrival(&self, instance: &NewInstance, arrived: &Arrived) {
+        let object = &instance.object;
+        let received = Event::InstanceReceived {
+            study_instance_uid: object.study_instance_uid.clone(),
+            series_instance_uid: object.series_instance_uid.clone(),
+            sop_instance_uid: object.sop_instance_uid.clone(),
+            sop_class_uid: object.sop_class_uid.clone(),
+            sha256: super::written::hex(&instance.sha256),
+            bytes: instance.bytes,
+            from: Party {
+                name: None,
+                ae_title: instance.sender.clone(),
+                address: Some(instance.address.clone()),
+            },
+        };
+        let version = arrived
+            .reopened
+            .then(|| self.store.study(&arrived.study_instance_uid));
+        let version = version
+            .and_then(Result::ok)
+            .flatten()
+            .map(|(_, version)| version + 1);
+        let reopened = version.map(|version| Event::StudyReopened {
+            study: audit::Study {
+                study_instance_uid: arrived.study_instance_uid.clone(),
+                version,
+                patient: None,
+            },
+        });
+        let events: Vec<Event> = [Some(received), reopened].into_iter().flatten().collect();
+        if let Err(error) = self.log.record_all(&events) {
+            error!(
+                code = error.code(),
+                "The decision log cannot be written: {error}"
+            );
+        }
+    }
+
+    /// Opens the device and the models before anything is taken: a node that cannot compute must not start.
+    fn start_worker(
+        self: &Arc<Self>,
+        bell: crossbeam_channel::Receiver<()>,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<JoinHandle<()>, Error> {
+        let node = Arc::clone(self);
+        let worker = Worker {
+            config: self.config.clone(),
+            store: self.store.clone(),
+            log: self.log.clone(),
+            metrics: self.metrics.clone(),
+            loaded: self.loaded.clone(),
+            bell,
+            stop: stop.clone(),
+            on_result: Box::new(move || node.courier.wake()),
+        };
+        let (opened, is_open) = bounded(1);
+        let thread = start("worker", move || {
+            // A pipeline lives on one thread.
+            match worker.open(&[]) {
+                Ok(pipeline) => {
+                    drop(opened.send(Ok(())));
+                    worker.run(pipeline);
+                }
+                Err(error) => drop(opened.send(Err(error))),
+            }
+        })?;
+        is_open
+            .recv()
+            .map_err(|_| Error::Thread)?
+            .map_err(Error::pipeline)?;
+        Ok(thread)
+    }
+
+    fn start_steward(
+        &self,
+        messages: (Sender<Message>, crossbeam_channel::Receiver<Message>),
+        bell: Sender<()>,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<JoinHandle<()>, Error> {
+        let node = &self.config.node;
+        let steward = Steward::new(node, self.store.clone(), self.log.clone(), messages, bell)?;
+        let stop = stop.clone();
+        start("steward", move || steward.run(&stop))
+    }
+
+    /// Removes what has been kept long enough.
+    fn start_janitor(self: &Arc<Self>, stop: &Arc<AtomicBool>) -> Result<JoinHandle<()>, Error> {
+        let (node, stop) = (Arc::clone(self), stop.clone());
+        start("janitor", move || {
+            let mut since = EXPIRE_EVERY;
+            while !stop.load(Ordering::Relaxed) {
+                if since >= EXPIRE_EVERY {
+                    since = Duration::ZERO;
+                    node.expire();
+                }
+                thread::sleep(LOOK);
+                since += LOOK;
+            }
+        })
+    }
+
+    fn expire(&self) {
+        match self.store.expire(&self.config.node.storage, now_s()) {
+            Ok(removed) => {
+                for removed in removed {
+                    record(&self.log, &purged(&removed, "expired"));
+                }
+            }
+            Err(error) => error!(code = error.code(), "Cannot remove what is old: {error}"),
+        }
+    }
+
+    /// Sends the decision log to the audit repository, where there is one; ends when what is returned is dropped.
+    fn start_forwarder(&self) -> Result<Option<std::sync::mpsc::Sender<()>>, Error> {
+        let audit = &self.config.node.audit;
+        if audit.repository.is_empty() {
+            return Ok(None);
+        }
+        let repository = Repository {
+            address: audit.repository.clone(),
+            tls: tls::client_config(&audit.tls.clone().unwrap_or_default())?,
+        };
+        let source = Source {
+            ae_title: self.config.node.dicom.ae_title.clone(),
+            host: None,
+        };
+        let forwarder = Forwarder::new(&self.config.node.dir, repository, source);
+        let (stop, stopped) = std::sync::mpsc::channel();
+        start("audit", move || forwarder.run(&stopped))?;
+        Ok(Some(stop))
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let loaded = self
+            .loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let min_free_bytes = self.config.node.storage.min_free_bytes;
+        let free_bytes = fs4::available_space(&self.config.node.dir).unwrap_or(0);
+        let studies = self.store.recent(MAX_STUDIES);
+        let depth = self.store.depth().unwrap_or_default();
+        let receiving = self
+            .store
+            .receiving()
+            .map_or(0, |studies| studies.len() as u64);
+        let mut dead_letters = std::collections::BTreeMap::new();
+        for letter in self.store.dead_letters().unwrap_or_default() {
+            *dead_letters.entry(letter.code).or_default() += 1;
+        }
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            git_hash: env!("HILUM_GIT_HASH").into(),
+            started: self.started.clone(),
+            parts: Parts {
+                worker: loaded.device.is_some(),
+                database: self.store.check().is_ok(),
+                disk: free_bytes >= min_free_bytes,
+            },
+            studies: StudyCounts {
+                receiving,
+                queued: depth.waiting.into(),
+                running: depth.running.into(),
+                done: depth.done.into(),
+                failed: depth.dead.into(),
+            },
+            oldest_waiting_s: depth.oldest_s.map(|since| now_s().abs_diff(since)),
+            dead_letters,
+            deliveries: self.courier.status().unwrap_or_default(),
+            disk: DiskStatus {
+                free_bytes,
+                min_free_bytes,
+            },
+            devices: loaded.device.into_iter().collect(),
+            models: loaded.models,
+            open_studies: studies
+                .into_iter()
+                .flatten()
+                .filter_map(open_study)
+                .collect(),
+        }
+    }
+
+    /// What peers did, into the log and the counters.
+    pub(super) fn take(&self, event: PeerEvent) {
+        let event = match event {
+            PeerEvent::Accepted { sender } => {
+                self.metrics.association("accepted");
+                Event::AssociationAccepted {
+                    peer: party(&sender),
+                }
+            }
+            PeerEvent::Rejected { sender, code } => {
+                self.metrics.association(code);
+                Event::AssociationRejected {
+                    peer: party(&sender),
+                    code: code.into(),
+                }
+            }
+            PeerEvent::Unheard { address, code } => {
+                self.metrics.association(code);
+                let peer = Party::sender(None, address);
+                Event::AssociationRejected {
+                    peer,
+                    code: code.into(),
+                }
+            }
+            PeerEvent::Ended { code, .. } => return self.metrics.association(code),
+            PeerEvent::Refused {
+                sender,
+                claim,
+                code,
+                ..
+            } => {
+                self.metrics.instance_refused(code);
+                Event::InstanceRefused {
+                    study_instance_uid: claim.study_instance_uid,
+                    sop_instance_uid: claim.sop_instance_uid,
+                    from: party(&sender),
+                    code: code.into(),
+                }
+            }
+            PeerEvent::Committed { sender, commitment } => {
+                if let Err(error) = self.courier.committed(&sender, &commitment) {
+                    error!(code = error.code(), "Cannot record a commitment: {error}");
+                }
+                return;
+            }
+        };
+        record(&self.log, &event);
+    }
+}
+
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let thread = thread::Builder::new().name(name.into()).spawn(work);
+    thread.map_err(Error::Start)
+}
+
+fn party(sender: &super::Sender) -> Party {
+    Party::sender(sender.ae_title.as_deref(), sender.address)
+}
+
+/// What the decision log says of what was removed.
+pub fn purged(removed: &Removed, code: &str) -> Event {
+    let what = match (removed.entirely, removed.instances > 0) {
+        (true, _) => "all",
+        (false, true) => "instances",
+        (false, false) => "results",
+    };
+    Event::Purged {
+        study_instance_uid: removed.study_instance_uid.clone(),
+        what: what.into(),
+        code: code.into(),
+        patient: None,
+    }
+}
+
+fn open_study(study: super::store::StudyStatus) -> Option<StudyStatus> {
+    let state = match study.state.as_str() {
+        "receiving" => "receiving",
+        "waiting" | "complete" => "queued",
+        "running" => "running",
+        "dead" => "failed",
+        _ => return None,
+    };
+    Some(StudyStatus {
+        study_instance_uid: study.study_instance_uid,
+        state,
+        code: study.reason,
+    })
+}
+
+fn record(log: &Log, event: &Event) {
+    if let Err(error) = log.record(event) {
+        error!(
+            code = error.code(),
+            "The decision log cannot be written: {error}"
+        );
+    }
+}
+
+/// Whoever started the node may wait for it; without systemd nobody does.
+fn notify(state: &sd_notify::NotifyState<'_>) {
+    drop(sd_notify::notify(std::slice::from_ref(state)));
+}
+
+fn now_s() -> i64 {
+    Utc::now().timestamp()
+}

@@ -1,0 +1,378 @@
+//! Runs studies on a device: one after another, the most urgent first, each to a result, a further try or a dead letter.
+//!
+//! In: jobs of the queue. Out: results in the node's folder, for the courier. The pipeline stays loaded from study to study
+//! and is opened anew where the device was lost.
+
+use super::written::{Written, hex};
+use super::{Agenda, Ended, Failure, Finished, Hours, Job, Queue, Store, StoreError};
+use crate::audit::{self, Event, Log};
+use crate::batch::{self, Batch, StudyResult};
+use crate::config::Config;
+use crate::dicom::read_paths;
+use crate::gpu::Compute;
+use crate::node::metrics::Metrics;
+use crate::node::status::{DeviceStatus, ModelStatus};
+use crate::pipeline::Pipeline;
+use crate::warning::Warning;
+use crate::{Class, Error};
+use chrono::{Local, Utc};
+use crossbeam_channel::Receiver;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tracing::{error, info, warn};
+
+/// So often the queue is asked, where nobody says that something waits: wishes for a later hour come true by themselves.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What the worker computes on, for the status; nothing before its first pipeline is open, or while it has none.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Loaded {
+    pub(super) device: Option<DeviceStatus>,
+    pub(super) models: Vec<ModelStatus>,
+}
+
+/// A thread that runs studies.
+pub(super) struct Worker {
+    pub(super) config: Config,
+    pub(super) store: Store,
+    pub(super) log: Log,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) loaded: Arc<Mutex<Loaded>>,
+    /// Something was queued.
+    pub(super) bell: Receiver<()>,
+    /// The node stops: the study at hand is given back.
+    pub(super) stop: Arc<AtomicBool>,
+    /// Called after a result was recorded.
+    pub(super) on_result: Box<dyn Fn() + Send>,
+}
+
+/// A pipeline and the models that it was opened with.
+pub(super) struct Opened {
+    models: Vec<String>,
+    pipeline: Pipeline,
+}
+
+impl Worker {
+    /// Opens the device and the configured models.
+    ///
+    /// # Errors
+    /// Those of [`Pipeline::new`].
+    pub(super) fn open(&self, models: &[String]) -> Result<Opened, Error> {
+        let config = self.config_of(models);
+        let pipeline = Pipeline::new(&config)?;
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = loaded(&pipeline);
+        Ok(Opened {
+            models: models.to_vec(),
+            pipeline,
+        })
+    }
+
+    /// Runs studies until the node stops.
+    pub(super) fn run(&self, opened: Opened) {
+        let hours = Hours::new(&self.config.node.calendar);
+        let mut opened = Some(opened);
+        while !self.is_stopped() {
+            match self.claim(&hours.agenda(&Local::now())) {
+                Some(job) => self.work_on(&job, &mut opened),
+                None => drop(self.bell.recv_timeout(PAUSE)),
+            }
+        }
+    }
+
+    fn claim(&self, agenda: &Agenda) -> Option<Job> {
+        self.store.claim(agenda).unwrap_or_else(|error| {
+            error!(code = error.code(), "The queue cannot be read: {error}");
+            std::thread::sleep(PAUSE);
+            None
+        })
+    }
+
+    fn work_on(&self, job: &Job, opened: &mut Option<Opened>) {
+        let start = Instant::now();
+        let link = self.log.key().link(&job.work.study_instance_uid);
+        info!(
+            study = link,
+            version = job.work.version,
+            attempt = job.attempt,
+            "Runs a study."
+        );
+        let worked = std::panic::catch_unwind(AssertUnwindSafe(|| self.compute(job, opened)));
+        let computed = worked.unwrap_or_else(|_| {
+            // The state behind a panic may be anything.
+            *opened = None;
+            Err(defect())
+        });
+        let ended = match computed {
+            _ if self.is_stopped() => self.store.release(job, now_s()).map(|()| None),
+            Ok(done) => self.finish(job, done, start),
+            Err(failure) => self.fail(job, &failure),
+        };
+        match ended {
+            Ok(None) => info!(study = link, "Gave a study back: the node stops."),
+            Ok(Some(ended)) => info!(study = link, ?ended, "Ended a study."),
+            // It stays claimed, and the next start gives it back.
+            Err(error) => error!(
+                study = link,
+                code = error.code(),
+                "Cannot record the end of a study: {error}"
+            ),
+        }
+    }
+
+    fn compute(&self, job: &Job, opened: &mut Option<Opened>) -> Result<Option<PathBuf>, Failure> {
+        let inputs = self.inputs(job)?;
+        if opened
+            .as_ref()
+            .is_none_or(|opened| opened.models != job.work.models)
+        {
+            *opened = None;
+            *opened = Some(
+                self.open(&job.work.models)
+                    .map_err(|error| failure(&error))?,
+            );
+        }
+        let Some(Opened { pipeline, .. }) = opened.as_ref() else {
+            return Err(defect());
+        };
+        let inventory = read_paths(&inputs, &|_| ());
+        let config = self.config_of(&job.work.models);
+        let version = job.work.version;
+        let out_dir = self
+            .store
+            .results_dir(&job.work.study_instance_uid, version);
+        let batch = Batch {
+            config: &config,
+            volume_files: &BTreeMap::new(),
+            out_dir: &out_dir,
+            // Of this version alone: an earlier try, or another device.
+            overwrite: true,
+            cancel: &self.stop,
+            progress: &|_| (),
+        };
+        let results = batch::run(&batch, pipeline, &inventory.studies);
+        let Some(result) = results.first() else {
+            return Ok(None);
+        };
+        self.judged(result, opened)
+    }
+
+    /// The folder of a result that is worth keeping.
+    fn judged(
+        &self,
+        result: &StudyResult,
+        opened: &mut Option<Opened>,
+    ) -> Result<Option<PathBuf>, Failure> {
+        if let Some(reason) = result.passing_failure() {
+            // The device may be lost: the next try opens it anew, or falls back as the configuration says.
+            *opened = None;
+            *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Loaded::default();
+            return Err(Failure {
+                code: reason.code.clone(),
+                message: reason.text.clone(),
+                permanent: false,
+            });
+        }
+        match result.failure_reason() {
+            Some(reason) => Err(Failure {
+                code: reason.code.clone(),
+                message: reason.text.clone(),
+                permanent: true,
+            }),
+            None => Ok(result.dir().map(Path::to_owned)),
+        }
+    }
+
+    fn inputs(&self, job: &Job) -> Result<Vec<PathBuf>, Failure> {
+        let work = &job.work;
+        let inputs = self.store.inputs(&work.study_instance_uid, work.version);
+        let inputs = inputs.map_err(|error| store_failure(&error))?;
+        self.record(&Event::JobStarted {
+            study: study(job),
+            attempt: job.attempt,
+            rule: Some(work.rule.clone()).filter(|rule| !rule.is_empty()),
+            models: self.config_of(&work.models).models.enabled,
+            inputs: inputs
+                .iter()
+                .map(|input| audit::Input {
+                    sop_instance_uid: input.sop_instance_uid.clone(),
+                    sha256: hex(&input.sha256),
+                })
+                .collect(),
+        });
+        Ok(inputs.into_iter().map(|input| input.path).collect())
+    }
+
+    fn finish(
+        &self,
+        job: &Job,
+        dir: Option<PathBuf>,
+        start: Instant,
+    ) -> Result<Option<Ended>, StoreError> {
+        let written = dir
+            .as_deref()
+            .map_or_else(|| Ok(Written::default()), Written::read);
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => return self.fail(job, &unreadable(&error)),
+        };
+        let destinations = self.config.node.destinations.iter();
+        let destinations = destinations.map(|destination| destination.name.clone());
+        let finished = Finished {
+            run_id: written.run_id(),
+            outputs: written.outputs(self.store.dir()),
+            // What no model looked at says nothing that an archive should have.
+            destinations: destinations.filter(|_| written.has_run()).collect(),
+        };
+        let ended = self.store.finish(job, &finished, now_s())?;
+        self.metrics.job("done");
+        for (stage, duration) in written.stages() {
+            self.metrics.stage(stage, duration);
+        }
+        self.record(&Event::JobDone {
+            study: study(job),
+            run_id: finished.run_id,
+            device: written.device(),
+            models: written.models(),
+            config: configured(&self.config_of(&job.work.models)),
+            parameters: written.parameters(),
+            warnings: written.warnings(),
+            outputs: written.logged(),
+            duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+        (self.on_result)();
+        Ok(Some(ended))
+    }
+
+    fn fail(&self, job: &Job, failure: &Failure) -> Result<Option<Ended>, StoreError> {
+        let ended = self.store.fail(job, failure, now_s())?;
+        let code = failure.code.clone();
+        warn!(
+            code,
+            permanent = failure.permanent,
+            "A study failed: {}",
+            failure.message
+        );
+        self.record(&Event::JobFailed {
+            study: study(job),
+            attempt: job.attempt,
+            code: code.clone(),
+        });
+        if ended == Ended::DeadLetter {
+            let attempts = job.attempt;
+            self.record(&Event::DeadLetter {
+                study: study(job),
+                attempts,
+                code,
+            });
+        }
+        self.metrics.job(if failure.permanent {
+            "failed"
+        } else {
+            "failed-for-now"
+        });
+        Ok(Some(ended))
+    }
+
+    /// The configuration with the models of a rule.
+    fn config_of(&self, models: &[String]) -> Config {
+        let mut config = self.config.clone();
+        if !models.is_empty() {
+            config.models.enabled = models.to_vec();
+        }
+        config
+    }
+
+    fn record(&self, event: &Event) {
+        if let Err(error) = self.log.record(event) {
+            error!(
+                code = error.code(),
+                "The decision log cannot be written: {error}"
+            );
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+fn loaded(pipeline: &Pipeline) -> Loaded {
+    let planner = pipeline.planner(false);
+    let identities = planner.models.iter().map(|model| &model.identity);
+    let identities = identities.chain(planner.rules.iter().map(|rules| &rules.identity));
+    let models = identities.map(|identity| ModelStatus {
+        name: identity.name.clone(),
+        version: identity.version.clone(),
+        sha256: identity.sha256.clone(),
+    });
+    Loaded {
+        models: models.collect(),
+        device: Some(DeviceStatus {
+            name: planner.adapter.clone(),
+            kind: match pipeline.compute() {
+                Compute::Gpu(_) => "gpu",
+                Compute::Cpu => "cpu",
+            },
+            is_fallback: pipeline.warnings.contains(&Warning::CpuFallback),
+        }),
+    }
+}
+
+fn study(job: &Job) -> audit::Study {
+    audit::Study {
+        study_instance_uid: job.work.study_instance_uid.clone(),
+        version: job.work.version,
+        patient: None,
+    }
+}
+
+/// What decides a run, for the log.
+fn configured(config: &Config) -> Value {
+    let mut config = serde_json::to_value(config).unwrap_or_default();
+    if let Some(sections) = config.as_object_mut() {
+        sections.remove("node");
+    }
+    config
+}
+
+fn failure(error: &Error) -> Failure {
+    Failure {
+        code: error.code().into(),
+        message: error.to_string(),
+        permanent: !matches!(error.class(), Class::Environment | Class::Internal),
+    }
+}
+
+fn store_failure(error: &StoreError) -> Failure {
+    Failure {
+        code: error.code().into(),
+        message: error.to_string(),
+        permanent: false,
+    }
+}
+
+fn unreadable(error: &io::Error) -> Failure {
+    Failure {
+        code: "result-unreadable".into(),
+        message: format!("the result cannot be read back: {error}"),
+        permanent: false,
+    }
+}
+
+fn defect() -> Failure {
+    Failure {
+        code: "defect".into(),
+        message: "a defect of this program ended the run; please report it".into(),
+        permanent: false,
+    }
+}
+
+fn now_s() -> i64 {
+    Utc::now().timestamp()
+}
