@@ -38,6 +38,7 @@ pub fn run(target: &str, data: &[u8]) {
         "series-grouping" => bodies::series_grouping,
         "pixel-decode" => bodies::pixel_decode,
         "volume-file" => bodies::volume_file,
+        "association" => bodies::association,
         "suv" => pet::suv,
         "deidentify" => bodies::deidentify,
         "geometry" => bodies::geometry,

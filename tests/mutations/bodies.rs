@@ -76,6 +76,15 @@ impl Verdict {
     }
 }
 
+/// All that a peer says to the node, from its association request on.
+pub(crate) fn association(_: &Path, data: &[u8]) -> Verdict {
+    let mut verdict = Verdict::of(data);
+    let rehearsed = hilum::node::scp::rehearse(data);
+    let messages = verdict.result(rehearsed, |error| error.code().to_owned());
+    verdict.note(&format!("{messages:?}"));
+    verdict
+}
+
 /// Larger volumes are refused by the bodies' limit.
 const MAX_VOXELS: u64 = 1 << 20;
 

@@ -3,7 +3,7 @@
 use super::bodies::join;
 use super::imports::plans;
 use super::mutate::Kind;
-use super::{frames, pet_seeds, volumes};
+use super::{associations, frames, pet_seeds, volumes};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -85,6 +85,7 @@ pub(crate) fn seeds(target: &str) -> Vec<Vec<u8>> {
             pairs.chain(made).chain(real).collect()
         }
         "volume-file" => volumes::seeds(),
+        "association" => associations::seeds(),
         "suv" => pet_seeds::seeds(),
         "deidentify" => small()
             .chunks_exact(2)
@@ -109,7 +110,7 @@ pub(crate) fn kind(target: &str) -> Kind {
         "dicom-file" => Kind::Dicom,
         "series-grouping" | "pixel-decode" | "suv" | "deidentify" => Kind::DicomParts,
         "volume-file" => Kind::Volume,
-        "geometry" => Kind::Bytes,
+        "association" | "geometry" => Kind::Bytes,
         "model" => Kind::Model,
         "checkpoint" => Kind::Checkpoint,
         "nnunet-folder" | "truth" => Kind::TextParts,

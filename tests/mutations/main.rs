@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, reason = "a test tells what it saw")]
 
 mod allocator;
+mod associations;
 mod bodies;
 mod corpus;
 mod elements;
@@ -82,8 +83,9 @@ const fn target(
 const MIB: u64 = 1 << 20;
 
 // Shares of a thousand; none is below what finds defects, and costly targets get no more.
-static TARGETS: [Target; 15] = [
-    target("dicom-file", bodies::dicom_file, MIB, 360),
+static TARGETS: [Target; 16] = [
+    target("dicom-file", bodies::dicom_file, MIB, 340),
+    target("association", bodies::association, 2 * MIB, 20),
     target("series-grouping", bodies::series_grouping, MIB, 100),
     target("pixel-decode", bodies::pixel_decode, 2 * MIB, 100),
     target("volume-file", bodies::volume_file, 2 * MIB, 60),
@@ -279,6 +281,7 @@ macro_rules! tests {
 
 tests! {
     damaged_files_are_refused_within_bounds: "dicom-file", 10_000;
+    damaged_associations_are_refused_within_bounds: "association", 10_000;
     damaged_series_are_grouped_or_refused_within_bounds: "series-grouping", 4000;
     damaged_pixel_data_are_decoded_or_refused_within_bounds: "pixel-decode", 4000;
     damaged_volume_files_are_refused_within_bounds: "volume-file", 10_000;

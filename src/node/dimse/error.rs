@@ -161,7 +161,7 @@ impl Error {
             Self::UnexpectedCommand { .. } => "command-unexpected",
             Self::Connect(_) => "connect",
             Self::NoPort => "peer-without-port",
-            Self::Tls(error) => error.code(),
+            Self::Tls(e) => e.code(),
             Self::Handshake(_) => "tls-handshake",
             Self::Rejected { .. } => "association-rejected",
             Self::NotAccepted { .. } => "sop-class-not-accepted",

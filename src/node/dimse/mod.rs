@@ -9,9 +9,6 @@ mod commitment;
 mod error;
 mod wire;
 
-#[cfg(test)]
-mod hostile;
-
 pub(crate) use association::{Association, Context, Proposal, own_variables};
 pub(crate) use command::{Command, Message, field, status};
 pub use commitment::{Commitment, FailedInstance};

@@ -6,15 +6,19 @@
 mod event;
 mod negotiate;
 mod peers;
+mod rehearse;
 mod session;
 mod spool;
 
 #[cfg(test)]
 mod bad_neighbours;
 #[cfg(test)]
+pub(in crate::node) mod harness;
+#[cfg(test)]
 mod tests;
 
 pub use event::Event;
+pub use rehearse::rehearse;
 
 use super::dimse::{Association, Error, Limits, Transport, Wire};
 use super::{Intake, Sender, tls};
@@ -32,7 +36,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 /// Connections of peers that may negotiate, beside the associations that there are.
 const MAX_NEGOTIATIONS: usize = 128;
@@ -101,18 +105,21 @@ impl Scp {
         let mut connections = JoinSet::new();
         let mut look_up = interval(LOOK_UP_EVERY);
         look_up.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let stopped = stop.clone();
+        let associations = stop.clone();
         loop {
             tokio::select! {
-                // The guard must not live on beside what is awaited.
-                () = async { drop(stop.wait_for(|stop| *stop).await) } => break,
+                () = stopped(&mut stop) => break,
                 _ = look_up.tick() => {
                     let shared = Arc::clone(&self.shared);
                     connections.spawn(async move { shared.directory.look_up().await });
                 }
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next() => {
+                    if ended.is_err() {
+                        error!("The task of a connection panicked; its association is closed.");
+                    }
+                }
                 accepted = listener.accept() => {
-                    self.shared.admit(accepted, &stopped, &mut connections).await;
+                    self.shared.admit(accepted, &associations, &mut connections).await;
                 }
             }
         }
@@ -269,6 +276,12 @@ impl Shared {
             warn!("Nobody takes the events of the DICOM side any more.");
         }
     }
+}
+
+/// Waits until the node stops.
+async fn stopped(stop: &mut Stop) {
+    // An error says that nobody can stop it any more: it stops too.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 async fn abort(wire: Wire, error: Error) -> Error {

@@ -2,7 +2,7 @@
 
 use super::negotiate::Terms;
 use super::spool::Spool;
-use super::{Event, Shared, Stop};
+use super::{Event, Shared, Stop, stopped};
 use crate::node::dimse::{
     Association, Command, Context, Error, InstanceRef, Message, result_of, status,
 };
@@ -76,7 +76,7 @@ impl Session {
             })
             .await;
         // The place is free once the decision is told; the connection may take a moment more to close.
-        drop(self.terms);
+        drop(self.terms.slot);
         match ended {
             Ok(()) => self.association.close().await,
             Err(error) => self.association.abort(&error).await,
@@ -88,7 +88,7 @@ impl Session {
         let message = tokio::select! {
             biased;
             message = self.association.message() => message?,
-            _ = stop.wait_for(|stop| *stop) => return Err(Error::Stopped),
+            () = stopped(stop) => return Err(Error::Stopped),
         };
         let Some((context_id, message)) = message else {
             return Ok(false);
