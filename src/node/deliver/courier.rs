@@ -117,8 +117,9 @@ impl Courier {
         }
         for (destination, failing) in self.shared.failing().iter() {
             let status = status.entry(destination.clone()).or_default();
-            status.refused = failing.refused.len() as u64;
-            status.failing = failing.code.map(Into::into);
+            // What was superseded or purged meanwhile fails no more.
+            status.refused = status.waiting.min(failing.refused.len() as u64);
+            status.failing = failing.code.filter(|_| status.waiting > 0).map(Into::into);
         }
         Ok(status)
     }
@@ -396,3 +397,6 @@ fn sop_classes(outputs: &[Output]) -> BTreeMap<String, u64> {
     }
     classes
 }
+
+#[cfg(test)]
+mod tests;

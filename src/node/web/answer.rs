@@ -110,7 +110,7 @@ fn refusal_status(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::OutOfResources | Refusal::Io(_) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        Refusal::NotReadable(_) => StatusCode::BAD_REQUEST,
+        Refusal::NotReadable => StatusCode::BAD_REQUEST,
         _ => StatusCode::CONFLICT,
     }
 }
@@ -129,7 +129,6 @@ fn reason(code: u16) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dicom;
 
     fn verdicts(parts: Vec<Result<(), Refusal>>, broken: Option<Broken>) -> Verdicts {
         let part = |kept| Verdict {
@@ -152,11 +151,7 @@ mod tests {
             (vec![large()], None, 413),
             (vec![full(), large()], None, 409),
             (vec![Err(Refusal::OtherContent)], None, 409),
-            (
-                vec![Err(Refusal::NotReadable(dicom::Error::NotDicom))],
-                None,
-                400,
-            ),
+            (vec![Err(Refusal::NotReadable)], None, 400),
             (vec![], None, 400),
             (vec![], Some(Broken::TooSlow), 408),
             (vec![full()], Some(Broken::TooManyParts), 413),

@@ -3,7 +3,6 @@
 use super::answer::{Verdict, Verdicts};
 use super::multipart::{Broken, MediaType, Parts};
 use super::{Fault, Web};
-use crate::dicom;
 use crate::node::identity::{HEAD_BYTES, Identity};
 use crate::node::scp::Event;
 use crate::node::{Claim, Incoming, Intake, Refusal, Sender};
@@ -105,7 +104,7 @@ impl Reception {
     /// Takes one part; a refused one is read to its end, so that the next can be.
     async fn receive(&mut self, mut part: Field<'static>) -> Result<(), Broken> {
         let mut arriving = Arriving::default();
-        let mut kept = is_dicom(&part).then_some(()).ok_or_else(not_dicom);
+        let mut kept = is_dicom(&part).then_some(()).ok_or(Refusal::NotReadable);
         while let Some(bytes) = self.parts.chunk(&mut part).await? {
             if kept.is_ok() {
                 arriving.gathered.extend_from_slice(&bytes);
@@ -123,7 +122,7 @@ impl Reception {
         match (kept, incoming) {
             (Ok(()), Some(incoming)) => self.accept(incoming, identity),
             (kept, _) => {
-                let kept = kept.and_then(|()| Err(not_dicom()));
+                let kept = kept.and(Err(Refusal::NotReadable));
                 self.settle(Verdict { identity, kept }).await;
             }
         }
@@ -200,7 +199,7 @@ impl Arriving {
         let begun = self.incoming.take();
         if begun.is_none() {
             self.identity = Identity::of(&bytes[..bytes.len().min(HEAD_BYTES)]);
-            self.identity.as_ref().ok_or_else(not_dicom)?;
+            self.identity.as_ref().ok_or(Refusal::NotReadable)?;
         }
         let intake = intake.clone();
         let written = spawn_blocking(move || {
@@ -211,10 +210,6 @@ impl Arriving {
         self.incoming = Some(written.await.map_err(std::io::Error::from)??);
         Ok(())
     }
-}
-
-fn not_dicom() -> Refusal {
-    Refusal::NotReadable(dicom::Error::NotDicom)
 }
 
 /// A part without a type of its own is what the request says.
