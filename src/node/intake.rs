@@ -10,7 +10,7 @@ pub use recover::Recovery;
 
 use super::store::{self, Arrived, NewInstance, Store, sync_folder};
 use crate::config::NodeConfig;
-use crate::dicom::{self, ObjectSummary, summary};
+use crate::dicom::{ObjectSummary, summary};
 use committer::Committer;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -55,8 +55,8 @@ pub enum Refusal {
         max_bytes: u64,
     },
     /// Not a DICOM object with the attributes that every composite instance has.
-    #[error("the object cannot be read as DICOM: {0}")]
-    NotReadable(dicom::Error),
+    #[error("the object cannot be read as DICOM")]
+    NotReadable,
     /// The object is not what the sender said it is.
     #[error("the object is not of the {attribute} that was announced")]
     NotAsAnnounced {
@@ -77,7 +77,7 @@ impl Refusal {
         match self {
             Self::OutOfResources => "out-of-resources",
             Self::TooLarge { .. } => "object-too-large",
-            Self::NotReadable(_) => "not-readable",
+            Self::NotReadable => "not-readable",
             Self::NotAsAnnounced { .. } => "not-as-announced",
             Self::OtherContent => "other-content",
             Self::Io(_) => "io",
@@ -89,7 +89,7 @@ impl Refusal {
         match self {
             Self::OutOfResources | Self::TooLarge { .. } | Self::Io(_) => 0xA700,
             Self::NotAsAnnounced { .. } => 0xA900,
-            Self::NotReadable(_) => 0xC000,
+            Self::NotReadable => 0xC000,
             Self::OtherContent => 0x0111,
         }
     }
@@ -229,7 +229,10 @@ impl Intake {
 
 impl Shared {
     fn keep(&self, incoming: Incoming, claim: &Claim, sender: Sender) -> Result<Accepted, Refusal> {
-        let object = summary(incoming.file.path()).map_err(Refusal::NotReadable)?;
+        let object = summary(incoming.file.path()).map_err(|error| {
+            tracing::debug!(code = error.code(), "An object cannot be read.");
+            Refusal::NotReadable
+        })?;
         claim.check(&object)?;
         let _turn = self.turns.take(&object.sop_instance_uid);
         let _adding = self.store.adding();

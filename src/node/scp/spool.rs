@@ -1,6 +1,5 @@
 //! An instance on its way to the intake, written beside the tasks that wait for the network.
 
-use crate::dicom;
 use crate::node::{Claim, Incoming, Intake, Refusal, Sender};
 use crate::uid::IMPLEMENTATION_CLASS_UID;
 use dicom_object::FileMetaTableBuilder;
@@ -41,8 +40,9 @@ impl Spool {
             .build();
         self.batch.resize(128, 0);
         self.batch.extend(b"DICM");
-        let meta = meta.map_err(|_| not_dicom())?;
-        meta.write(&mut self.batch).map_err(|_| not_dicom())
+        let meta = meta.map_err(|_| Refusal::NotReadable)?;
+        meta.write(&mut self.batch)
+            .map_err(|_| Refusal::NotReadable)
     }
 
     /// Appends a piece of the data set.
@@ -57,7 +57,7 @@ impl Spool {
     /// Hands the file over; when this returns, the instance is durable.
     pub(super) async fn accept(&mut self, claim: Claim, sender: Sender) -> Result<(), Refusal> {
         self.write().await?;
-        let incoming = self.incoming.take().ok_or_else(not_dicom)?;
+        let incoming = self.incoming.take().ok_or(Refusal::NotReadable)?;
         self.intake.accept(incoming, claim, sender).await?;
         Ok(())
     }
@@ -85,9 +85,4 @@ impl Spool {
         self.incoming = Some(incoming);
         Ok(())
     }
-}
-
-/// What was announced or sent makes no DICOM file.
-fn not_dicom() -> Refusal {
-    Refusal::NotReadable(dicom::Error::NotDicom)
 }
