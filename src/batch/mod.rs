@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use tracing::info;
+use tracing::debug;
 
 /// What all studies of a batch share.
 pub struct Batch<'a> {
@@ -296,7 +296,7 @@ impl<'a> Work<'a> {
                     run.reason = Some(reason);
                 }
             }
-            info!(lesions = run.lesions.len(), status = ?run.status, series_uid = run.series.uid(), "Ran a series.");
+            debug!(lesions = run.lesions.len(), status = ?run.status, series_uid = run.series.uid(), "Ran a series.");
             run
         };
         tasks.map(run).collect()
