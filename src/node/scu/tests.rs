@@ -11,7 +11,7 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
 use dicom_ul::ServerAssociationOptions;
 use dicom_ul::association::ServerAssociation;
-use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu};
+use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu, PresentationContextResultReason};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -86,8 +86,10 @@ fn say(server: &mut Server, value_type: PDataValueType, object: &InMemDicomObjec
     let mut data = Vec::new();
     let syntax = IMPLICIT_VR_LITTLE_ENDIAN.erased();
     object.write_dataset_with_ts(&mut data, &syntax).unwrap();
+    let mut contexts = server.presentation_contexts().iter();
+    let accepted = contexts.find(|c| c.reason == PresentationContextResultReason::Acceptance);
     let value = PDataValue {
-        presentation_context_id: server.presentation_contexts()[0].id,
+        presentation_context_id: accepted.unwrap().id,
         value_type,
         is_last: true,
         data,
