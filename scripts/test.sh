@@ -2,11 +2,11 @@
 # Installs what the tests need, then checks format, tests, outside verifiers, lints and documentation.
 # Shaders run on software Vulkan (lavapipe); a missing adapter is a failure.
 source "$(dirname "$0")/common.sh"
-export REQUIRE_GPU=1
+export REQUIRE_GPU=1 REQUIRE_XMLLINT=1
 
 need_rust
 as_root sh scripts/install-lavapipe.sh
-install_missing dcmtk dicom3tools python3-venv
+install_missing dcmtk dicom3tools libxml2-utils python3-venv
 
 say "Format"
 cargo fmt --check

@@ -34,18 +34,12 @@ impl<R: Read> Chain<R> {
 
     /// The next line; behind a break the walk may go on, but nothing is proven then.
     pub(super) fn step(&mut self) -> io::Result<Step> {
-        let mut line = Vec::new();
-        let limit = MAX_COMMIT_BYTES as u64 + 1;
-        let bytes = self
-            .reader
-            .by_ref()
-            .take(limit)
-            .read_until(b'\n', &mut line)? as u64;
+        let mut line = next_line(&mut self.reader)?;
+        let bytes = line.len() as u64;
         if line.pop_if(|last| *last == b'\n').is_none() {
-            return Ok(match bytes {
+            return Ok(match line.len() {
                 0 => Step::End,
-                // Longer than any record.
-                _ if bytes == limit => Step::Broken(Break::Unreadable, None),
+                length if length > MAX_COMMIT_BYTES => Step::Broken(Break::Unreadable, None),
                 _ => Step::Torn,
             });
         }
@@ -75,4 +69,12 @@ impl<R: Read> Chain<R> {
             (record.prev != self.at.hash).then_some(Break::Unlinked)
         }
     }
+}
+
+/// The bytes up to a line feed and it, or those of which no record has more; none at the end.
+pub(super) fn next_line(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let limit = MAX_COMMIT_BYTES as u64 + 1;
+    reader.take(limit).read_until(b'\n', &mut line)?;
+    Ok(line)
 }

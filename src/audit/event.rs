@@ -231,7 +231,8 @@ pub enum Event {
 
 /// What of a configuration decides a result, as JSON: all but `node`, with the models that a rule chose in place.
 pub fn deciding(config: &Config) -> Value {
-    let mut json = serde_json::json!(config);
+    // A path that is no UTF-8 has no JSON; a replay says so then.
+    let mut json = serde_json::to_value(config).unwrap_or_default();
     if let Some(sections) = json.as_object_mut() {
         sections.remove("node");
     }

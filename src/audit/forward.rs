@@ -8,7 +8,7 @@ use super::message::message;
 use super::position::Position;
 use super::syslog::frame;
 use super::verify::Snapshot;
-use super::{Error, LOG, SENT, Source};
+use super::{Break, Error, LOG, SENT, Source};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{self, Read, Write};
@@ -60,12 +60,20 @@ pub struct Forwarder {
 pub fn unsent(dir: &Path) -> Result<u64, Error> {
     let snapshot = Snapshot::take(dir)?;
     let sent = sent(dir, &snapshot)?;
-    Ok(snapshot.head().seq.saturating_sub(sent.seq))
+    Ok(snapshot.head().seq - sent.seq)
 }
 
+/// Up to where messages were sent; a log that ends before that is not the one that was sent.
 fn sent(dir: &Path, snapshot: &Snapshot) -> Result<Position, Error> {
-    let sent = Position::load(&dir.join(SENT), snapshot.key())?;
-    Ok(sent.unwrap_or_else(Position::start))
+    let path = dir.join(SENT);
+    let sent = Position::load(&path, snapshot.key())?;
+    let sent = sent.unwrap_or_else(Position::start);
+    let (expected, found) = (sent.seq, snapshot.head().seq);
+    if found < expected {
+        let found = Break::Cut { expected, found };
+        return Err(Error::Broken { path, found });
+    }
+    Ok(sent)
 }
 
 impl Forwarder {
@@ -141,7 +149,7 @@ impl Forwarder {
                 Step::End => break,
                 Step::Broken(found, _) => return Err(Error::Broken { path, found }),
                 Step::Torn => {
-                    let found = super::Break::Unreadable;
+                    let found = Break::Unreadable;
                     return Err(Error::Broken { path, found });
                 }
             }

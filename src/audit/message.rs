@@ -104,8 +104,8 @@ impl<'a> Draft<'a> {
             }
             Event::LogRecovered { .. } => {
                 let alert = Code("110134", DCM, "Audit Recording Started");
-                let (uri, of_type) = (Code("12", RFC_3881, "URI"), super::LOG.into());
-                let object = Object::Alert(uri, of_type, "the log was left by a crash");
+                let uri = Code("12", RFC_3881, "URI");
+                let object = Object::Alert(uri, super::LOG.into(), "the log was left by a crash");
                 Self::new(Code("110113", DCM, "Security Alert"), 'E')
                     .typed(alert)
                     .by([own()])
@@ -115,12 +115,12 @@ impl<'a> Draft<'a> {
             Event::LogUsed { user, .. } => Self::new(Code("110101", DCM, "Audit Log Used"), 'R')
                 .by([Participant::person(user), own().waiting()])
                 .about([Object::Log]),
-            _ => return Self::of_study(event, source),
+            _ => return Self::of_instances(event, source),
         })
     }
 
-    fn of_study(event: &'a Event, source: &'a Source) -> Option<Self> {
-        let own = || Participant::own(source);
+    /// Of instances that come and go.
+    fn of_instances(event: &'a Event, source: &'a Source) -> Option<Self> {
         Some(match event {
             Event::InstanceRefused {
                 study_instance_uid,
@@ -139,6 +139,27 @@ impl<'a> Draft<'a> {
                 from,
                 ..
             } => Self::received(from, source).on(study, Some(sop_classes)),
+            Event::Purged {
+                study_instance_uid,
+                what,
+                patient,
+                ..
+            } => {
+                let draft = match what.as_str() {
+                    "results" => Self::accessed('D'),
+                    _ => Self::new(Code("110105", DCM, "DICOM Study Deleted"), 'D'),
+                };
+                let patient = Object::Patient(patient.as_deref());
+                let study = Object::Study(study_instance_uid, None);
+                draft.by([Participant::own(source)]).about([study, patient])
+            }
+            _ => return Self::of_work(event, source),
+        })
+    }
+
+    fn of_work(event: &'a Event, source: &'a Source) -> Option<Self> {
+        let own = || Participant::own(source);
+        Some(match event {
             Event::JobStarted { study, .. } => Self::accessed('R').by([own()]).on(study, None),
             Event::JobDone { study, .. } => Self::accessed('C').by([own()]).on(study, None),
             Event::JobFailed { study, code, .. } => Self::accessed('C')
@@ -152,21 +173,6 @@ impl<'a> Draft<'a> {
             Event::Replayed { study, user, .. } => {
                 let by = [Participant::person(user), own().waiting()];
                 Self::accessed('R').by(by).on(study, None)
-            }
-            Event::Purged {
-                study_instance_uid,
-                what,
-                patient,
-                ..
-            } => {
-                let draft = match what.as_str() {
-                    "results" => Self::accessed('D'),
-                    _ => Self::new(Code("110105", DCM, "DICOM Study Deleted"), 'D'),
-                };
-                let patient = Object::Patient(patient.as_deref());
-                draft
-                    .by([own()])
-                    .about([Object::Study(study_instance_uid, None), patient])
             }
             _ => return Self::of_delivery(event, source),
         })

@@ -49,6 +49,6 @@ mod tests {
         assert_eq!(sent, format!("74 {text}").into_bytes());
         assert_eq!(text.len(), 74);
         let sent = frame(&message(false), time, &source("two words"));
-        assert!(sent.starts_with(b"63 <84>1 2026-11-22T20:00:00.000Z - hilum"));
+        assert!(sent.starts_with(b"65 <84>1 2026-11-22T20:00:00.000Z - hilum"));
     }
 }

@@ -1,11 +1,11 @@
 //! Checking the whole log: every line by its hash, its number and the line before it, and its end by the signed head.
 
-use super::chain::{Chain, Step};
+use super::chain::{Chain, Step, next_line};
 use super::position::Position;
 use super::record::Record;
 use super::{Break, Error, HEAD, KEY, Key, LOG, MAX_COMMIT_BYTES};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Take};
+use std::io::{self, BufReader, Read, Take};
 use std::path::{Path, PathBuf};
 
 /// The log as it was at one moment; a running node may append meanwhile.
@@ -74,11 +74,21 @@ impl Snapshot {
     /// # Errors
     /// [`Error::Io`], also from each step.
     pub fn records(&self) -> Result<impl Iterator<Item = Result<Record, Error>>, Error> {
-        let lines = BufReader::new(self.open(0)?).split(b'\n');
+        let mut reader = BufReader::new(self.open(0)?);
         let path = self.path.clone();
-        Ok(lines.filter_map(move |line| match line {
-            Ok(line) => Record::parse(&line).ok().map(Ok),
-            Err(error) => Some(Err(Error::io(&path)(error))),
+        Ok(std::iter::from_fn(move || {
+            loop {
+                match next_line(&mut reader) {
+                    Err(error) => return Some(Err(Error::io(&path)(error))),
+                    Ok(line) if line.is_empty() => return None,
+                    Ok(line) => {
+                        let line = line.strip_suffix(b"\n").unwrap_or(&line);
+                        if let Ok(record) = Record::parse(line) {
+                            return Some(Ok(record));
+                        }
+                    }
+                }
+            }
         }))
     }
 

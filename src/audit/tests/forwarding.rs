@@ -286,3 +286,18 @@ fn a_forged_place_of_sending_is_refused_rather_than_skipped_to() {
     .unwrap();
     assert_eq!(site.forwarder.send().unwrap_err().code(), "audit-broken");
 }
+
+#[test]
+fn an_older_log_with_its_head_put_back_is_not_taken_for_sent() {
+    let site = site();
+    let log = log_of(site.dir.path(), 1);
+    let old = [LOG, HEAD].map(|name| fs::read(site.dir.path().join(name)).unwrap());
+    log.record(&numbered(2)).unwrap();
+    let repository = site.repository();
+    assert_eq!(site.forwarder.send().unwrap(), 2);
+    repository.join().unwrap();
+    for (name, bytes) in [LOG, HEAD].iter().zip(old) {
+        fs::write(site.dir.path().join(name), bytes).unwrap();
+    }
+    assert_eq!(site.forwarder.send().unwrap_err().code(), "audit-broken");
+}
