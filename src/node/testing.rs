@@ -86,19 +86,24 @@ pub(super) fn send_bytes(intake: &Intake, bytes: &[u8], claim: &Claim) -> Result
 
 /// A Part 10 file in explicit little endian whose File Meta Information has these UIDs, with `data_set` behind it.
 pub(super) fn part_10(sop_class_uid: &str, sop_instance_uid: &str, data_set: &[u8]) -> Vec<u8> {
-    let mut file = [&[0; 128][..], b"DICM"].concat();
+    let mut group = vec![2, 0, 1, 0, b'O', b'B', 0, 0, 2, 0, 0, 0, 0, 1];
     for (element, text) in [
         (2, sop_class_uid),
         (3, sop_instance_uid),
-        (0x10, dicom_dictionary_std::uids::EXPLICIT_VR_LITTLE_ENDIAN),
+        (0x10, uids::EXPLICIT_VR_LITTLE_ENDIAN),
+        (0x12, "1.2.3"),
     ] {
         let mut value = text.as_bytes().to_vec();
         value.resize(value.len().next_multiple_of(2), 0);
         let length = u16::try_from(value.len()).expect("UIDs are short");
-        file.extend([2, 0, element, 0, b'U', b'I']);
-        file.extend(length.to_le_bytes());
-        file.extend(value);
+        group.extend([2, 0, element, 0, b'U', b'I']);
+        group.extend(length.to_le_bytes());
+        group.extend(value);
     }
+    let length = u32::try_from(group.len()).expect("the group is short");
+    let mut file = [&[0; 128][..], b"DICM", &[2, 0, 0, 0, b'U', b'L', 4, 0]].concat();
+    file.extend(length.to_le_bytes());
+    file.extend(group);
     file.extend(data_set);
     file
 }

@@ -220,11 +220,7 @@ impl Shared {
 
     fn arrived(&self, to: &DestinationConfig, delivery: &Delivery) -> Result<(), StoreError> {
         self.metrics.delivery(&to.name, "delivered");
-        let mut failing = self.failing();
-        let of_destination = failing.entry(to.name.clone()).or_default();
-        of_destination.code = None;
-        of_destination.refused.remove(&delivery.id);
-        drop(failing);
+        self.note(to, delivery, None);
         match &to.to {
             DestinationKind::Dicom {
                 peer,
@@ -319,27 +315,33 @@ impl Shared {
             "Results did not arrive: {error}."
         );
         self.metrics.delivery(&to.name, code);
-        let mut failing = self.failing();
-        let of_destination = failing.entry(to.name.clone()).or_default();
-        of_destination.code = Some(code);
-        // The longest wait is that after the most failures.
-        let mut counted = delivery.clone();
-        if error.is_permanent() {
-            of_destination.refused.insert(delivery.id);
-            counted.failures = u32::MAX;
-        } else {
-            of_destination.refused.remove(&delivery.id);
-        }
-        drop(failing);
         self.record(&Event::DeliveryFailed {
             study: study(delivery),
             to: self.party(to),
             attempt: delivery.failures.saturating_add(1),
             code: code.into(),
         });
+        let mut counted = delivery.clone();
+        if error.is_permanent() {
+            // The longest wait is that after the most failures.
+            counted.failures = u32::MAX;
+        }
         self.store
             .delivery_failed(&counted, code, &error.to_string(), now_s())?;
+        self.note(to, delivery, Some(error));
         Ok(())
+    }
+
+    /// Keeps how the last try ended, for the status.
+    fn note(&self, to: &DestinationConfig, delivery: &Delivery, error: Option<&DeliveryError>) {
+        let mut failing = self.failing();
+        let of_destination = failing.entry(to.name.clone()).or_default();
+        of_destination.code = error.map(DeliveryError::code);
+        if error.is_some_and(DeliveryError::is_permanent) {
+            of_destination.refused.insert(delivery.id);
+        } else {
+            of_destination.refused.remove(&delivery.id);
+        }
     }
 
     /// Results travel although the log cannot be written; the node's health says that it cannot.

@@ -1,12 +1,12 @@
 //! Deliveries from the database to their destinations.
 
 use super::*;
-use crate::config::RetryConfig;
+use crate::config::{PeerConfig, RetryConfig};
 use crate::node::deliver::Patience;
 use crate::node::deliver::folder::sha256;
 use crate::node::dimse::Commitment;
 use crate::node::scu::Scu;
-use crate::node::testing::{ct_instance, image, intake_of, send as receive, store};
+use crate::node::testing::{ct_instance, image, intake_of, send as receive, sender, store};
 use crate::node::{Agenda, Finished, Queue, Work};
 use std::fs;
 use std::net::TcpListener;
@@ -16,6 +16,7 @@ use tempfile::{TempDir, tempdir};
 
 const STUDY: &str = "1.2.826.0.1.3680043.2.1125.9";
 const CLASS: &str = "1.2.840.10008.5.1.4.1.1.2";
+const TRANSACTION: &str = "2.25.5";
 
 /// A node's folder with a result for these destinations.
 struct Node {
@@ -67,9 +68,17 @@ impl Node {
             answer: Duration::from_millis(300),
             ..Patience::default()
         };
+        let pacs = PeerConfig {
+            name: "pacs".into(),
+            ae_title: "PACS".into(),
+            host: "127.0.0.1".into(),
+            port: None,
+            may_store: false,
+            tls: None,
+        };
         let means = Means {
             scu: Scu::new("HILUM"),
-            peers: Vec::new(),
+            peers: vec![pacs],
             patience,
         };
         let (store, log) = (self.store.clone(), self.log.clone());
@@ -173,16 +182,81 @@ fn a_result_that_was_changed_is_not_sent() {
     assert_eq!(fs::read_dir(to.path()).expect("read").count(), 0);
 }
 
-#[test]
-fn a_commitment_that_nobody_asked_for_changes_nothing() {
-    let node = Node::new(&["folder"]);
-    let courier = node.courier(Vec::new());
-    let commitment = Commitment {
-        transaction_uid: "2.25.77".into(),
-        committed: Vec::new(),
-        failed: Vec::new(),
+/// A node that asked for commitment so long ago, and its courier.
+fn asked(ago_s: i64) -> (Node, Courier) {
+    let node = Node::new(&["pacs"]);
+    let due = node.store.due_deliveries_to("pacs", now_s(), 1);
+    let id = due.expect("read")[0].id;
+    let at_s = now_s() - ago_s;
+    let sent = node.store.delivery_sent(id, Some(TRANSACTION), at_s);
+    sent.expect("written");
+    let to = DestinationKind::Dicom {
+        peer: "pacs".into(),
+        commitment: true,
     };
-    let from = crate::node::testing::sender();
-    courier.committed(&from, &commitment).expect("read");
+    let courier = node.courier(vec![("pacs", to)]);
+    (node, courier)
+}
+
+fn from(ae_title: &str) -> Sender {
+    Sender {
+        ae_title: Some(ae_title.into()),
+        ..sender()
+    }
+}
+
+fn commitment(transaction_uid: &str, uids: &[&str]) -> Commitment {
+    let instance = |uid: &&str| InstanceRef {
+        sop_class_uid: CLASS.into(),
+        sop_instance_uid: (*uid).into(),
+    };
+    Commitment {
+        transaction_uid: transaction_uid.into(),
+        committed: uids.iter().map(instance).collect(),
+        failed: Vec::new(),
+    }
+}
+
+fn state(node: &Node) -> String {
+    let counts = node.store.delivery_counts().expect("read");
+    counts[0].state.clone()
+}
+
+#[test]
+fn a_commitment_to_everything_ends_a_delivery() {
+    let (node, courier) = asked(10);
+    let all = commitment(TRANSACTION, &["2.25.1"]);
+    courier.committed(&from("PACS"), &all).expect("written");
+    assert_eq!(state(&node), "committed");
+    assert_eq!(node.log_has("committed"), 1);
+}
+
+#[test]
+fn a_commitment_without_an_instance_has_all_sent_again() {
+    let (node, courier) = asked(10);
+    courier.stop();
+    let nothing = commitment(TRANSACTION, &[]);
+    courier.committed(&from("PACS"), &nothing).expect("written");
+    assert_eq!(state(&node), "waiting");
+    let failing = waiting(&courier, "pacs").failing;
+    assert_eq!(failing.as_deref(), Some("not-committed"));
+}
+
+#[test]
+fn a_commitment_that_does_not_come_in_a_day_is_asked_for_anew() {
+    let (node, courier) = asked(COMMITMENT_WAIT_S + 60);
+    wait_until("it was given up", || node.log_has("delivery-failed") >= 1);
+    courier.stop();
+    wait_until("it waits", || state(&node) == "waiting");
+}
+
+#[test]
+fn a_commitment_of_another_peer_or_to_another_question_changes_nothing() {
+    let (node, courier) = asked(10);
+    for (ae_title, transaction_uid) in [("OTHER", TRANSACTION), ("PACS", "2.25.77")] {
+        let all = commitment(transaction_uid, &["2.25.1"]);
+        courier.committed(&from(ae_title), &all).expect("read");
+    }
+    assert_eq!(state(&node), "sent");
     assert_eq!(node.log_has("committed"), 0);
 }
