@@ -11,6 +11,9 @@ use std::path::Path;
 /// Hexadecimal digits of a link: 64 bits, so that a million studies share none.
 const LINK_DIGITS: usize = 16;
 
+/// Numbers with so many dots are UIDs; addresses have three at most.
+const MIN_UID_DOTS: usize = 4;
+
 /// 32 random bytes that nobody but the node knows.
 #[derive(Clone)]
 pub struct Key([u8; 32]);
@@ -58,6 +61,27 @@ impl Key {
         link
     }
 
+    /// A message with the link of each UID in its place, for an ordinary log.
+    pub fn linked(&self, message: &str) -> String {
+        let is_part = |c: char| c.is_ascii_digit() || c == '.';
+        let (mut linked, mut number) = (String::new(), String::new());
+        for c in message.chars().chain(['\0']) {
+            if is_part(c) {
+                number.push(c);
+                continue;
+            }
+            let uid = number.trim_end_matches('.');
+            match uid.matches('.').count() >= MIN_UID_DOTS {
+                true => linked += &(self.link(uid) + &number[uid.len()..]),
+                false => linked += &number,
+            }
+            number.clear();
+            linked.push(c);
+        }
+        linked.truncate(linked.len() - 1);
+        linked
+    }
+
     /// HMAC-SHA-256 of a text for one purpose, hexadecimal.
     pub(super) fn sign(&self, purpose: &str, text: &str) -> String {
         let mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
@@ -99,6 +123,16 @@ mod tests {
         assert_eq!(key.link("1.2.840.1"), "2a109c22ca671bed");
         assert_ne!(key.link("1.2.840.2"), key.link("1.2.840.1"));
         assert_ne!(Key([2; 32]).link("1.2.840.1"), key.link("1.2.840.1"));
+    }
+
+    #[test]
+    fn a_message_keeps_all_but_its_uids() {
+        let key = Key([1; 32]);
+        let linked = key.linked("127.0.0.1 took 2.5 s (study 1.2.840.1.1.5). See 1.2.840.1.1.5.");
+        let link = key.link("1.2.840.1.1.5");
+        let wanted = format!("127.0.0.1 took 2.5 s (study {link}). See {link}.");
+        assert_eq!(linked, wanted);
+        assert_eq!(key.linked(""), "");
     }
 
     #[test]

@@ -213,6 +213,13 @@ fn destinations(node: &NodeConfig) -> Vec<Check> {
     let check = |name: &str, to: &DestinationKind| {
         let what = format!("destination {name}");
         match to {
+            DestinationKind::Folder { dir } if !dir.is_dir() => {
+                let detail = format!(
+                    "{} is no folder; it is not made, for it may be a mount",
+                    dir.display()
+                );
+                Check::new(what, Finding::Failed, detail)
+            }
             DestinationKind::Folder { dir } => folder(&what, dir),
             DestinationKind::Dicom { peer, .. } => {
                 let callable = node

@@ -256,7 +256,7 @@ impl Worker {
             code,
             permanent = failure.permanent,
             "A study failed: {}",
-            failure.message
+            self.log.key().linked(&failure.message)
         );
         self.record(&Event::JobFailed {
             study: study(job),

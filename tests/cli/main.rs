@@ -13,6 +13,7 @@ mod odd;
 mod output;
 mod pet;
 mod privacy;
+mod serve;
 mod suv;
 mod verbs;
 

@@ -187,7 +187,7 @@ impl Shared {
                     objects,
                     bytes,
                     to = to.name,
-                    study_instance_uid = delivery.study_instance_uid,
+                    study = self.log.key().link(&delivery.study_instance_uid),
                     "Delivered results."
                 );
                 self.record(&Event::Delivered {
@@ -267,10 +267,7 @@ impl Shared {
         match known {
             Some((to, delivery)) => self.judge(to, &delivery, commitment),
             None => {
-                tracing::warn!(
-                    transaction_uid,
-                    "A peer commits to what it was not asked for."
-                );
+                tracing::warn!("A peer commits to what it was not asked for.");
                 Ok(())
             }
         }
@@ -308,11 +305,13 @@ impl Shared {
         error: &DeliveryError,
     ) -> Result<(), StoreError> {
         let code = error.code();
+        let reason = self.log.key().linked(&error.to_string());
+        let study_link = self.log.key().link(&delivery.study_instance_uid);
         tracing::warn!(
             code,
             to = to.name,
-            study_instance_uid = delivery.study_instance_uid,
-            "Results did not arrive: {error}."
+            study = study_link,
+            "Results did not arrive: {reason}."
         );
         self.metrics.delivery(&to.name, code);
         self.record(&Event::DeliveryFailed {
