@@ -301,7 +301,8 @@ pub struct ModelUse {
 pub struct Output {
     /// Its name.
     pub name: String,
-    /// SHA-256, hexadecimal: of its bytes, or of JSON without `timings_ms`, which differ from run to run.
+    /// SHA-256, hexadecimal: of its bytes, or of JSON with sorted keys, without spaces and without `timings_ms`, which differ
+    /// from run to run.
     pub sha256: String,
 }
 
@@ -311,7 +312,7 @@ impl Output {
         let without_timings = || {
             let mut json: serde_json::Map<String, Value> = serde_json::from_slice(bytes).ok()?;
             json.remove("timings_ms");
-            serde_json::to_vec(&json).ok()
+            serde_json::to_vec(&sorted(json.into())).ok()
         };
         let lasting = name.ends_with(".json").then(without_timings).flatten();
         let digest = Sha256::digest(lasting.as_deref().unwrap_or(bytes));
@@ -337,6 +338,19 @@ impl Output {
     }
 }
 
+/// JSON with the keys of every object in order, whatever order the reader of JSON keeps.
+fn sorted(json: Value) -> Value {
+    match json {
+        Value::Object(entries) => {
+            let entries: BTreeMap<String, Value> = entries.into_iter().collect();
+            let entries = entries.into_iter();
+            entries.map(|(key, value)| (key, sorted(value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,6 +364,9 @@ mod tests {
             first,
             of(r#"{"lesions": [2], "timings_ms": {"read": 1.5}}"#)
         );
+        // printf '{"a":[{"b":1,"c":2}],"d":3}' | sha256sum
+        let by_hand = of(r#"{"d": 3, "a": [{"c": 2, "b": 1}], "timings_ms": {}}"#);
+        assert!(by_hand.starts_with("03e320a797ee4dc2"), "{by_hand}");
         let of_bytes = Output::of("sr.dcm", b"abc").sha256;
         assert!(
             of_bytes.starts_with("ba7816bf8f01cfea"),
