@@ -312,6 +312,16 @@ mod tests {
     }
 
     #[test]
+    fn the_node_of_the_guide_is_a_valid_configuration() {
+        let guide = include_str!("../../docs/node.md");
+        let (_, after) = guide.split_once("```toml\n").expect("it has one");
+        let (text, _) = after.split_once("```").expect("it ends");
+        let config: Config = toml::from_str(text).expect("it parses");
+        config.validate().expect("it is valid");
+        assert_eq!(config.node.destinations.len(), 1);
+    }
+
+    #[test]
     fn a_file_beyond_any_configuration_is_refused_before_it_is_parsed() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "#".repeat(70_000)).unwrap();

@@ -215,7 +215,7 @@ fn a_request_that_comes_in_small_pieces_is_read_alike() {
 fn a_part_that_is_not_dicom_keeps_no_other_out() {
     let server = plain();
     let mut body = b"--edge of part\r\ncontent-type: text/plain\r\n\r\nhello\r\n".to_vec();
-    body.extend(multipart(&[&instance(1), &[b'x'; 600_000], b""]));
+    body.extend(multipart(&[&instance(1), &vec![b'x'; 600_000], b""]));
     let (status, json) = server.store(&body);
     assert_eq!(status, 202, "{json}");
     assert_eq!(uids(&json, "00081199"), [format!("{STUDY}.1.1")]);
