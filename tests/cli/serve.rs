@@ -66,14 +66,18 @@ fn folder() -> TempDir {
 
 fn start(dir: &Path) -> Node {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hilum"));
-    command.args(["serve", "--config"]).arg(dir.join("hilum.toml"));
+    command
+        .args(["serve", "--config"])
+        .arg(dir.join("hilum.toml"));
     command.env_remove("HILUM_LOG").env("NO_COLOR", "1");
     let mut child = command.stderr(Stdio::piped()).spawn().expect("started");
     let mut log = BufReader::new(child.stderr.take().expect("stderr"));
     let mut first = String::new();
     log.read_line(&mut first).expect("a line");
     let address = first.trim().rsplit(' ').next().expect("an address");
-    let address = address.parse().unwrap_or_else(|_| panic!("no address: {first}"));
+    let address = address
+        .parse()
+        .unwrap_or_else(|_| panic!("no address: {first}"));
     let log = thread::spawn(move || {
         let mut rest = String::new();
         log.read_to_string(&mut rest).expect("text");
@@ -99,7 +103,12 @@ impl Node {
         };
         let sent = Scu::new("CT1").store(&peer, files).expect("an association");
         for sent in sent {
-            assert_eq!(sent.outcome.expect("an answer"), 0, "{}", sent.path.display());
+            assert_eq!(
+                sent.outcome.expect("an answer"),
+                0,
+                "{}",
+                sent.path.display()
+            );
         }
     }
 
@@ -123,7 +132,10 @@ impl Node {
 
 /// The slices of the study.
 fn slices() -> Vec<PathBuf> {
-    names(study()).iter().map(|name| study().join(name)).collect()
+    names(study())
+        .iter()
+        .map(|name| study().join(name))
+        .collect()
 }
 
 /// Waits for `findings.json` of a version of the only study below `out`.
@@ -144,11 +156,16 @@ fn delivered(dir: &Path, version: u32) -> Value {
 /// Kinds of the events in the decision log, in order, but for the instances.
 fn decisions(dir: &Path) -> Vec<String> {
     let mut verify = hilum();
-    verify.args(["audit", "verify", "--dir"]).arg(dir.join("node"));
+    verify
+        .args(["audit", "verify", "--dir"])
+        .arg(dir.join("node"));
     verify.assert().code(0);
     let log = fs::read_to_string(dir.join("node/audit.jsonl")).expect("a log");
-    let records = log.lines().map(|line| serde_json::from_str(line).expect("JSON"));
-    let kinds = records.map(|record: Value| record["event"]["kind"].as_str().expect("a kind").to_owned());
+    let records = log
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    let kinds =
+        records.map(|record: Value| record["event"]["kind"].as_str().expect("a kind").to_owned());
     kinds.filter(|kind| kind != "instance-received").collect()
 }
 
@@ -162,7 +179,13 @@ fn a_study_that_was_sent_is_run_delivered_and_logged_without_its_patient() {
     let log = node.stop();
     assert!(log.contains("A study is complete"), "{log}");
     let uid = findings["study_instance_uid"].as_str().expect("a UID");
-    assert!(SECRETS.iter().chain([&uid]).all(|secret| !log.contains(secret)), "{log}");
+    assert!(
+        SECRETS
+            .iter()
+            .chain([&uid])
+            .all(|secret| !log.contains(secret)),
+        "{log}"
+    );
     let wanted = [
         "started",
         "association-accepted",
@@ -190,7 +213,11 @@ fn a_node_that_was_killed_after_it_took_a_study_delivers_it_once_it_runs_again()
     node.stop();
     let decisions = decisions(dir.path());
     let count = |kind: &str| decisions.iter().filter(|found| *found == kind).count();
-    assert_eq!([count("job-done"), count("delivered")], [1, 1], "{decisions:?}");
+    assert_eq!(
+        [count("job-done"), count("delivered")],
+        [1, 1],
+        "{decisions:?}"
+    );
     assert_eq!(count("started"), 2);
 }
 
@@ -205,9 +232,15 @@ fn late_slices_make_a_version_that_supersedes_the_earlier_one() {
     node.send(late);
     let second = delivered(dir.path(), 2);
     node.stop();
-    assert_ne!(first["provenance"]["run_id"], second["provenance"]["run_id"]);
+    assert_ne!(
+        first["provenance"]["run_id"],
+        second["provenance"]["run_id"]
+    );
     let decisions = decisions(dir.path());
-    assert!(decisions.contains(&"study-reopened".to_owned()), "{decisions:?}");
+    assert!(
+        decisions.contains(&"study-reopened".to_owned()),
+        "{decisions:?}"
+    );
 }
 
 #[test]
@@ -222,12 +255,18 @@ fn a_doctor_names_what_would_keep_a_node_from_working() {
     };
     let failed = |found: &Value| {
         let checks = found["checks"].as_array().expect("checks").clone();
-        let failed = checks.into_iter().filter(|check| check["finding"] == "failed");
-        failed.map(|check| check["what"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+        let failed = checks
+            .into_iter()
+            .filter(|check| check["finding"] == "failed");
+        failed
+            .map(|check| check["what"].as_str().expect("text").to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(failed(&doctor(0)), [""; 0]);
     fs::remove_dir(dir.path().join("out")).expect("removed");
-    let text = fs::read_to_string(&config).expect("read").replace("lung-nodule-lite", "nothing");
+    let text = fs::read_to_string(&config)
+        .expect("read")
+        .replace("lung-nodule-lite", "nothing");
     fs::write(&config, text).expect("written");
     let wanted = ["device and models", "destination archive"];
     assert_eq!(failed(&doctor(1)), wanted);
@@ -243,13 +282,22 @@ fn a_purged_study_is_gone_but_for_its_line_in_the_decision_log() {
     let uid = findings["study_instance_uid"].as_str().expect("a UID");
     let purge = || {
         let mut purge = hilum();
-        purge.args(["purge", uid, "--config"]).arg(dir.path().join("hilum.toml"));
+        purge
+            .args(["purge", uid, "--config"])
+            .arg(dir.path().join("hilum.toml"));
         purge.assert()
     };
     purge().code(0);
     for folder in ["instances", "results"] {
-        assert_eq!(names(&dir.path().join("node").join(folder)), [""; 0], "{folder}");
+        assert_eq!(
+            names(&dir.path().join("node").join(folder)),
+            [""; 0],
+            "{folder}"
+        );
     }
-    assert_eq!(decisions(dir.path()).last().map(String::as_str), Some("purged"));
+    assert_eq!(
+        decisions(dir.path()).last().map(String::as_str),
+        Some("purged")
+    );
     purge().code(2);
 }
