@@ -230,7 +230,7 @@ impl Intake {
 impl Shared {
     fn keep(&self, incoming: Incoming, claim: &Claim, sender: Sender) -> Result<Accepted, Refusal> {
         let object = summary(incoming.file.path()).map_err(|error| {
-            tracing::debug!(code = error.code(), "An object cannot be read.");
+            tracing::warn!(code = error.code(), "An object was refused: {error}.");
             Refusal::NotReadable
         })?;
         claim.check(&object)?;

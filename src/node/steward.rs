@@ -130,15 +130,25 @@ impl Steward {
             .store
             .close(study, complete.instances, Utc::now().timestamp())?;
         let Some(version) = closed else {
-            // More came meanwhile, and what told of it may have been overtaken.
-            if let Some((StudyState::Receiving, _)) = self.store.study(study)? {
-                self.completion
-                    .put_back(study, complete.instances, Instant::now());
-            }
-            return Ok(());
+            return self.not_closed(complete);
         };
         self.record_complete(study, version, complete.reason)?;
         self.decide(study, version)
+    }
+
+    fn not_closed(&mut self, complete: &Complete) -> Result<(), StoreError> {
+        let study = &complete.study_instance_uid;
+        match self.store.study(study)? {
+            // More came meanwhile, and what told of it may have been overtaken.
+            Some((StudyState::Receiving, _)) => {
+                self.completion
+                    .put_back(study, complete.instances, Instant::now());
+                Ok(())
+            }
+            // Closed the last time, when the database failed before it was decided.
+            Some((StudyState::Complete, version)) => self.decide(study, version),
+            _ => Ok(()),
+        }
     }
 
     fn record_complete(&self, study: &str, version: u32, reason: Reason) -> Result<(), StoreError> {

@@ -205,7 +205,11 @@ impl Worker {
                 })
                 .collect(),
         });
-        Ok(inputs.into_iter().map(|input| input.path).collect())
+        // A result of the others would look like one of the whole study.
+        match inputs.iter().find(|input| !input.path.exists()) {
+            Some(input) => Err(lost(&input.sop_instance_uid)),
+            None => Ok(inputs.into_iter().map(|input| input.path).collect()),
+        }
     }
 
     fn finish(
@@ -362,6 +366,17 @@ fn unreadable(error: &io::Error) -> Failure {
         code: "result-unreadable".into(),
         message: format!("the result cannot be read back: {error}"),
         permanent: false,
+    }
+}
+
+/// Another try would end alike until the sender sends the instance again, which puts its file back.
+fn lost(sop_instance_uid: &str) -> Failure {
+    Failure {
+        code: "instance-lost".into(),
+        message: format!(
+            "an instance is gone from the disk; have the study sent again, then try it anew (instance {sop_instance_uid})"
+        ),
+        permanent: true,
     }
 }
 

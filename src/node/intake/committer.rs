@@ -41,9 +41,9 @@ impl Committer {
     pub(super) fn commit(&self, instance: NewInstance) -> Result<Arrived, Refusal> {
         let (answer, answered) = bounded(1);
         let waiting = Waiting { instance, answer };
-        let sent = self.waiting.as_ref().map(|thread| thread.send(waiting));
+        let thread = self.waiting.as_ref();
         // Without the thread nothing is written, and nothing is acknowledged.
-        if !matches!(sent, Some(Ok(()))) {
+        if thread.is_none_or(|thread| thread.send(waiting).is_err()) {
             return Err(Refusal::OutOfResources);
         }
         answered.recv().map_err(|_| Refusal::OutOfResources)?

@@ -128,11 +128,7 @@ fn what_is_no_object_and_what_is_too_large_leaves_nothing() {
     let mut escaping = image(STUDY, 1);
     let uid = PrimitiveValue::from("../../1.2");
     escaping.put(DataElement::new(tags::STUDY_INSTANCE_UID, VR::UI, uid));
-    let refusal = send(&intake, escaping).unwrap_err();
-    assert!(
-        refusal.to_string().contains("StudyInstanceUID (0020,000D)"),
-        "{refusal}"
-    );
+    assert_eq!(send(&intake, escaping).unwrap_err().code(), "not-readable");
     for folder in ["incoming", "instances"] {
         assert!(files(&dir.path().join(folder)).is_empty(), "{folder}");
     }
