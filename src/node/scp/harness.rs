@@ -27,6 +27,9 @@ pub(in crate::node) const PATIENCE: Duration = Duration::from_secs(20);
 /// A text in every test object.
 pub(in crate::node) const MARK: &str = "MARK-OF-THE-OBJECT";
 
+/// The application context of DICOM.
+pub(in crate::node) const DICOM: &str = "1.2.840.10008.3.1.1.1";
+
 pub(in crate::node) const CT: &str = uids::CT_IMAGE_STORAGE;
 
 /// A node on a port of its own.
@@ -277,4 +280,20 @@ pub(in crate::node) async fn status(client: &mut Client) -> u16 {
         .unwrap()
         .to_int()
         .unwrap()
+}
+
+/// What a client asks with, as it goes over the network.
+pub(in crate::node) fn association_request(options: &ClientAssociationOptions<'static>) -> Vec<u8> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let (address, options) = (listener.local_addr().unwrap(), options.clone());
+    let asking = std::thread::spawn(move || options.establish(address).map(drop));
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut bytes = vec![0; 6];
+    std::io::Read::read_exact(&mut stream, &mut bytes).unwrap();
+    let length = u32::from_be_bytes([bytes[2], bytes[3], bytes[4], bytes[5]]);
+    bytes.resize(6 + length as usize, 0);
+    std::io::Read::read_exact(&mut stream, &mut bytes[6..]).unwrap();
+    drop(stream);
+    assert!(asking.join().unwrap().is_err());
+    bytes
 }

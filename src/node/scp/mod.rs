@@ -15,6 +15,8 @@ mod bad_neighbours;
 #[cfg(test)]
 pub(in crate::node) mod harness;
 #[cfg(test)]
+mod malformed;
+#[cfg(test)]
 mod tests;
 
 pub use event::Event;

@@ -3,8 +3,8 @@
 use super::{Scu, blocking, context_of, ended, service};
 use crate::config::PeerConfig;
 use crate::node::dimse::{
-    Association, Command, Commitment, Error, InstanceRef, Message, request_data_set, result_of,
-    status,
+    Association, Command, Commitment, Error, InstanceRef, Message, field, request_data_set,
+    result_of, status,
 };
 use dicom_dictionary_std::uids;
 use tokio::time::{Instant, timeout_at};
@@ -65,6 +65,11 @@ async fn request(
     association
         .send(context_id, &request, Some(&data_set))
         .await?;
+    accepted(association).await
+}
+
+/// Waits until the peer says that it took the request.
+async fn accepted(association: &mut Association) -> Result<Option<Commitment>, Error> {
     let mut early = None;
     loop {
         let (context, message) = association.message().await?.ok_or(Error::Closed)?;
@@ -72,7 +77,7 @@ async fn request(
             Command::EventReport { .. } => {
                 early = Some(taken(association, context, &message).await?);
             }
-            Command::Response { to, status, .. } if *to == request.command.field() => {
+            Command::Response { to, status, .. } if *to == field::ACTION => {
                 if message.has_data_set {
                     association.data_set(context).await?;
                 }

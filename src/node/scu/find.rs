@@ -46,6 +46,15 @@ async fn find(association: &mut Association, study_uid: &str) -> Result<Option<u
     association
         .send(context_id, &request, Some(&identifier))
         .await?;
+    answers(association, &transfer_syntax, study_uid).await
+}
+
+/// What the answers say, up to the last.
+async fn answers(
+    association: &mut Association,
+    transfer_syntax: &str,
+    study_uid: &str,
+) -> Result<Option<u32>, Error> {
     let mut found = None;
     for _ in 0..MAX_ANSWERS {
         let (context, response) = association.message().await?.ok_or(Error::Closed)?;
@@ -59,7 +68,7 @@ async fn find(association: &mut Association, study_uid: &str) -> Result<Option<u
                 status,
                 ..
             } if PENDING.contains(&status) => {
-                let count = bytes.and_then(|bytes| count_of(&bytes, &transfer_syntax, study_uid));
+                let count = bytes.and_then(|bytes| count_of(&bytes, transfer_syntax, study_uid));
                 found = found.or(count);
             }
             Command::Response {

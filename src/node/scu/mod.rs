@@ -8,6 +8,8 @@ mod find;
 mod store;
 
 #[cfg(test)]
+mod scripted;
+#[cfg(test)]
 mod tests;
 
 pub use store::{Sent, is_stored};

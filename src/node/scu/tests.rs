@@ -1,19 +1,18 @@
 //! What the calling side does with peers that answer, and with those that do not.
 
+use super::scripted::{received, respond, scripted, tell, text, us};
 use super::{Scu, Sent, Timeouts, is_stored};
 use crate::config::PeerConfig;
 use crate::node::dimse::{Error, InstanceRef};
 use crate::node::scp::harness::{CT, Node, config, image, peer, serve};
 use crate::node::tls::tests as certificates;
-use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
+use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
-use dicom_ul::ServerAssociationOptions;
-use dicom_ul::association::ServerAssociation;
-use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu, PresentationContextResultReason};
+use dicom_ul::pdu::Pdu;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,9 +20,7 @@ use std::time::{Duration, Instant};
 const FIND: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;
 const COMMITMENT: &str = uids::STORAGE_COMMITMENT_PUSH_MODEL;
 
-type Server = ServerAssociation<TcpStream>;
-
-fn at(address: SocketAddr) -> PeerConfig {
+pub(super) fn at(address: SocketAddr) -> PeerConfig {
     PeerConfig {
         port: Some(address.port()),
         ..peer("HILUM", "127.0.0.1")
@@ -40,96 +37,6 @@ fn scu() -> Scu {
 /// A call on a thread of its own, beside the node of the test.
 async fn call<T: Send + 'static>(call: impl FnOnce(Scu) -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(|| call(scu())).await.unwrap()
-}
-
-/// A peer that takes one association and does as it is told.
-fn scripted(
-    class: &'static str,
-    syntax: &'static str,
-    script: impl FnOnce(&mut Server) + Send + 'static,
-) -> PeerConfig {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        let options = ServerAssociationOptions::new().accept_any();
-        let options = options
-            .with_abstract_syntax(class)
-            .with_transfer_syntax(syntax);
-        let mut server = options.establish(listener.accept().unwrap().0).unwrap();
-        script(&mut server);
-        if let Ok(Pdu::ReleaseRQ) = server.receive() {
-            server.send(&Pdu::ReleaseRP).unwrap();
-        }
-    });
-    at(address)
-}
-
-/// The next command and its data set, each whole.
-fn received(server: &mut Server, with_data_set: bool) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut wholes = 0;
-    while wholes < 1 + u8::from(with_data_set) {
-        let Pdu::PData { data } = server.receive().unwrap() else {
-            panic!("no data");
-        };
-        for value in data {
-            if value.value_type == PDataValueType::Data {
-                bytes.extend(value.data);
-            }
-            wholes += u8::from(value.is_last);
-        }
-    }
-    bytes
-}
-
-fn say(server: &mut Server, value_type: PDataValueType, object: &InMemDicomObject) {
-    let mut data = Vec::new();
-    let syntax = IMPLICIT_VR_LITTLE_ENDIAN.erased();
-    object.write_dataset_with_ts(&mut data, &syntax).unwrap();
-    let mut contexts = server.presentation_contexts().iter();
-    let accepted = contexts.find(|c| c.reason == PresentationContextResultReason::Acceptance);
-    let value = PDataValue {
-        presentation_context_id: accepted.unwrap().id,
-        value_type,
-        is_last: true,
-        data,
-    };
-    server.send(&Pdu::PData { data: vec![value] }).unwrap();
-}
-
-fn us(tag: Tag, value: u16) -> DataElement<InMemDicomObject> {
-    DataElement::new(tag, VR::US, PrimitiveValue::from(value))
-}
-
-fn text(tag: Tag, vr: VR, value: &str) -> DataElement<InMemDicomObject> {
-    DataElement::new(tag, vr, PrimitiveValue::from(value))
-}
-
-/// A command with further elements and, where there is one, a data set.
-fn tell(
-    server: &mut Server,
-    elements: &[DataElement<InMemDicomObject>],
-    data_set: Option<InMemDicomObject>,
-) {
-    let kind = if data_set.is_some() { 0 } else { 0x0101 };
-    let all = elements
-        .iter()
-        .cloned()
-        .chain([us(tags::COMMAND_DATA_SET_TYPE, kind)]);
-    let command = InMemDicomObject::command_from_element_iter(all);
-    say(server, PDataValueType::Command, &command);
-    if let Some(object) = data_set {
-        say(server, PDataValueType::Data, &object);
-    }
-}
-
-fn respond(server: &mut Server, field: u16, status: u16, data_set: Option<InMemDicomObject>) {
-    let elements = [
-        us(tags::COMMAND_FIELD, field),
-        us(tags::MESSAGE_ID_BEING_RESPONDED_TO, 1),
-        us(tags::STATUS, status),
-    ];
-    tell(server, &elements, data_set);
 }
 
 /// A file of `class` with an image's data set, of explicit little endian.
