@@ -1,6 +1,7 @@
 //! What can happen, as it stands in the log: UIDs, hashes, codes and AE titles, never a patient's name or id.
 
 use super::key::hex;
+use crate::report::Superseded;
 use crate::config::Config;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -121,6 +122,9 @@ pub enum Event {
         parameters: Value,
         /// Codes of all warnings.
         warnings: Vec<String>,
+        /// The SR of an earlier version that this one replaces.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        supersedes: Option<Superseded>,
         /// What was written.
         outputs: Vec<Output>,
         /// How long it took, ms.

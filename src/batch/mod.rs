@@ -9,7 +9,7 @@ use crate::dicom::{self, Study};
 use crate::pipeline::{Outcome, Pipeline, StageTimings};
 use crate::plan::{Finder, Job, PassedOver, Planner, StudyPlan, Task};
 use crate::report::{
-    self, Existing, LeftOutSeries, Outputs, Reason, SeriesRun, Status, StudyReport, existing_run,
+    self, Existing, LeftOutSeries, Outputs, Reason, SeriesRun, Status, StudyReport, Superseded, existing_run,
     no_header, write_study,
 };
 use crate::uid::UidSource;
@@ -34,6 +34,8 @@ pub struct Batch<'a> {
     pub out_dir: &'a Path,
     /// Results of other runs are replaced.
     pub overwrite: bool,
+    /// The result that those of this batch replace, where it is of one study.
+    pub supersedes: Option<&'a Superseded>,
     /// Set, it ends the batch soon; studies without results yet have none then.
     pub cancel: &'a AtomicBool,
     /// Is told what is being done.
@@ -384,6 +386,7 @@ impl<'a> Work<'a> {
                 no_header()
             },
             outputs,
+            supersedes: self.batch.supersedes.cloned(),
             runs: finished.runs,
             left_out: left_out.collect(),
             warnings: self.planner.warnings().to_vec(),
@@ -399,6 +402,8 @@ impl<'a> Work<'a> {
 /// Output UIDs depend on the run and on what may differ between two tries of it: how each series ended, and warnings.
 fn uid_source(report: &StudyReport<'_>) -> UidSource {
     let mut parts = vec![report.provenance.run_id.clone()];
+    let superseded = report.supersedes.iter();
+    parts.extend(superseded.map(|earlier| format!("supersedes {}", earlier.sop_instance_uid)));
     for run in &report.runs {
         parts.push(format!(
             "{} {:?} {:?}",

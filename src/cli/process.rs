@@ -138,6 +138,7 @@ pub(super) fn run(args: &ProcessArgs) -> anyhow::Result<ExitCode> {
         volume_files: &volume_files.studies,
         out_dir: &args.out,
         overwrite: args.overwrite,
+        supersedes: None,
         cancel: &cancel,
         progress: &|message| bar.set_message(message),
     };

@@ -8,11 +8,12 @@ use super::{Agenda, Ended, Failure, Finished, Hours, Job, Queue, Store, StoreErr
 use crate::audit::{self, Event, Log};
 use crate::batch::{self, Batch, StudyResult};
 use crate::config::Config;
-use crate::dicom::read_paths;
+use crate::dicom::{read_paths, summary};
 use crate::gpu::Compute;
 use crate::node::metrics::Metrics;
 use crate::node::status::{DeviceStatus, ModelStatus};
 use crate::pipeline::Pipeline;
+use crate::report::Superseded;
 use crate::warning::Warning;
 use crate::{Class, Error};
 use chrono::{Local, Utc};
@@ -146,12 +147,14 @@ impl Worker {
         let out_dir = self
             .store
             .results_dir(&job.work.study_instance_uid, version);
+        let superseded = self.superseded(job);
         let batch = Batch {
             config: &config,
             volume_files: &BTreeMap::new(),
             out_dir: &out_dir,
             // Of this version alone: an earlier try, or another device.
             overwrite: true,
+            supersedes: superseded.as_ref(),
             cancel: &self.stop,
             progress: &|_| (),
         };
@@ -186,6 +189,18 @@ impl Worker {
             }),
             None => Ok(result.dir().map(Path::to_owned)),
         }
+    }
+
+    /// The SR of the last version of the study that has one.
+    fn superseded(&self, job: &Job) -> Option<Superseded> {
+        let study = &job.work.study_instance_uid;
+        let earlier = (1..job.work.version).rev();
+        let sr = earlier.map(|version| self.store.results_dir(study, version).join(study).join("sr.dcm"));
+        let sr = summary(&sr.into_iter().find(|path| path.is_file())?).ok()?;
+        Some(Superseded {
+            series_instance_uid: sr.series_instance_uid,
+            sop_instance_uid: sr.sop_instance_uid,
+        })
     }
 
     fn inputs(&self, job: &Job) -> Result<Vec<PathBuf>, Failure> {
@@ -245,6 +260,7 @@ impl Worker {
             models: written.models(),
             config: configured(&self.config_of(&job.work.models)),
             parameters: written.parameters(),
+            supersedes: self.superseded(job),
             warnings: written.warnings(),
             outputs: written.logged(),
             duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -40,6 +40,8 @@ pub struct StudyReport<'a> {
     pub source_header: InMemDicomObject,
     /// Which files there are beside `findings.json`.
     pub outputs: Outputs,
+    /// The result that this one replaces: its predecessor (PS3.3 C.17.2).
+    pub supersedes: Option<Superseded>,
     /// One entry for each series and model that was meant to run.
     pub runs: Vec<SeriesRun<'a>>,
     /// Series that no model ran on.
@@ -119,6 +121,15 @@ impl SeriesRun<'_> {
         let first = self.series.instances.first();
         first.map_or("", |instance| &instance.modality)
     }
+}
+
+/// The SR of an earlier result of the same study, which this one replaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Superseded {
+    /// Its Series Instance UID (0020,000E).
+    pub series_instance_uid: String,
+    /// Its SOP Instance UID (0008,0018).
+    pub sop_instance_uid: String,
 }
 
 /// A series that no model ran on.

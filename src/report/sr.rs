@@ -43,6 +43,7 @@ pub(super) fn document(
         element(tags::PRELIMINARY_FLAG, "PRELIMINARY"),
     ]);
     object.extend(evidence(report, findings));
+    object.extend(predecessor(report));
     object.extend(root(report, findings).into_object());
     Ok(object)
 }
@@ -324,6 +325,20 @@ fn evidence(report: &StudyReport, findings: &Findings) -> Option<InMemElement> {
         tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE,
         vec![study],
     ))
+}
+
+/// Predecessor Documents Sequence (PS3.3 C.17.2).
+fn predecessor(report: &StudyReport) -> Option<InMemElement> {
+    let earlier = report.supersedes.as_ref()?;
+    let document = reference(uids::COMPREHENSIVE3_DSR_STORAGE, &earlier.sop_instance_uid);
+    let study = item([
+        element(tags::STUDY_INSTANCE_UID, report.study_instance_uid.as_str()),
+        items(
+            tags::REFERENCED_SERIES_SEQUENCE,
+            vec![series_item(&earlier.series_instance_uid, vec![document])],
+        ),
+    ]);
+    Some(items(tags::PREDECESSOR_DOCUMENTS_SEQUENCE, vec![study]))
 }
 
 /// One item a Series Instance UID, also where several of its stacks were examined.

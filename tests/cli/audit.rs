@@ -233,6 +233,7 @@ fn done(folder: &Path, uid: &str) -> Event {
         models: Vec::new(),
         config: deciding(&config),
         parameters: provenance["parameters"].clone(),
+        supersedes: None,
         warnings: Vec::new(),
         outputs: Output::of_folder(folder).expect("readable"),
         duration_ms: 1,

@@ -209,6 +209,7 @@ pub(crate) fn report(runs: Vec<SeriesRun>) -> StudyReport {
             dicom: true,
             label_maps: false,
         },
+        supersedes: None,
         runs,
         left_out: Vec::new(),
         warnings: Vec::new(),

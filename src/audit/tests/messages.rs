@@ -100,6 +100,7 @@ fn events() -> Vec<Event> {
             }],
             config: serde_json::json!({}),
             parameters: serde_json::json!({}),
+            supersedes: None,
             warnings: vec![code.clone()],
             outputs: vec![Output {
                 name: text("sr.dcm"),

@@ -7,6 +7,7 @@ use crate::cli::interrupt;
 use crate::config::Config;
 use crate::dicom::read_paths;
 use crate::pipeline::Pipeline;
+use crate::report::Superseded;
 use crate::uid;
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
@@ -77,6 +78,7 @@ struct Decision {
     study: Study,
     run_id: String,
     config: Value,
+    supersedes: Option<Superseded>,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
 }
@@ -102,6 +104,7 @@ impl Decision {
                     study,
                     run_id,
                     config,
+                    supersedes,
                     outputs,
                     ..
                 }) if wanted(&study) => {
@@ -110,6 +113,7 @@ impl Decision {
                         study,
                         run_id,
                         config,
+                        supersedes,
                         inputs: inputs.unwrap_or_default(),
                         outputs,
                     });
@@ -160,6 +164,7 @@ impl Decision {
             volume_files: &BTreeMap::new(),
             out_dir: out,
             overwrite: false,
+            supersedes: self.supersedes.as_ref(),
             cancel: &cancel,
             progress: &|_| (),
         };
