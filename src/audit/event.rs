@@ -1,8 +1,8 @@
 //! What can happen, as it stands in the log: UIDs, hashes, codes and AE titles, never a patient's name or id.
 
 use super::key::hex;
-use crate::report::Superseded;
 use crate::config::Config;
+use crate::report::Superseded;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};

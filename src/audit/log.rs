@@ -191,7 +191,7 @@ impl Writer {
     /// The last signed line is there and has the hash that the head names.
     fn check_head(&self, file: &File, head: &Position, length: u64) -> Result<(), Error> {
         if length < head.bytes {
-            let end = walk(file, Position::start()).map_err(self.io())?;
+            let end = walk(file, &Position::start()).map_err(self.io())?;
             let (expected, found) = (head.seq, end.seq);
             return Err(self.broken(Break::Cut { expected, found }));
         }
@@ -215,7 +215,7 @@ impl Writer {
             return Err(self.broken(Break::Appended));
         }
         let signed = head.seq;
-        let at = walk(file, head).map_err(self.io())?;
+        let at = walk(file, &head).map_err(self.io())?;
         let torn_bytes = length - at.bytes;
         let set_aside = (torn_bytes > 0).then(|| self.set_aside(file, at.bytes));
         let recovered = Event::LogRecovered {
@@ -277,7 +277,7 @@ impl Writer {
 }
 
 /// The end of the records that follow `from`.
-fn walk(file: &File, from: Position) -> io::Result<Position> {
+fn walk(file: &File, from: &Position) -> io::Result<Position> {
     read_at(file, from.bytes, |file| {
         let mut chain = Chain::new(file, from.clone());
         while let Step::Record(_) = chain.step()? {}

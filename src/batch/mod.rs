@@ -9,8 +9,8 @@ use crate::dicom::{self, Study};
 use crate::pipeline::{Outcome, Pipeline, StageTimings};
 use crate::plan::{Finder, Job, PassedOver, Planner, StudyPlan, Task};
 use crate::report::{
-    self, Existing, LeftOutSeries, Outputs, Reason, SeriesRun, Status, StudyReport, Superseded, existing_run,
-    no_header, write_study,
+    self, Existing, LeftOutSeries, Outputs, Reason, SeriesRun, Status, StudyReport, Superseded,
+    existing_run, no_header, write_study,
 };
 use crate::uid::UidSource;
 use crate::volume::StoredVolume;

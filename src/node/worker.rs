@@ -111,7 +111,7 @@ impl Worker {
         });
         let ended = match computed {
             _ if self.is_stopped() => self.store.release(job, now_s()).map(|()| None),
-            Ok(done) => self.finish(job, done, start),
+            Ok(done) => self.finish(job, done.as_deref(), start),
             Err(failure) => self.fail(job, &failure),
         };
         match ended {
@@ -195,7 +195,12 @@ impl Worker {
     fn superseded(&self, job: &Job) -> Option<Superseded> {
         let study = &job.work.study_instance_uid;
         let earlier = (1..job.work.version).rev();
-        let sr = earlier.map(|version| self.store.results_dir(study, version).join(study).join("sr.dcm"));
+        let sr = earlier.map(|version| {
+            self.store
+                .results_dir(study, version)
+                .join(study)
+                .join("sr.dcm")
+        });
         let sr = summary(&sr.into_iter().find(|path| path.is_file())?).ok()?;
         Some(Superseded {
             series_instance_uid: sr.series_instance_uid,
@@ -230,12 +235,10 @@ impl Worker {
     fn finish(
         &self,
         job: &Job,
-        dir: Option<PathBuf>,
+        dir: Option<&Path>,
         start: Instant,
     ) -> Result<Option<Ended>, StoreError> {
-        let written = dir
-            .as_deref()
-            .map_or_else(|| Ok(Written::default()), Written::read);
+        let written = dir.map_or_else(|| Ok(Written::default()), Written::read);
         let written = match written {
             Ok(written) => written,
             Err(error) => return self.fail(job, &unreadable(&error)),

@@ -235,14 +235,31 @@ fn late_slices_make_a_version_that_supersedes_the_earlier_one() {
     let second = delivered(dir.path(), 2);
     node.stop();
     let uid = first["study_instance_uid"].as_str().expect("a UID");
-    let sr = |version: &str| dir.path().join("out").join(uid).join(version).join("sr.dcm");
+    let sr = |version: &str| {
+        dir.path()
+            .join("out")
+            .join(uid)
+            .join(version)
+            .join("sr.dcm")
+    };
     let [first_sr, second_sr] = ["1", "2"].map(|version| open_file(sr(version)).expect("an SR"));
     let names_first = second_sr
         .element(tags::PREDECESSOR_DOCUMENTS_SEQUENCE)
         .ok()
-        .and_then(|study| study.items()?.first()?.get(tags::REFERENCED_SERIES_SEQUENCE)?.items())
+        .and_then(|study| {
+            study
+                .items()?
+                .first()?
+                .get(tags::REFERENCED_SERIES_SEQUENCE)?
+                .items()
+        })
         .and_then(|series| series.first()?.get(tags::REFERENCED_SOP_SEQUENCE)?.items())
-        .and_then(|sop| sop.first()?.get(tags::REFERENCED_SOP_INSTANCE_UID)?.to_str().ok())
+        .and_then(|sop| {
+            sop.first()?
+                .get(tags::REFERENCED_SOP_INSTANCE_UID)?
+                .to_str()
+                .ok()
+        })
         .is_some_and(|uid| *uid == *first_sr.meta().media_storage_sop_instance_uid());
     assert!(names_first);
     assert_ne!(

@@ -44,7 +44,7 @@ impl Draft<'_> {
 impl Participant<'_> {
     fn write(&self, xml: &mut Xml) -> io::Result<()> {
         let mut attributes = vec![
-            ("UserID", clean(&self.id)),
+            ("UserID", clean(self.id)),
             ("UserIsRequestor", self.requestor.to_string()),
         ];
         if let Some(title) = self.ae_title {

@@ -99,9 +99,10 @@ impl Node {
         }
     }
 
-    /// Files that hold [`MARK`], finished or not.
+    /// Files of objects that hold [`MARK`], finished or not.
     pub(in crate::node) fn kept(&self) -> Vec<PathBuf> {
-        let entries = walkdir::WalkDir::new(self.dir.path()).into_iter();
+        let folders = ["incoming", "instances"].map(|name| self.dir.path().join(name));
+        let entries = folders.into_iter().flat_map(walkdir::WalkDir::new);
         let files = entries.map(|entry| entry.unwrap().into_path());
         let holds = |path: &PathBuf| {
             let bytes = std::fs::read(path).unwrap_or_default();
