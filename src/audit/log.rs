@@ -182,7 +182,7 @@ impl Writer {
         };
         self.check_head(file, &head, length)?;
         if head.bytes < length {
-            return self.recover(file, head, length);
+            return self.recover(file, &head, length);
         }
         self.at = Some(head);
         Ok(())
@@ -210,16 +210,15 @@ impl Writer {
     }
 
     /// Takes over whole records behind the head, sets an unfinished end aside, and notes both.
-    fn recover(&mut self, file: &File, head: Position, length: u64) -> Result<(), Error> {
+    fn recover(&mut self, file: &File, head: &Position, length: u64) -> Result<(), Error> {
         if length - head.bytes > MAX_COMMIT_BYTES as u64 {
             return Err(self.broken(Break::Appended));
         }
-        let signed = head.seq;
-        let at = walk(file, &head).map_err(self.io())?;
+        let at = walk(file, head).map_err(self.io())?;
         let torn_bytes = length - at.bytes;
         let set_aside = (torn_bytes > 0).then(|| self.set_aside(file, at.bytes));
         let recovered = Event::LogRecovered {
-            records: at.seq - signed,
+            records: at.seq - head.seq,
             torn_bytes,
             set_aside: set_aside.transpose()?,
         };

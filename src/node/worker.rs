@@ -18,7 +18,6 @@ use crate::warning::Warning;
 use crate::{Class, Error};
 use chrono::{Local, Utc};
 use crossbeam_channel::Receiver;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -261,7 +260,7 @@ impl Worker {
             run_id: finished.run_id,
             device: written.device(),
             models: written.models(),
-            config: configured(&self.config_of(&job.work.models)),
+            config: audit::deciding(&self.config_of(&job.work.models)),
             parameters: written.parameters(),
             supersedes: self.superseded(job),
             warnings: written.warnings(),
@@ -353,15 +352,6 @@ fn study(job: &Job) -> audit::Study {
         version: job.work.version,
         patient: None,
     }
-}
-
-/// What decides a run, for the log.
-fn configured(config: &Config) -> Value {
-    let mut config = serde_json::to_value(config).unwrap_or_default();
-    if let Some(sections) = config.as_object_mut() {
-        sections.remove("node");
-    }
-    config
 }
 
 fn failure(error: &Error) -> Failure {
