@@ -233,9 +233,7 @@ fn destinations(node: &NodeConfig) -> Vec<Check> {
             }
             DestinationKind::Stow { token_file, ca, .. } => {
                 let files = token_file.iter().chain(ca);
-                let read = files
-                    .map(fs::read)
-                    .collect::<Result<Vec<_>, _>>();
+                let read = files.map(fs::read).collect::<Result<Vec<_>, _>>();
                 Check::of(what, read, |_| {
                     "its files can be read; it is not called".into()
                 })
