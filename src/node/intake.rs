@@ -269,6 +269,8 @@ impl Shared {
     /// The same bytes came before; where their file was lost since, it is there again.
     fn keep_again(&self, file: NamedTempFile, study: &str, path: &Path) -> Result<(), Refusal> {
         if !path.exists() {
+            // Its row is there already, so the name must not stand before the bytes.
+            file.as_file().sync_all()?;
             self.publish(file, path, true)?;
         }
         let arrived = self.store.arrived(study);
