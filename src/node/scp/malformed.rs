@@ -94,7 +94,7 @@ async fn malformed_units_and_commands_end_their_association_alone() {
         ending_after(&unit(&[0, 0, 0, 4, 1, 3, 0, 0])).await,
         "command-malformed"
     );
-    let endless = [&[0, 0, 0x7f, 0x02, 1, 1][..], &vec![0; 0x7f00]].concat();
+    let endless = [&[0, 0, 0x7f, 0x02, 1, 1][..], &[0].repeat(0x7f00)].concat();
     assert_eq!(ending_after(&unit(&endless)).await, "command-too-large");
     assert_eq!(
         ending_after(&[2, 0, 0, 0, 0, 4, 0, 0, 0, 0]).await,
