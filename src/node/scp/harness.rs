@@ -110,7 +110,10 @@ impl Node {
                 .windows(MARK.len())
                 .any(|part| part == MARK.as_bytes())
         };
-        files.filter(|path| path.is_file() && holds(path)).collect()
+        // The database may repeat a text of an object.
+        let is_database = |path: &PathBuf| path.to_string_lossy().contains(".sqlite");
+        let files = files.filter(|path| path.is_file() && !is_database(path));
+        files.filter(holds).collect()
     }
 
     /// Whether the node still answers a C-ECHO.
