@@ -15,6 +15,7 @@ mod identity;
 mod intake;
 pub mod metrics;
 mod network;
+mod notice;
 mod queue;
 mod route;
 pub mod scp;

@@ -3,19 +3,17 @@
 use super::deliver::{Courier, Means, Patience};
 use super::metrics::Metrics;
 use super::network::{Addresses, Network};
-use super::scp::Event as PeerEvent;
 use super::scu::Scu;
-use super::status::{DiskStatus, Parts, Status, StudyCounts, StudyStatus};
 use super::steward::{Message, Steward};
 use super::store::Removed;
 use super::worker::{Loaded, Worker};
 use super::{Arrived, Error, Intake, NewInstance, Queue, Store, tls};
-use crate::audit::{self, Event, Forwarder, Log, Party, Repository, Source};
+use crate::audit::{self, Event, Forwarder, Log, Repository, Source};
 use crate::config::Config;
 use chrono::{SecondsFormat, Utc};
 use crossbeam_channel::{Sender, bounded, unbounded};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tracing::{error, info, warn};
@@ -24,18 +22,16 @@ use tracing::{error, info, warn};
 const LOOK: Duration = Duration::from_millis(100);
 /// What has been kept long enough is looked for so often.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
-/// Studies that the status names.
-const MAX_STUDIES: u32 = 200;
 
 /// What all threads of a node share.
 pub(super) struct Node {
     pub(super) config: Config,
-    store: Store,
-    log: Log,
+    pub(super) store: Store,
+    pub(super) log: Log,
     pub(super) metrics: Arc<Metrics>,
-    loaded: Arc<Mutex<Loaded>>,
-    courier: Courier,
-    started: String,
+    pub(super) loaded: Arc<Mutex<Loaded>>,
+    pub(super) courier: Courier,
+    pub(super) started: String,
 }
 
 /// Runs a node until `stop` is set. `ready` is called once, when it takes studies.
@@ -177,44 +173,6 @@ impl Node {
         Ok(intake)
     }
 
-    fn record_arrival(&self, instance: &NewInstance, arrived: &Arrived) {
-        let object = &instance.object;
-        let received = Event::InstanceReceived {
-            study_instance_uid: object.study_instance_uid.clone(),
-            series_instance_uid: object.series_instance_uid.clone(),
-            sop_instance_uid: object.sop_instance_uid.clone(),
-            sop_class_uid: object.sop_class_uid.clone(),
-            sha256: super::written::hex(&instance.sha256),
-            bytes: instance.bytes,
-            from: Party {
-                name: None,
-                ae_title: instance.sender.clone(),
-                address: Some(instance.address.clone()),
-            },
-        };
-        let version = arrived
-            .reopened
-            .then(|| self.store.study(&arrived.study_instance_uid));
-        let version = version
-            .and_then(Result::ok)
-            .flatten()
-            .map(|(_, version)| version + 1);
-        let reopened = version.map(|version| Event::StudyReopened {
-            study: audit::Study {
-                study_instance_uid: arrived.study_instance_uid.clone(),
-                version,
-                patient: None,
-            },
-        });
-        let events: Vec<Event> = [Some(received), reopened].into_iter().flatten().collect();
-        if let Err(error) = self.log.record_all(&events) {
-            error!(
-                code = error.code(),
-                "The decision log cannot be written: {error}"
-            );
-        }
-    }
-
     /// Opens the device and the models before anything is taken: a node that cannot compute must not start.
     fn start_worker(
         self: &Arc<Self>,
@@ -308,115 +266,11 @@ impl Node {
         start("audit", move || forwarder.run(&stopped))?;
         Ok(Some(stop))
     }
-
-    pub(super) fn status(&self) -> Status {
-        let loaded = self
-            .loaded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let min_free_bytes = self.config.node.storage.min_free_bytes;
-        let free_bytes = fs4::available_space(&self.config.node.dir).unwrap_or(0);
-        let studies = self.store.recent(MAX_STUDIES);
-        let depth = self.store.depth().unwrap_or_default();
-        let receiving = self
-            .store
-            .receiving()
-            .map_or(0, |studies| studies.len() as u64);
-        let mut dead_letters = std::collections::BTreeMap::new();
-        for letter in self.store.dead_letters().unwrap_or_default() {
-            *dead_letters.entry(letter.code).or_default() += 1;
-        }
-        Status {
-            version: env!("CARGO_PKG_VERSION").into(),
-            git_hash: env!("HILUM_GIT_HASH").into(),
-            started: self.started.clone(),
-            parts: Parts {
-                worker: loaded.device.is_some(),
-                database: self.store.check().is_ok(),
-                disk: free_bytes >= min_free_bytes,
-            },
-            studies: StudyCounts {
-                receiving,
-                queued: depth.waiting.into(),
-                running: depth.running.into(),
-                done: depth.done.into(),
-                failed: depth.dead.into(),
-            },
-            oldest_waiting_s: depth.oldest_s.map(|since| now_s().abs_diff(since)),
-            dead_letters,
-            deliveries: self.courier.status().unwrap_or_default(),
-            disk: DiskStatus {
-                free_bytes,
-                min_free_bytes,
-            },
-            devices: loaded.device.into_iter().collect(),
-            models: loaded.models,
-            open_studies: studies
-                .into_iter()
-                .flatten()
-                .filter_map(open_study)
-                .collect(),
-        }
-    }
-
-    /// What peers did, into the log and the counters.
-    pub(super) fn take(&self, event: PeerEvent) {
-        let event = match event {
-            PeerEvent::Accepted { sender } => {
-                self.metrics.association("accepted");
-                Event::AssociationAccepted {
-                    peer: party(&sender),
-                }
-            }
-            PeerEvent::Rejected { sender, code } => {
-                self.metrics.association(code);
-                Event::AssociationRejected {
-                    peer: party(&sender),
-                    code: code.into(),
-                }
-            }
-            PeerEvent::Unheard { address, code } => {
-                self.metrics.association(code);
-                let peer = Party::sender(None, address);
-                Event::AssociationRejected {
-                    peer,
-                    code: code.into(),
-                }
-            }
-            PeerEvent::Ended { code, .. } => return self.metrics.association(code),
-            PeerEvent::Refused {
-                sender,
-                claim,
-                code,
-                ..
-            } => {
-                self.metrics.instance_refused(code);
-                Event::InstanceRefused {
-                    study_instance_uid: claim.study_instance_uid,
-                    sop_instance_uid: claim.sop_instance_uid,
-                    from: party(&sender),
-                    code: code.into(),
-                }
-            }
-            PeerEvent::Committed { sender, commitment } => {
-                if let Err(error) = self.courier.committed(&sender, &commitment) {
-                    error!(code = error.code(), "Cannot record a commitment: {error}");
-                }
-                return;
-            }
-        };
-        record(&self.log, &event);
-    }
 }
 
 fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
     let thread = thread::Builder::new().name(name.into()).spawn(work);
     thread.map_err(Error::Start)
-}
-
-fn party(sender: &super::Sender) -> Party {
-    Party::sender(sender.ae_title.as_deref(), sender.address)
 }
 
 /// What the decision log says of what was removed.
@@ -434,22 +288,7 @@ pub fn purged(removed: &Removed, code: &str) -> Event {
     }
 }
 
-fn open_study(study: super::store::StudyStatus) -> Option<StudyStatus> {
-    let state = match study.state.as_str() {
-        "receiving" => "receiving",
-        "waiting" | "complete" => "queued",
-        "running" => "running",
-        "dead" => "failed",
-        _ => return None,
-    };
-    Some(StudyStatus {
-        study_instance_uid: study.study_instance_uid,
-        state,
-        code: study.reason,
-    })
-}
-
-fn record(log: &Log, event: &Event) {
+pub(super) fn record(log: &Log, event: &Event) {
     if let Err(error) = log.record(event) {
         error!(
             code = error.code(),
@@ -463,6 +302,6 @@ fn notify(state: &sd_notify::NotifyState<'_>) {
     drop(sd_notify::notify(std::slice::from_ref(state)));
 }
 
-fn now_s() -> i64 {
+pub(super) fn now_s() -> i64 {
     Utc::now().timestamp()
 }

@@ -1,0 +1,172 @@
+//! What the node notices: peers and instances into the decision log and the counters, itself into the status.
+
+use super::scp::Event as PeerEvent;
+use super::service::{Node, now_s, record};
+use super::status::{DiskStatus, Parts, Status, StudyCounts, StudyStatus};
+use super::{Arrived, NewInstance, Queue, Sender, written};
+use crate::audit::{self, Event, Party};
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use tracing::error;
+
+/// Studies that the status names.
+const MAX_STUDIES: u32 = 200;
+
+impl Node {
+    pub(super) fn record_arrival(&self, instance: &NewInstance, arrived: &Arrived) {
+        let object = &instance.object;
+        let received = Event::InstanceReceived {
+            study_instance_uid: object.study_instance_uid.clone(),
+            series_instance_uid: object.series_instance_uid.clone(),
+            sop_instance_uid: object.sop_instance_uid.clone(),
+            sop_class_uid: object.sop_class_uid.clone(),
+            sha256: written::hex(&instance.sha256),
+            bytes: instance.bytes,
+            from: Party {
+                name: None,
+                ae_title: instance.sender.clone(),
+                address: Some(instance.address.clone()),
+            },
+        };
+        let version = arrived
+            .reopened
+            .then(|| self.store.study(&arrived.study_instance_uid));
+        let version = version
+            .and_then(Result::ok)
+            .flatten()
+            .map(|(_, version)| version + 1);
+        let reopened = version.map(|version| Event::StudyReopened {
+            study: audit::Study {
+                study_instance_uid: arrived.study_instance_uid.clone(),
+                version,
+                patient: None,
+            },
+        });
+        let events: Vec<Event> = [Some(received), reopened].into_iter().flatten().collect();
+        if let Err(error) = self.log.record_all(&events) {
+            error!(
+                code = error.code(),
+                "The decision log cannot be written: {error}"
+            );
+        }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let loaded = self
+            .loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let min_free_bytes = self.config.node.storage.min_free_bytes;
+        let free_bytes = fs4::available_space(&self.config.node.dir).unwrap_or(0);
+        let studies = self.store.recent(MAX_STUDIES);
+        let depth = self.store.depth().unwrap_or_default();
+        let receiving = self
+            .store
+            .receiving()
+            .map_or(0, |studies| studies.len() as u64);
+        let mut dead_letters = BTreeMap::new();
+        for letter in self.store.dead_letters().unwrap_or_default() {
+            *dead_letters.entry(letter.code).or_default() += 1;
+        }
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            git_hash: env!("HILUM_GIT_HASH").into(),
+            started: self.started.clone(),
+            parts: Parts {
+                worker: loaded.device.is_some(),
+                database: self.store.check().is_ok(),
+                disk: free_bytes >= min_free_bytes,
+            },
+            studies: StudyCounts {
+                receiving,
+                queued: depth.waiting.into(),
+                running: depth.running.into(),
+                done: depth.done.into(),
+                failed: depth.dead.into(),
+            },
+            oldest_waiting_s: depth.oldest_s.map(|since| now_s().abs_diff(since)),
+            dead_letters,
+            deliveries: self.courier.status().unwrap_or_default(),
+            disk: DiskStatus {
+                free_bytes,
+                min_free_bytes,
+            },
+            devices: loaded.device.into_iter().collect(),
+            models: loaded.models,
+            open_studies: studies
+                .into_iter()
+                .flatten()
+                .filter_map(open_study)
+                .collect(),
+        }
+    }
+
+    /// What peers did, into the log and the counters.
+    pub(super) fn take(&self, event: PeerEvent) {
+        let event = match event {
+            PeerEvent::Accepted { sender } => {
+                self.metrics.association("accepted");
+                Event::AssociationAccepted {
+                    peer: party(&sender),
+                }
+            }
+            PeerEvent::Rejected { sender, code } => {
+                self.metrics.association(code);
+                Event::AssociationRejected {
+                    peer: party(&sender),
+                    code: code.into(),
+                }
+            }
+            PeerEvent::Unheard { address, code } => {
+                self.metrics.association(code);
+                let peer = Party::sender(None, address);
+                Event::AssociationRejected {
+                    peer,
+                    code: code.into(),
+                }
+            }
+            PeerEvent::Ended { code, .. } => return self.metrics.association(code),
+            PeerEvent::Refused {
+                sender,
+                claim,
+                code,
+                ..
+            } => {
+                self.metrics.instance_refused(code);
+                Event::InstanceRefused {
+                    study_instance_uid: claim.study_instance_uid,
+                    sop_instance_uid: claim.sop_instance_uid,
+                    from: party(&sender),
+                    code: code.into(),
+                }
+            }
+            PeerEvent::Committed { sender, commitment } => {
+                if let Err(error) = self.courier.committed(&sender, &commitment) {
+                    error!(code = error.code(), "Cannot record a commitment: {error}");
+                }
+                return;
+            }
+        };
+        record(&self.log, &event);
+    }
+}
+
+fn party(sender: &Sender) -> Party {
+    Party::sender(sender.ae_title.as_deref(), sender.address)
+}
+
+fn open_study(study: super::store::StudyStatus) -> Option<StudyStatus> {
+    let state = match study.state.as_str() {
+        "receiving" => "receiving",
+        "waiting" | "complete" => "queued",
+        "running" => "running",
+        "dead" => "failed",
+        _ => return None,
+    };
+    Some(StudyStatus {
+        study_instance_uid: study.study_instance_uid,
+        state,
+        code: study.reason,
+    })
+}
