@@ -11,6 +11,7 @@ mod model;
 pub mod phantom;
 mod process;
 mod purge;
+mod retry;
 mod serve;
 mod suv;
 mod volumes;
@@ -62,6 +63,7 @@ enum Command {
     Suv(suv::SuvArgs),
     Serve(serve::ServeArgs),
     Doctor(doctor::DoctorArgs),
+    Retry(retry::RetryArgs),
     Purge(purge::PurgeArgs),
     Audit(audit::AuditArgs),
 }
@@ -86,6 +88,7 @@ impl Cli {
             Command::Suv(args) => suv::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Doctor(args) => doctor::run(args),
+            Command::Retry(args) => retry::run(args),
             Command::Purge(args) => purge::run(args),
             Command::Audit(args) => audit::run(args),
         }

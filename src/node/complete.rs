@@ -1,7 +1,7 @@
 //! When a study is complete: a decision on moments of the monotonic clock, so that no change of the time of day makes one.
 //!
-//! In: arrivals, counts that a peer gave, ends of associations. Out: the studies to be closed, and those to be counted.
-//! The end of an association closes nothing: some senders open one for each instance.
+//! In: arrivals, and counts that a peer gave. Out: the studies to be closed, and those to be counted.
+//! The end of an association tells nothing: some senders open one for each instance, and silence tells the rest as soon.
 
 use super::store::Arrived;
 use crate::config::CompletionConfig;
@@ -58,8 +58,6 @@ struct Open {
     counted: Option<u32>,
     /// The peer was asked since the last instance came.
     asked: bool,
-    /// The association that brought the last instance ended.
-    ended: bool,
 }
 
 /// What a moment means for a study.
@@ -112,13 +110,6 @@ impl Completion {
             instances: open.instances.max(arrived.instances),
             ..new
         };
-    }
-
-    /// An association ended that brought instances of a study: a good moment to count them.
-    pub fn association_ended(&mut self, study_instance_uid: &str) {
-        if let Some(open) = self.open.get_mut(study_instance_uid) {
-            open.ended = true;
-        }
     }
 
     /// The studies whose instances are to be counted by the peer now; each is named once until more comes of it.
@@ -210,16 +201,12 @@ impl Open {
             instances,
             counted: None,
             asked: false,
-            ended: false,
         }
     }
 
     /// When the peer is asked how many instances there are.
     fn asks_at(&self) -> Instant {
-        match self.ended {
-            true => self.last,
-            false => self.last + ASK_AFTER,
-        }
+        self.last + ASK_AFTER
     }
 }
 

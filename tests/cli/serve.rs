@@ -331,3 +331,51 @@ fn a_purged_study_is_gone_but_for_its_line_in_the_decision_log() {
     );
     purge().code(2);
 }
+
+#[test]
+fn a_study_that_cannot_be_run_is_a_dead_letter_until_somebody_asks_for_it_again() {
+    let dir = folder();
+    let config = dir.path().join("hilum.toml");
+    let sound = fs::read_to_string(&config).expect("read");
+    let rule = "[[node.rules]]\nname = \"chest\"\nmodels = [\"nothing\"]\n";
+    fs::write(&config, format!("{sound}\n{rule}")).expect("written");
+    let node = start(dir.path());
+    node.send(&slices());
+    let end = Instant::now() + PATIENCE;
+    let log = dir.path().join("node/audit.jsonl");
+    while !fs::read_to_string(&log)
+        .expect("a log")
+        .contains("dead-letter")
+    {
+        assert!(Instant::now() < end, "it is no dead letter");
+        thread::sleep(Duration::from_millis(50));
+    }
+    node.stop();
+    let retry = |study: &[&str]| {
+        let mut retry = hilum();
+        retry.arg("retry").args(study).arg("--config").arg(&config);
+        let output = retry.assert().code(0).get_output().stdout.clone();
+        String::from_utf8(output).expect("text")
+    };
+    let listed = retry(&[]);
+    assert!(listed.contains("[model-unknown]"), "{listed}");
+    let uid = listed.split(' ').next().expect("a UID");
+    let model = dir.path().join("models/nothing");
+    fs::create_dir_all(&model).expect("a folder");
+    for entry in fs::read_dir("models/lung-nodule-lite").expect("the model") {
+        let entry = entry.expect("entry").path();
+        fs::copy(&entry, model.join(entry.file_name().expect("a name"))).expect("copied");
+    }
+    let models = dir.path().join("models").display().to_string();
+    let enabled = "enabled = [\"lung-nodule-lite\"]";
+    let mended = sound.replace(enabled, &format!("dir = {models:?}\n{enabled}"));
+    fs::write(&config, format!("{mended}\n{rule}")).expect("written");
+    let manifest = model.join("model.toml");
+    let text = fs::read_to_string(&manifest).expect("read");
+    let text = text.replace("name = \"lung-nodule-lite\"", "name = \"nothing\"");
+    fs::write(&manifest, text).expect("written");
+    retry(&[uid]);
+    let node = start(dir.path());
+    delivered(dir.path(), 1);
+    node.stop();
+}

@@ -104,21 +104,10 @@ fn an_answer_that_an_instance_has_overtaken_is_forgotten() {
 }
 
 #[test]
-fn the_end_of_an_association_asks_for_the_count_and_closes_nothing() {
-    let clock = Clock::new();
-    let mut completion = completion(&clock);
-    completion.arrived(&instance(1), clock.at(0.0));
-    completion.association_ended(STUDY);
-    assert_eq!(completion.to_count(clock.at(0.0)), [STUDY]);
-    assert_eq!(closed(&mut completion, clock.at(59.0)), None);
-}
-
-#[test]
 fn nobody_is_asked_where_no_peer_counts() {
     let clock = Clock::new();
     let mut completion = Completion::new(&config(""), [], clock.at(0.0));
     completion.arrived(&instance(1), clock.at(0.0));
-    completion.association_ended(STUDY);
     assert_eq!(completion.to_count(clock.at(10.0)), [""; 0]);
     assert_eq!(completion.next_look(clock.at(10.0)), Some(clock.at(60.0)));
 }

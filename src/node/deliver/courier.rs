@@ -157,9 +157,7 @@ impl Shared {
         for delivery in late.iter().filter(|d| d.destination == destination.name) {
             self.failed(destination, delivery, &DeliveryError::CommitmentLate)?;
         }
-        let due = self
-            .store
-            .due_deliveries_to(&destination.name, now_s, BATCH)?;
+        let due = self.store.due_deliveries(&destination.name, now_s, BATCH)?;
         for delivery in &due {
             if self.is_stopped() {
                 break;

@@ -28,7 +28,7 @@ pub struct Delivery {
 pub struct DeliveryCount {
     /// Name of the destination.
     pub destination: String,
-    /// `waiting`, `sent`, `committed`, `failed` or `superseded`.
+    /// `waiting`, `sent`, `committed` or `superseded`.
     pub state: String,
     /// How many.
     pub count: u32,
@@ -70,30 +70,14 @@ pub(super) fn add(
 }
 
 impl Store {
-    /// Deliveries to be tried now, the longest due first, at most `limit`.
+    /// Deliveries to one destination that are to be tried now, the longest due first, at most `limit`: a destination that
+    /// hangs keeps no other waiting.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub fn due_deliveries(&self, now_s: i64, limit: u32) -> Result<Vec<Delivery>, Error> {
-        self.due(None, now_s, limit)
-    }
-
-    /// As [`Store::due_deliveries`], to one destination: one that hangs keeps no other waiting.
-    ///
-    /// # Errors
-    /// [`Error::Database`].
-    pub fn due_deliveries_to(
+    pub fn due_deliveries(
         &self,
         destination: &str,
-        now_s: i64,
-        limit: u32,
-    ) -> Result<Vec<Delivery>, Error> {
-        self.due(Some(destination), now_s, limit)
-    }
-
-    fn due(
-        &self,
-        destination: Option<&str>,
         now_s: i64,
         limit: u32,
     ) -> Result<Vec<Delivery>, Error> {
@@ -103,7 +87,7 @@ impl Store {
         self.read(|connection| {
             let mut select = connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} WHERE deliveries.state = 'waiting' AND (next_s <= ?1 OR next_s > ?2)
-                 AND destination = coalesce(?4, destination) ORDER BY next_s, deliveries.id LIMIT ?3"
+                 AND destination = ?4 ORDER BY next_s, deliveries.id LIMIT ?3"
             ))?;
             let values = params![now_s, clock_s, limit, destination];
             let due = select.query_map(values, delivery)?;
@@ -203,38 +187,6 @@ impl Store {
             params![delivery.id, next_s, code, reason, now_s],
         )?;
         Ok(next_s)
-    }
-
-    /// The destination will never take it: it is not tried again until a person asks for it.
-    ///
-    /// # Errors
-    /// [`Error::Database`].
-    pub fn delivery_refused(
-        &self,
-        id: i64,
-        code: &str,
-        reason: &str,
-        now_s: i64,
-    ) -> Result<(), Error> {
-        self.change(
-            "UPDATE deliveries SET state = 'failed', attempts = attempts + 1, reason_code = ?2, reason = ?3, changed_s = ?4
-             WHERE id = ?1",
-            params![id, code, reason, now_s],
-        )
-    }
-
-    /// Tries again what a destination refused; gives how many results that is.
-    ///
-    /// # Errors
-    /// [`Error::Database`].
-    pub fn retry_deliveries(&self, study_instance_uid: &str, now_s: i64) -> Result<usize, Error> {
-        self.write(|transaction| {
-            let mut retry = transaction.prepare_cached(
-                "UPDATE deliveries SET state = 'waiting', attempts = 0, next_s = ?2, changed_s = ?2
-                 WHERE state = 'failed' AND job IN (SELECT id FROM jobs WHERE study_instance_uid = ?1)",
-            )?;
-            Ok(retry.execute(params![study_instance_uid, now_s])?)
-        })
     }
 
     /// How many results are at which stage, by destination.

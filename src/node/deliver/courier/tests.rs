@@ -162,7 +162,7 @@ fn what_is_refused_for_good_is_shown_and_waits_the_longest() {
     wait_until("it is refused", || waiting(&courier, "folder") == expected);
     courier.stop();
     let due = |at_s| {
-        let due = node.store.due_deliveries_to("folder", now_s() + at_s, 9);
+        let due = node.store.due_deliveries("folder", now_s() + at_s, 9);
         due.expect("read").len()
     };
     assert_eq!((due(800), due(901)), (0, 1));
@@ -185,7 +185,7 @@ fn a_result_that_was_changed_is_not_sent() {
 /// A node that asked for commitment so long ago, and its courier.
 fn asked(ago_s: i64) -> (Node, Courier) {
     let node = Node::new(&["pacs"]);
-    let due = node.store.due_deliveries_to("pacs", now_s(), 1);
+    let due = node.store.due_deliveries("pacs", now_s(), 1);
     let id = due.expect("read")[0].id;
     let at_s = now_s() - ago_s;
     let sent = node.store.delivery_sent(id, Some(TRANSACTION), at_s);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::node::{Delivery, Output};
+use crate::node::Output;
 
 /// A study whose result waits for these destinations since second 10.
 fn done(store: &Store, study: &str, destinations: &[&str]) {
@@ -20,10 +20,6 @@ fn finish(store: &Store, destinations: &[&str]) {
         ..finished(destinations)
     };
     store.finish(&job, &finished, 10).unwrap();
-}
-
-fn due(store: &Store, now_s: i64) -> Vec<Delivery> {
-    store.due_deliveries(now_s, 10).unwrap()
 }
 
 #[test]
@@ -97,22 +93,6 @@ fn a_refused_commitment_is_sent_again() {
         .unwrap();
     assert_eq!(due(&store, 60).len(), 1);
     assert_eq!(store.delivery_of("2.25.9").unwrap(), None);
-}
-
-#[test]
-fn what_a_destination_refuses_for_good_waits_for_a_person() {
-    let dir = tempdir().unwrap();
-    let store = store(dir.path());
-    done(&store, STUDY, &["pacs"]);
-    let delivery = due(&store, 10).remove(0);
-    store
-        .delivery_refused(delivery.id, "class-refused", "SEG", 11)
-        .unwrap();
-    assert_eq!(due(&store, 1 << 40), []);
-    let counts = store.delivery_counts().unwrap();
-    assert_eq!((counts[0].state.as_str(), counts[0].count), ("failed", 1));
-    assert_eq!(store.retry_deliveries(STUDY, 50).unwrap(), 1);
-    assert_eq!(due(&store, 50).len(), 1);
 }
 
 #[test]

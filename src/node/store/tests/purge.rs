@@ -25,7 +25,7 @@ fn done(store: &Store, study: &str, destinations: &[&str]) {
 }
 
 fn deliver(store: &Store) {
-    for delivery in store.due_deliveries(10, 9).unwrap() {
+    for delivery in due(store, 10) {
         store.delivery_sent(delivery.id, None, 11).unwrap();
     }
 }
@@ -60,7 +60,7 @@ fn a_purged_study_is_gone_with_files_rows_and_words() {
         assert!(dir.path().join(folder).join("1.2.4").exists(), "{folder}");
     }
     assert_eq!(store.study(STUDY).unwrap(), None);
-    assert_eq!(store.due_deliveries(99, 9).unwrap(), []);
+    assert_eq!(due(&store, 99), []);
     assert_eq!(store.purge(STUDY).unwrap(), None);
     for file in ["node.sqlite", "node.sqlite-wal"] {
         let bytes = fs::read(dir.path().join(file)).unwrap();
@@ -135,7 +135,7 @@ fn what_awaits_a_commitment_or_a_person_stays() {
     let dir = tempdir().unwrap();
     let store = store(dir.path());
     done(&store, STUDY, &["pacs"]);
-    let delivery = store.due_deliveries(10, 9).unwrap().remove(0);
+    let delivery = due(&store, 10).remove(0);
     store
         .delivery_sent(delivery.id, Some("2.25.9"), 11)
         .unwrap();

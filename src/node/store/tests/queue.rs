@@ -212,7 +212,7 @@ fn a_job_that_runs_while_an_image_comes_delivers_nothing() {
             false => store.finish(&job, &finished(&["pacs"]), 2),
         };
         assert_eq!(ended.unwrap(), Ended::Superseded);
-        assert_eq!(store.due_deliveries(9, 9).unwrap(), []);
+        assert_eq!(due(&store, 9), []);
         assert_eq!(store.depth().unwrap(), Depth::default());
     }
 }
