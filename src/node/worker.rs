@@ -251,7 +251,8 @@ impl Worker {
             destinations: destinations.filter(|_| written.has_run()).collect(),
         };
         let ended = self.store.finish(job, &finished, now_s())?;
-        self.metrics.job("done");
+        let is_superseded = ended == Ended::Superseded;
+        self.metrics.job(if is_superseded { "superseded" } else { "done" });
         for (stage, duration) in written.stages() {
             self.metrics.stage(stage, duration);
         }

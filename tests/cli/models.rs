@@ -116,7 +116,7 @@ fn a_damaged_model_fails_to_verify_and_the_others_are_told_too() {
     fs::write(models.join("mine/model.toml"), "format = 1").expect("written");
     let listed = json(&["list"], &models, 1);
     assert_eq!(
-        listed["models"][2]["reason"]["code"],
+        listed["models"][3]["reason"]["code"],
         "model-manifest-invalid"
     );
 }
