@@ -252,7 +252,8 @@ impl Worker {
         };
         let ended = self.store.finish(job, &finished, now_s())?;
         let is_superseded = ended == Ended::Superseded;
-        self.metrics.job(if is_superseded { "superseded" } else { "done" });
+        self.metrics
+            .job(if is_superseded { "superseded" } else { "done" });
         for (stage, duration) in written.stages() {
             self.metrics.stage(stage, duration);
         }
