@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use tracing::debug;
+use tracing::info;
 
 /// What all studies of a batch share.
 pub struct Batch<'a> {
@@ -298,7 +298,7 @@ impl<'a> Work<'a> {
                     run.reason = Some(reason);
                 }
             }
-            debug!(lesions = run.lesions.len(), status = ?run.status, series_uid = run.series.uid(), "Ran a series.");
+            info!(lesions = run.lesions.len(), status = ?run.status, "Ran a series.");
             run
         };
         tasks.map(run).collect()
