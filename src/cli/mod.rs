@@ -215,8 +215,11 @@ mod tests {
 
     #[test]
     fn a_panic_leaves_with_the_code_of_a_defect() {
+        // The hook of `leave` would hide why other tests of this process fail.
+        let hook = std::panic::take_hook();
         assert_eq!(leave(|| panic!("DOE^JANE")), ExitCode::from(4));
         assert_eq!(leave(|| Ok(ExitCode::from(130))), ExitCode::from(130));
         assert_eq!(leave(|| anyhow::bail!("wrong option")), ExitCode::from(2));
+        std::panic::set_hook(hook);
     }
 }
