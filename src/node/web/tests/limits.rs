@@ -99,8 +99,21 @@ fn a_part_whose_header_never_ends_is_refused_in_bounded_memory() {
     let server = plain();
     for start in ["", "--edge of part\r\nx: "] {
         let body = [start.as_bytes(), &vec![b'y'; 3 << 20]].concat();
-        let (status, json) = server.store(&body);
-        assert_eq!((status, reasons(&json, "0008119A")), (400, vec![0xC000]));
+        let length = body.len();
+        let mut stream = server.connect();
+        write!(
+            stream,
+            "POST /studies HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{RELATED}\r\ncontent-length: {length}\r\n\r\n"
+        )
+        .expect("sent");
+        // The node does not read to the end what it refuses: the connection may break while it is sent, or before the
+        // answer is read.
+        let is_sent = stream.write_all(&body).is_ok();
+        let mut text = Vec::new();
+        let is_read = stream.read_to_end(&mut text).is_ok();
+        let is_refused = text.starts_with(b"HTTP/1.1 400");
+        assert!(is_refused || text.is_empty() && !(is_sent && is_read));
+        assert_eq!(server.get("/health/live").0, 200);
     }
 }
 
