@@ -4,7 +4,7 @@ use super::scu::Scu;
 use super::tls;
 use super::web::read_token;
 use crate::audit::{self, Snapshot, Verdict};
-use crate::config::{Config, DestinationKind, NodeConfig, TlsConfig};
+use crate::config::{Config, DestinationKind, NodeConfig, RuleConfig, TlsConfig};
 use crate::pipeline::Pipeline;
 use serde::Serialize;
 use std::fs;
@@ -49,7 +49,8 @@ pub fn examine(config: &Config) -> Vec<Check> {
         checks.push(http_access(node));
     }
     checks.extend(certificates(node));
-    checks.push(models(config));
+    checks.push(models("device and models", config));
+    checks.extend(rules(config));
     checks.extend(peers(node));
     checks.extend(destinations(node));
     checks
@@ -172,7 +173,7 @@ fn certificates(node: &NodeConfig) -> Vec<Check> {
 }
 
 /// Opens the device and the models, as the node does: each reproduces its golden patch, or is refused.
-fn models(config: &Config) -> Check {
+fn models(what: &str, config: &Config) -> Check {
     match Pipeline::new(config) {
         Ok(pipeline) => {
             let names: Vec<String> = pipeline.manifests().map(|m| m.name.clone()).collect();
@@ -182,10 +183,25 @@ fn models(config: &Config) -> Check {
             };
             let warnings = pipeline.warnings.iter().map(ToString::to_string);
             let said: Vec<String> = [names.join(", ")].into_iter().chain(warnings).collect();
-            Check::new("device and models", finding, said.join("; "))
+            Check::new(what, finding, said.join("; "))
         }
-        Err(error) => Check::new("device and models", Finding::Failed, error.to_string()),
+        Err(error) => Check::new(what, Finding::Failed, error.to_string()),
     }
+}
+
+/// The models of rules that name some: a wrong name would make each of their studies a dead letter.
+fn rules(config: &Config) -> Vec<Check> {
+    let named = config
+        .node
+        .rules
+        .iter()
+        .filter(|rule| !rule.models.is_empty());
+    let check = |rule: &RuleConfig| {
+        let mut config = config.clone();
+        config.models.enabled.clone_from(&rule.models);
+        models(&format!("rule {}, models", rule.name), &config)
+    };
+    named.map(check).collect()
 }
 
 fn peers(node: &NodeConfig) -> Vec<Check> {

@@ -112,7 +112,7 @@ impl Metrics {
         self.requests.get_or_create(&labels).inc();
     }
 
-    /// A run ended: `done`, or the code of its failure.
+    /// A run ended: `done`, `superseded`, `failed`, or `failed-for-now` where it is tried again.
     pub fn job(&self, outcome: &'static str) {
         self.jobs.get_or_create(&[("outcome", outcome)]).inc();
     }

@@ -165,9 +165,11 @@ impl Node {
         };
         let (intake, recovery) = Intake::open(&self.store, &self.config.node, on_arrival)?;
         if recovery != super::Recovery::default() {
+            let (unfinished, unrecorded) = (recovery.unfinished, recovery.unrecorded);
+            let missing = recovery.missing.len();
             warn!(
-                ?recovery,
-                "The last end of the node left something to tidy."
+                unfinished,
+                unrecorded, missing, "The last end of the node left something to tidy."
             );
         }
         Ok(intake)

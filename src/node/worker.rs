@@ -30,6 +30,9 @@ use tracing::{error, info, warn};
 /// So often the queue is asked, where nobody says that something waits: wishes for a later hour come true by themselves.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// So often a device that was lost is looked for while nothing is to be done.
+const REOPEN: Duration = Duration::from_secs(30);
+
 /// What the worker computes on, for the status; nothing before its first pipeline is open, or while it has none.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Loaded {
@@ -58,6 +61,14 @@ pub(super) struct Opened {
     pipeline: Pipeline,
 }
 
+/// What came of a job.
+#[derive(Default)]
+struct Computed {
+    /// The folder of the result; none where there was nothing to run.
+    dir: Option<PathBuf>,
+    supersedes: Option<Superseded>,
+}
+
 impl Worker {
     /// Opens the device and the configured models.
     ///
@@ -76,13 +87,24 @@ impl Worker {
     /// Runs studies until the node stops.
     pub(super) fn run(&self, opened: Opened) {
         let hours = Hours::new(&self.config.node.calendar);
-        let mut opened = Some(opened);
+        let (mut opened, mut looked) = (Some(opened), Instant::now());
         while !self.is_stopped() {
             match self.claim(&hours.agenda(&Local::now())) {
                 Some(job) => self.work_on(&job, &mut opened),
                 None => drop(self.bell.recv_timeout(PAUSE)),
             }
+            // A node that is not ready may be sent nothing: it must not wait for a study to find its device again.
+            if opened.is_none() && looked.elapsed() >= REOPEN {
+                looked = Instant::now();
+                opened = self.open(&[]).inspect_err(not_opened).ok();
+            }
         }
+    }
+
+    /// The next study opens the device anew; until then the node is not ready.
+    fn lose(&self, opened: &mut Option<Opened>) {
+        *opened = None;
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Loaded::default();
     }
 
     fn claim(&self, agenda: &Agenda) -> Option<Job> {
@@ -105,12 +127,12 @@ impl Worker {
         let worked = std::panic::catch_unwind(AssertUnwindSafe(|| self.compute(job, opened)));
         let computed = worked.unwrap_or_else(|_| {
             // The state behind a panic may be anything.
-            *opened = None;
+            self.lose(opened);
             Err(defect())
         });
         let ended = match computed {
             _ if self.is_stopped() => self.store.release(job, now_s()).map(|()| None),
-            Ok(done) => self.finish(job, done.as_deref(), start),
+            Ok(computed) => self.finish(job, computed, start),
             Err(failure) => self.fail(job, &failure),
         };
         match ended {
@@ -125,7 +147,7 @@ impl Worker {
         }
     }
 
-    fn compute(&self, job: &Job, opened: &mut Option<Opened>) -> Result<Option<PathBuf>, Failure> {
+    fn compute(&self, job: &Job, opened: &mut Option<Opened>) -> Result<Computed, Failure> {
         let inputs = self.inputs(job)?;
         if opened
             .as_ref()
@@ -146,22 +168,23 @@ impl Worker {
         let out_dir = self
             .store
             .results_dir(&job.work.study_instance_uid, version);
-        let superseded = self.superseded(job);
+        let supersedes = self.superseded(job);
         let batch = Batch {
             config: &config,
             volume_files: &BTreeMap::new(),
             out_dir: &out_dir,
             // Of this version alone: an earlier try, or another device.
             overwrite: true,
-            supersedes: superseded.as_ref(),
+            supersedes: supersedes.as_ref(),
             cancel: &self.stop,
             progress: &|_| (),
         };
         let results = batch::run(&batch, pipeline, &inventory.studies);
         let Some(result) = results.first() else {
-            return Ok(None);
+            return Ok(Computed::default());
         };
-        self.judged(result, opened)
+        let dir = self.judged(result, opened)?;
+        Ok(Computed { dir, supersedes })
     }
 
     /// The folder of a result that is worth keeping.
@@ -172,8 +195,7 @@ impl Worker {
     ) -> Result<Option<PathBuf>, Failure> {
         if let Some(reason) = result.passing_failure() {
             // The device may be lost: the next try opens it anew, or falls back as the configuration says.
-            *opened = None;
-            *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Loaded::default();
+            self.lose(opened);
             return Err(Failure {
                 code: reason.code.clone(),
                 message: reason.text.clone(),
@@ -234,10 +256,12 @@ impl Worker {
     fn finish(
         &self,
         job: &Job,
-        dir: Option<&Path>,
+        Computed { dir, supersedes }: Computed,
         start: Instant,
     ) -> Result<Option<Ended>, StoreError> {
-        let written = dir.map_or_else(|| Ok(Written::default()), Written::read);
+        let written = dir
+            .as_deref()
+            .map_or_else(|| Ok(Written::default()), Written::read);
         let written = match written {
             Ok(written) => written,
             Err(error) => return self.fail(job, &unreadable(&error)),
@@ -250,25 +274,26 @@ impl Worker {
             // What no model looked at says nothing that an archive should have.
             destinations: destinations.filter(|_| written.has_run()).collect(),
         };
-        let ended = self.store.finish(job, &finished, now_s())?;
-        let is_superseded = ended == Ended::Superseded;
-        self.metrics
-            .job(if is_superseded { "superseded" } else { "done" });
         for (stage, duration) in written.stages() {
             self.metrics.stage(stage, duration);
         }
+        // Before the result is on its way: what is delivered can be traced.
         self.record(&Event::JobDone {
             study: study(job),
-            run_id: finished.run_id,
+            run_id: finished.run_id.clone(),
             device: written.device(),
             models: written.models(),
             config: audit::deciding(&self.config_of(&job.work.models)),
             parameters: written.parameters(),
-            supersedes: self.superseded(job),
+            supersedes,
             warnings: written.warnings(),
             outputs: written.logged(),
             duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
+        let ended = self.store.finish(job, &finished, now_s())?;
+        let is_superseded = ended == Ended::Superseded;
+        self.metrics
+            .job(if is_superseded { "superseded" } else { "done" });
         (self.on_result)();
         Ok(Some(ended))
     }
@@ -324,6 +349,13 @@ impl Worker {
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
+}
+
+fn not_opened(error: &Error) {
+    warn!(
+        code = error.code(),
+        "The device or a model cannot be opened: {error}"
+    );
 }
 
 fn loaded(pipeline: &Pipeline) -> Loaded {

@@ -297,8 +297,13 @@ fn a_doctor_names_what_would_keep_a_node_from_working() {
     let text = fs::read_to_string(&config)
         .expect("read")
         .replace("lung-nodule-lite", "nothing");
-    fs::write(&config, text).expect("written");
-    let wanted = ["device and models", "destination archive"];
+    let rule = "[[node.rules]]\nname = \"chest\"\nmodels = [\"no-such-model\"]\n";
+    fs::write(&config, format!("{text}\n{rule}")).expect("written");
+    let wanted = [
+        "device and models",
+        "rule chest, models",
+        "destination archive",
+    ];
     assert_eq!(failed(&doctor(1)), wanted);
 }
 
