@@ -192,6 +192,46 @@ pub enum Event {
         /// How many instances.
         instances: u64,
     },
+    /// Somebody was asked for earlier studies of a study's patient, by the Patient ID.
+    PriorsAsked {
+        /// The study that they are for.
+        #[serde(flatten)]
+        study: Study,
+        /// Who was asked.
+        from: Party,
+        /// Earlier studies that fit, at most as many as the rule asks for.
+        chosen: u64,
+        /// Those of them that are not here.
+        fetched: u64,
+    },
+    /// An earlier study came.
+    PriorFetched {
+        /// The study that it is for.
+        #[serde(flatten)]
+        study: Study,
+        /// Study Instance UID of the earlier one.
+        prior: String,
+        /// Who sent it.
+        from: Party,
+        /// Instances that came.
+        instances: u64,
+        /// Instances that were not sent, or not taken.
+        left_out: u64,
+    },
+    /// Earlier studies did not come, or not all.
+    PriorsFailed {
+        /// The study that they are for.
+        #[serde(flatten)]
+        study: Study,
+        /// Who was asked.
+        from: Party,
+        /// 1 in the first try.
+        attempt: u32,
+        /// Why, as a code.
+        code: String,
+        /// Nobody tries again.
+        given_up: bool,
+    },
     /// Something of a study was removed from the node.
     Purged {
         /// Study Instance UID.

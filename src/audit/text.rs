@@ -148,6 +148,45 @@ fn deliveries(event: &Event, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             by,
             instances,
         } => write!(f, "{by} keeps {instances} instance(s) ({study})"),
+        _ => priors(event, f),
+    }
+}
+
+/// Earlier studies.
+fn priors(event: &Event, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match event {
+        Event::PriorsAsked {
+            study,
+            from,
+            chosen,
+            fetched,
+        } => write!(
+            f,
+            "{from} was asked for earlier studies: {chosen} fit, {fetched} to fetch ({study})"
+        ),
+        Event::PriorFetched {
+            study,
+            prior,
+            from,
+            instances,
+            left_out,
+        } => write!(
+            f,
+            "{from} sent the earlier study {prior}: {instances} instance(s), {left_out} left out ({study})"
+        ),
+        Event::PriorsFailed {
+            study,
+            from,
+            attempt,
+            code,
+            given_up,
+        } => {
+            let end = if *given_up { ", given up" } else { "" };
+            write!(
+                f,
+                "earlier studies did not come from {from}, try {attempt}{end}: {code} ({study})"
+            )
+        }
         _ => Ok(()),
     }
 }

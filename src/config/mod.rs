@@ -4,6 +4,7 @@ mod device;
 mod hours;
 mod node;
 mod pet;
+mod priors;
 
 pub use device::{DeviceConfig, DeviceKind, Instructions, MatrixUnits, Precision};
 pub use hours::{Window, time_of_day};
@@ -12,6 +13,7 @@ pub use node::{
     HttpConfig, NodeConfig, PeerConfig, RetryConfig, RuleConfig, StorageConfig, TlsConfig, When,
 };
 pub use pet::{PetConfig, PetThreshold};
+pub use priors::{PriorsBy, PriorsConfig};
 
 use serde::{Deserialize, Serialize};
 use std::fs::File;

@@ -1,7 +1,7 @@
 //! `[node]`: the service that processes every study it is sent.
 
 use super::hours::{Window, time_of_day};
-use super::{Error, check};
+use super::{Error, PriorsConfig, check};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub struct NodeConfig {
     pub storage: StorageConfig,
     /// Where audit messages go.
     pub audit: AuditConfig,
+    /// From where earlier studies are fetched.
+    pub priors: PriorsConfig,
     /// Who may send, and who can be asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<PeerConfig>,
@@ -205,6 +207,8 @@ pub struct RuleConfig {
     pub priority: u8,
     /// When.
     pub when: When,
+    /// So many of the latest earlier studies of the patient are fetched, 0 to 10.
+    pub priors: u8,
     /// Local time by which a study has to be ready, `HH:MM`; its work is begun in time, off-peak or not.
     pub ready_by: String,
 }
@@ -260,6 +264,7 @@ impl Default for NodeConfig {
             retry: RetryConfig::default(),
             storage: StorageConfig::default(),
             audit: AuditConfig::default(),
+            priors: PriorsConfig::default(),
             peers: Vec::new(),
             rules: Vec::new(),
             destinations: Vec::new(),
@@ -365,6 +370,7 @@ impl NodeConfig {
             attempts >= 1,
             "1 or more",
         )?;
+        self.priors_are_possible()?;
         self.hours_are_hours()?;
         self.names_are_known()
     }

@@ -34,6 +34,7 @@ mod series;
 mod split;
 mod stack;
 mod structure_set;
+mod subject;
 mod summary;
 mod whole;
 
@@ -64,5 +65,6 @@ pub use select::{KernelPreference, PassedOver, Request, Selection, is_sharp_kern
 pub use series::Series;
 pub use stack::load;
 pub use structure_set::{Roi, StructureSet};
+pub use subject::{Subject, subject};
 pub use summary::{ObjectSummary, summary};
 pub use whole::{WholeObject, read_whole};

@@ -17,6 +17,45 @@ pub(super) struct Identity {
     pub(super) sop_instance_uid: String,
 }
 
+/// What stands before the data set of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FileHead {
+    /// Of the object.
+    pub(super) identity: Identity,
+    /// Transfer Syntax UID (0002,0010).
+    pub(super) transfer_syntax_uid: String,
+    /// Where the data set starts.
+    pub(super) data_at: usize,
+}
+
+impl FileHead {
+    /// File Meta Information is never longer.
+    pub(super) const MAX_BYTES: usize = 64 << 10;
+
+    /// Reads the File Meta Information; none where `head` does not hold all of it.
+    pub(super) fn of(head: &[u8]) -> Option<Self> {
+        let mut meta = head.get(META_START..)?;
+        let before = meta.len();
+        let (0x0000, length) = next_element(&mut meta)? else {
+            return None;
+        };
+        let length = usize::try_from(u32::from_le_bytes(length.try_into().ok()?)).ok()?;
+        let data_at = (META_START + before - meta.len()).checked_add(length)?;
+        let mut group = meta.get(..length)?;
+        let mut syntax = None;
+        while let Some((element, value)) = next_element(&mut group) {
+            if element == 0x0010 {
+                syntax = valid_uid(value);
+            }
+        }
+        Some(Self {
+            identity: Identity::of(&head[..data_at])?,
+            transfer_syntax_uid: syntax?,
+            data_at,
+        })
+    }
+}
+
 impl Identity {
     /// Reads the File Meta Information, which is always explicit little endian (PS3.10 7.1); none where `head` has no
     /// valid UIDs there.
@@ -97,6 +136,17 @@ mod tests {
         assert_eq!(Identity::of(&part_10("1.2.3", "../../etc", b"")), None);
     }
 
+    #[test]
+    fn the_data_set_starts_behind_the_whole_file_meta_information() {
+        let file = part_10("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4", b"DATA");
+        let head = FileHead::of(&file).expect("a head");
+        assert_eq!(&file[head.data_at..], b"DATA");
+        assert_eq!(head.transfer_syntax_uid, "1.2.840.10008.1.2.1");
+        for end in 0..head.data_at {
+            assert_eq!(FileHead::of(&file[..end]), None, "{end}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(noise in proptest::collection::vec(any::<u8>(), 0..200)) {
@@ -104,6 +154,7 @@ mod tests {
             file.truncate(META_START);
             file.extend(noise);
             Identity::of(&file);
+            FileHead::of(&file);
         }
     }
 }

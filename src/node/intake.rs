@@ -84,6 +84,11 @@ impl Refusal {
         }
     }
 
+    /// Another try may end otherwise: the fault is this side's.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::OutOfResources | Self::Io(_))
+    }
+
     /// C-STORE status (PS3.4 B.2.3, PS3.7 C).
     pub fn dimse_status(&self) -> u16 {
         match self {
@@ -254,7 +259,7 @@ impl Shared {
             if known.sha256 != instance.sha256 || known.study_instance_uid != *study {
                 return Err(Refusal::OtherContent);
             }
-            self.keep_again(incoming.file, study, &path)?;
+            self.keep_again(incoming.file, &instance, &path)?;
             return Ok(Accepted { is_new: false });
         }
         self.publish(incoming.file, &path, is_new_study)?;
@@ -267,13 +272,18 @@ impl Shared {
     }
 
     /// The same bytes came before; where their file was lost since, it is there again.
-    fn keep_again(&self, file: NamedTempFile, study: &str, path: &Path) -> Result<(), Refusal> {
+    fn keep_again(
+        &self,
+        file: NamedTempFile,
+        instance: &NewInstance,
+        path: &Path,
+    ) -> Result<(), Refusal> {
         if !path.exists() {
             // Its row is there already, so the name must not stand before the bytes.
             file.as_file().sync_all()?;
             self.publish(file, path, true)?;
         }
-        let arrived = self.store.arrived(study);
+        let arrived = self.store.arrived_again(instance);
         (self.on_arrival)(None, &arrived.map_err(|error| unwritable(&error))?);
         Ok(())
     }

@@ -31,6 +31,7 @@ pub struct Metrics {
     jobs: Family<Coded, Counter>,
     stages: Family<Coded, Histogram, fn() -> Histogram>,
     deliveries: Family<[(&'static str, String); 2], Counter>,
+    priors: Family<Coded, Counter>,
     gauges: Gauges,
 }
 
@@ -44,6 +45,8 @@ struct Gauges {
     waiting: Family<Named, Gauge>,
     failing: Family<Named, Gauge>,
     free_bytes: Gauge,
+    priors_waiting: Gauge,
+    priors_failed: Family<Named, Gauge>,
     devices: Family<[(&'static str, String); 3], Gauge>,
 }
 
@@ -65,6 +68,7 @@ impl Metrics {
             jobs: Family::default(),
             stages: Family::new_with_constructor(|| Histogram::new(STAGE_BUCKETS_S)),
             deliveries: Family::default(),
+            priors: Family::default(),
             gauges: Gauges::default(),
         };
         metrics.register();
@@ -88,6 +92,11 @@ impl Metrics {
         registry.register(name, help, self.stages.clone());
         let (name, help) = ("deliveries", "Attempts to deliver results");
         registry.register(name, help, self.deliveries.clone());
+        let (name, help) = (
+            "priors",
+            "Earlier studies that came, and attempts that failed",
+        );
+        registry.register(name, help, self.priors.clone());
     }
 
     /// An instance was kept.
@@ -134,6 +143,11 @@ impl Metrics {
         self.deliveries.get_or_create(&labels).inc();
     }
 
+    /// An earlier study came: `fetched`; or the code of a failure.
+    pub(super) fn prior(&self, outcome: &'static str) {
+        self.priors.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
     /// All in Prometheus' text format; the gauges are those of `status`, where it is known.
     ///
     /// # Errors
@@ -174,6 +188,16 @@ impl Gauges {
         registry.register(name, help, self.failing.clone());
         let (name, help) = ("disk_free_bytes", "Free room on the node's disk");
         registry.register(name, help, self.free_bytes.clone());
+        let (name, help) = (
+            "priors_waiting",
+            "Studies whose earlier studies are not here yet",
+        );
+        registry.register(name, help, self.priors_waiting.clone());
+        let (name, help) = (
+            "priors_failed",
+            "Studies whose earlier studies were given up",
+        );
+        registry.register(name, help, self.priors_failed.clone());
         let (name, help) = ("device_info", "Devices that networks run on");
         registry.register(name, help, self.devices.clone());
     }
@@ -195,6 +219,12 @@ impl Gauges {
         self.oldest_waiting_s
             .set(gauge(status.oldest_waiting_s.unwrap_or(0)));
         self.free_bytes.set(gauge(status.disk.free_bytes));
+        self.priors_waiting.set(gauge(status.priors.waiting));
+        self.priors_failed.clear();
+        for (code, count) in &status.priors.failed {
+            let label = [("code", code.clone())];
+            self.priors_failed.get_or_create(&label).set(gauge(*count));
+        }
         self.dead_letters.clear();
         for (code, count) in &status.dead_letters {
             let label = [("code", code.clone())];
@@ -231,6 +261,7 @@ mod tests {
         metrics.instance_received();
         metrics.instance_refused("other-content");
         metrics.delivery("pacs", "delivered");
+        metrics.prior("fetched");
         metrics.stage("network", Duration::from_millis(2500));
         let mut status = Status {
             parts: Parts {
@@ -242,6 +273,8 @@ mod tests {
         };
         status.studies.queued = 3;
         status.dead_letters.insert("not-readable".into(), 2);
+        status.priors.waiting = 5;
+        status.priors.failed.insert("peer-status".into(), 6);
         status.devices.push(DeviceStatus {
             name: "GPU 0".into(),
             kind: "gpu",
@@ -262,6 +295,9 @@ mod tests {
             "hilum_deliveries_total{destination=\"pacs\",outcome=\"delivered\"} 1",
             "hilum_stage_seconds_bucket{le=\"3.0\",stage=\"network\"} 1",
             "hilum_ready 1",
+            "hilum_priors_total{outcome=\"fetched\"} 1",
+            "hilum_priors_waiting 5",
+            "hilum_priors_failed{code=\"peer-status\"} 6",
             "hilum_studies{state=\"queued\"} 3",
             "hilum_dead_letters{code=\"not-readable\"} 2",
             "hilum_deliveries_waiting{destination=\"pacs\"} 4",

@@ -4,6 +4,7 @@
 //! acknowledged when it would survive a power cut, never before.
 
 mod calendar;
+mod client;
 mod complete;
 #[cfg(test)]
 mod crash;
@@ -16,11 +17,13 @@ mod intake;
 pub mod metrics;
 mod network;
 mod notice;
+mod priors;
 mod queue;
 mod route;
 pub mod scp;
 pub mod scu;
 mod service;
+mod spool;
 pub mod status;
 mod steward;
 mod store;
@@ -32,11 +35,13 @@ mod worker;
 mod written;
 
 pub use calendar::{Agenda, Hours, next_s};
+pub use client::{ClientError, Patience};
 pub use complete::{Complete, Completion, Reason};
 pub use doctor::{Check, Finding, examine};
 pub use error::Error;
 pub use intake::{Accepted, Claim, Incoming, Intake, Recovery, Refusal, Sender};
 pub use network::Addresses;
+pub use priors::PriorsError;
 pub use queue::{
     DeadLetter, Depth, Ended, Enqueued, Failure, Finished, Job, Output, Queue, Work, back_off_s,
 };

@@ -88,6 +88,7 @@ impl Node {
             oldest_waiting_s: depth.oldest_s.map(|since| now_s().abs_diff(since)),
             dead_letters,
             deliveries: self.courier.status().unwrap_or_default(),
+            priors: self.store.prior_counts().unwrap_or_default(),
             disk: DiskStatus {
                 free_bytes,
                 min_free_bytes,

@@ -12,11 +12,18 @@ use chrono::{DateTime, TimeZone};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan {
     /// It is handed to the queue.
-    Run(Work),
+    Run {
+        /// The work.
+        work: Work,
+        /// So many earlier studies of the patient are fetched.
+        priors: u8,
+    },
     /// It is kept, nothing is run.
     Keep {
-        /// Name of the rule that says so; none where no rule fits.
+        /// Name of the rule that says so, where there is one.
         rule: Option<String>,
+        /// Why, as a code: `rule`, `no-rule`, or `prior` of a study that was fetched for a later one.
+        why: &'static str,
     },
 }
 
@@ -28,23 +35,31 @@ pub fn plan<Tz: TimeZone>(
     rules: &[RuleConfig],
     now: &DateTime<Tz>,
 ) -> Plan {
+    if facts.is_prior {
+        let (rule, why) = (None, "prior");
+        return Plan::Keep { rule, why };
+    }
     let every_study = RuleConfig::default();
     let rule = match rules {
         [] => Some(&every_study),
         rules => rules.iter().find(|rule| fits(rule, facts)),
     };
     match rule {
-        Some(rule) if rule.when != When::Never => Plan::Run(Work {
-            study_instance_uid: study_instance_uid.to_owned(),
-            version,
-            rule: rule.name.clone(),
-            models: rule.models.clone(),
-            priority: rule.priority,
-            off_peak: rule.when == When::OffPeak,
-            ready_by_s: time_of_day(&rule.ready_by).and_then(|time| next_s(time, now)),
-        }),
+        Some(rule) if rule.when != When::Never => Plan::Run {
+            work: Work {
+                study_instance_uid: study_instance_uid.to_owned(),
+                version,
+                rule: rule.name.clone(),
+                models: rule.models.clone(),
+                priority: rule.priority,
+                off_peak: rule.when == When::OffPeak,
+                ready_by_s: time_of_day(&rule.ready_by).and_then(|time| next_s(time, now)),
+            },
+            priors: rule.priors,
+        },
         rule => Plan::Keep {
             rule: rule.map(|rule| rule.name.clone()),
+            why: if rule.is_some() { "rule" } else { "no-rule" },
         },
     }
 }
@@ -114,6 +129,7 @@ mod tests {
                 series("Topogram", None),
                 series("Lunge 1.0 Br57", Some(1.0)),
             ],
+            is_prior: false,
         }
     }
 
@@ -126,7 +142,7 @@ mod tests {
 
     fn chosen(rules: &[RuleConfig]) -> Option<String> {
         match plan("1.2", 1, &chest_ct(), rules, &now()) {
-            Plan::Run(work) => Some(work.rule),
+            Plan::Run { work, .. } => Some(work.rule),
             Plan::Keep { .. } => None,
         }
     }
@@ -183,9 +199,10 @@ mod tests {
             priority: 7,
             when: When::OffPeak,
             ready_by: "07:00".into(),
+            priors: 2,
             ..rule("night")
         };
-        let wanted = Work {
+        let work = Work {
             study_instance_uid: "1.2".into(),
             version: 3,
             rule: "night".into(),
@@ -195,7 +212,7 @@ mod tests {
             ready_by_s: Some(now().timestamp() + 2 * 3600),
         };
         let planned = plan("1.2", 3, &chest_ct(), &[night], &now());
-        assert_eq!(planned, Plan::Run(wanted));
+        assert_eq!(planned, Plan::Run { work, priors: 2 });
     }
 
     #[test]
@@ -204,6 +221,19 @@ mod tests {
         never.when = When::Never;
         let planned = plan("1.2", 1, &chest_ct(), &[never, rule("later")], &now());
         let rule = Some("kept".to_owned());
-        assert_eq!(planned, Plan::Keep { rule });
+        assert_eq!(planned, Plan::Keep { rule, why: "rule" });
+    }
+
+    #[test]
+    fn a_study_that_was_fetched_as_a_prior_is_kept_whatever_rules_say() {
+        let facts = StudyFacts {
+            is_prior: true,
+            ..chest_ct()
+        };
+        let mut asking = rule("all");
+        asking.priors = 3;
+        let planned = plan("1.2", 1, &facts, &[asking], &now());
+        let (rule, why) = (None, "prior");
+        assert_eq!(planned, Plan::Keep { rule, why });
     }
 }

@@ -3,6 +3,7 @@
 use super::deliver::{Courier, Means, Patience};
 use super::metrics::Metrics;
 use super::network::{Addresses, Network};
+use super::priors::{self, Fetcher};
 use super::scu::Scu;
 use super::steward::{Message, Steward};
 use super::store::Removed;
@@ -91,7 +92,8 @@ fn serve(
         node.start_janitor(stop)?,
     ];
     let forwarding = node.start_forwarder()?;
-    let network = Network::open(&node, intake)?;
+    let network = Network::open(&node, intake.clone())?;
+    node.start_fetcher(intake, stop)?;
     ready(network.addresses);
     notify(&sd_notify::NotifyState::Ready);
     info!(dicom = %network.addresses.dicom, http = ?network.addresses.http, "The node takes studies.");
@@ -220,6 +222,21 @@ impl Node {
         let steward = Steward::new(node, self.store.clone(), self.log.clone(), messages, bell)?;
         let stop = stop.clone();
         start("steward", move || steward.run(&stop))
+    }
+
+    /// Fetches earlier studies. The thread is not waited for at the end: a web service may keep it for minutes.
+    fn start_fetcher(&self, intake: Intake, stop: &Arc<AtomicBool>) -> Result<(), Error> {
+        let means = priors::Means {
+            store: self.store.clone(),
+            log: self.log.clone(),
+            metrics: self.metrics.clone(),
+            intake,
+            scu: Scu::new(&self.config.node.dicom.ae_title),
+            patience: Fetcher::patience(),
+        };
+        let fetcher = Fetcher::new(&self.config.node, means, stop);
+        start("priors", move || fetcher.run())?;
+        Ok(())
     }
 
     /// Removes what has been kept long enough.

@@ -23,6 +23,8 @@ pub struct Status {
     pub dead_letters: BTreeMap<String, u64>,
     /// Results on their way, by the name of the destination.
     pub deliveries: BTreeMap<String, DeliveryStatus>,
+    /// Earlier studies on their way in.
+    pub priors: PriorsStatus,
     /// Room on the disk of `node.dir`.
     pub disk: DiskStatus,
     /// What the networks run on.
@@ -70,6 +72,18 @@ pub struct DeliveryStatus {
     /// Code of the last failure; absent where the last delivery arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failing: Option<String>,
+}
+
+/// Earlier studies on their way in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PriorsStatus {
+    /// Studies whose earlier studies are not here yet.
+    pub waiting: u64,
+    /// Code of the last failure of those; absent where none failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
+    /// Studies whose earlier studies were given up, by code.
+    pub failed: BTreeMap<String, u64>,
 }
 
 /// Room on a disk.

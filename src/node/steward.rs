@@ -202,14 +202,23 @@ impl Steward {
         let now_s = Utc::now().timestamp();
         let link = self.log.key().link(study);
         match plan(study, version, &facts, &self.config.rules, &Local::now()) {
-            Plan::Run(work) => match self.store.enqueue(&work, now_s)? {
-                // The bell may ring already.
-                Enqueued::Waiting => drop(self.bell.try_send(())),
-                ended => warn!(study = link, version, ?ended, "A study was not queued."),
-            },
-            Plan::Keep { rule } => {
+            Plan::Run { work, priors } => {
+                // First, so that a crash in between asks all the same; they are asked for once.
+                if priors > 0 {
+                    self.store.ask_for_priors(study, version, priors, now_s)?;
+                }
+                match self.store.enqueue(&work, now_s)? {
+                    // The bell may ring already.
+                    Enqueued::Waiting => drop(self.bell.try_send(())),
+                    ended => warn!(study = link, version, ?ended, "A study was not queued."),
+                }
+            }
+            Plan::Keep { rule, why } => {
                 self.store.keep(study, version, now_s)?;
-                info!(study = link, version, rule, "A study is kept and not run.");
+                info!(
+                    study = link,
+                    version, rule, why, "A study is kept and not run."
+                );
             }
         }
         Ok(())

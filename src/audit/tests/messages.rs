@@ -126,8 +126,28 @@ fn events() -> Vec<Event> {
         },
         Event::Committed {
             study: study.clone(),
-            by: destination,
+            by: destination.clone(),
             instances: 2,
+        },
+        Event::PriorsAsked {
+            study: study.clone(),
+            from: destination.clone(),
+            chosen: 2,
+            fetched: 1,
+        },
+        Event::PriorFetched {
+            study: study.clone(),
+            prior: text("1.2.840.2"),
+            from: destination.clone(),
+            instances: 300,
+            left_out: 1,
+        },
+        Event::PriorsFailed {
+            study: study.clone(),
+            from: destination,
+            attempt: 3,
+            code: code.clone(),
+            given_up: true,
         },
         Event::LogUsed {
             action: text("export"),

@@ -1,7 +1,7 @@
 //! Why results did not arrive.
 
+use crate::node::client::ClientError;
 use crate::node::dimse;
-use crate::node::web::TokenError;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -52,53 +52,9 @@ pub enum DeliveryError {
         /// The folder.
         dir: PathBuf,
     },
-    /// The bearer token cannot be used.
+    /// The web service could not be called.
     #[error(transparent)]
-    Token(#[from] TokenError),
-    /// The file of certificates cannot be used.
-    #[error("cannot read certificates from {}: {why}", path.display())]
-    Certificates {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// Not an address of a web service.
-    #[error("{url} is no http or https address; correct `url` of the destination")]
-    Address {
-        /// What is configured.
-        url: String,
-    },
-    /// No connection.
-    #[error("cannot reach the destination: {why}")]
-    Unreachable {
-        /// What the network says.
-        why: String,
-    },
-    /// The connection is not trusted.
-    #[error("no trust in the destination's certificate, or it has none in ours: {why}")]
-    Untrusted {
-        /// What TLS says.
-        why: String,
-    },
-    /// It took too long.
-    #[error("the destination did not answer in time ({phase})")]
-    TimedOut {
-        /// While what.
-        phase: String,
-    },
-    /// The connection ended early.
-    #[error("the connection ended before the answer: {why}")]
-    Cut {
-        /// What the network says.
-        why: String,
-    },
-    /// An HTTP status that stands for no instance.
-    #[error("the destination answered with HTTP status {status}")]
-    Status {
-        /// The status.
-        status: u16,
-    },
+    Client(#[from] ClientError),
     /// No Store Instances Response as JSON.
     #[error("the destination's answer does not say which instances it stored")]
     Answer,
@@ -140,14 +96,7 @@ impl DeliveryError {
             Self::Damaged { .. } => "result-damaged",
             Self::Folder { .. } => "folder-not-writable",
             Self::Occupied { .. } => "folder-occupied",
-            Self::Token(e) => e.code(),
-            Self::Certificates { .. } => "certificates-not-readable",
-            Self::Address { .. } => "address-invalid",
-            Self::Unreachable { .. } => "unreachable",
-            Self::Untrusted { .. } => "untrusted",
-            Self::TimedOut { .. } => "timed-out",
-            Self::Cut { .. } => "connection-cut",
-            Self::Status { .. } => "http-status",
+            Self::Client(e) => e.code(),
             Self::Answer => "answer-not-understood",
             Self::NoPeer { .. } => "peer-unknown",
             Self::Dicom(e) => e.code(),
@@ -162,13 +111,9 @@ impl DeliveryError {
         match self {
             Self::Damaged { .. }
             | Self::Occupied { .. }
-            | Self::Address { .. }
             | Self::NoPeer { .. }
             | Self::Dicom(dimse::Error::NoPort) => true,
-            // A token that was renewed (401, 403), patience (408, 425, 429) and the server (5xx) may change.
-            Self::Status { status } => {
-                (300..500).contains(status) && ![401, 403, 408, 425, 429].contains(status)
-            }
+            Self::Client(e) => e.is_permanent(),
             Self::Refused { refused, .. } => refused.iter().all(|instance| {
                 let reason = instance.reason;
                 reason.is_some_and(|r| PERMANENT_REASONS.iter().any(|range| range.contains(&r)))
@@ -185,30 +130,6 @@ impl DeliveryError {
     pub(super) fn folder(dir: &Path) -> impl FnOnce(io::Error) -> Self {
         let dir = dir.to_owned();
         move |source| Self::Folder { dir, source }
-    }
-}
-
-impl From<ureq::Error> for DeliveryError {
-    fn from(error: ureq::Error) -> Self {
-        use io::ErrorKind as Kind;
-        let why = error.to_string();
-        match error {
-            ureq::Error::Timeout(phase) => Self::TimedOut {
-                phase: phase.to_string(),
-            },
-            ureq::Error::BadUri(url) => Self::Address { url },
-            ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => Self::Unreachable { why },
-            ureq::Error::Io(source) => match source.kind() {
-                Kind::ConnectionRefused | Kind::HostUnreachable | Kind::NetworkUnreachable => {
-                    Self::Unreachable { why }
-                }
-                // rustls hands its refusals on as such.
-                Kind::InvalidData => Self::Untrusted { why },
-                _ => Self::Cut { why },
-            },
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => Self::Untrusted { why },
-            _ => Self::Cut { why },
-        }
     }
 }
 

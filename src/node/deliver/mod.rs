@@ -14,13 +14,14 @@ mod tests;
 pub use courier::Courier;
 pub use error::{DeliveryError, RefusedInstance};
 
+pub use super::client::Patience;
+use super::client::Service;
 use super::identity::{HEAD_BYTES, Identity};
 use super::scu::Scu;
 use crate::config::{DestinationKind, PeerConfig};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Results of one version of a study.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,30 +41,6 @@ pub struct Sent {
     pub objects: usize,
     /// Their size, bytes.
     pub bytes: u64,
-}
-
-/// How long a destination is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// Until it takes the connection.
-    pub connect: Duration,
-    /// Until it takes further bytes.
-    pub write: Duration,
-    /// Until it answers what it was sent: some archives take minutes.
-    pub answer: Duration,
-    /// Altogether.
-    pub total: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            write: Duration::from_secs(60),
-            answer: Duration::from_secs(300),
-            total: Duration::from_secs(1800),
-        }
-    }
 }
 
 /// What deliveries are made with.
@@ -96,7 +73,7 @@ pub fn send(to: &DestinationKind, parcel: &Parcel, means: &Means) -> Result<Sent
             token_file,
             ca,
         } => {
-            let service = stow::Service {
+            let service = Service {
                 url,
                 token_file: token_file.as_deref(),
                 ca: ca.as_deref(),

@@ -1,40 +1,19 @@
 //! Results by STOW-RS (PS3.18 10.5), as one request whose answer has to name every instance.
 
 use super::{DeliveryError, Object, Parcel, Patience, RefusedInstance, Sent};
-use crate::node::web::read_token;
+use crate::node::client::{ClientError, Service};
 use crate::uid::UidSource;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Cursor, Read};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, SendBody};
-
-/// Where systems keep the certificates that they trust, as PEM: Debian, Red Hat, Alpine and macOS.
-const SYSTEM_BUNDLES: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
+use ureq::SendBody;
 
 /// Longest answer that is read, bytes.
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
 
 /// Failure Reason of an instance that is there already (PS3.7 C.5.9). Our UIDs name one content, so it is this one.
 const DUPLICATE: u16 = 0x0111;
-
-/// A service that takes instances.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Service<'a> {
-    /// Its address, without `/studies`.
-    pub(super) url: &'a str,
-    /// File with a bearer token.
-    pub(super) token_file: Option<&'a Path>,
-    /// File of certificates that vouch for it; else those of the system.
-    pub(super) ca: Option<&'a Path>,
-}
 
 /// Sends the parcel's DICOM objects.
 pub(super) fn send(
@@ -51,75 +30,26 @@ pub(super) fn send(
     let content_type =
         format!("multipart/related; type=\"application/dicom\"; boundary={boundary}");
     let mut body = Multipart::of(&objects, &boundary)?;
-    let mut request = agent(service, patience)?
-        .post(format!("{}/studies", service.url.trim_end_matches('/')))
+    let mut request = service
+        .agent(patience)?
+        .post(service.at("/studies"))
         .header("accept", "application/dicom+json")
         .header("content-length", body.bytes.to_string())
         .content_type(content_type);
-    if let Some(path) = service.token_file {
-        let token = read_token(path)?;
-        request = request.header("authorization", format!("Bearer {token}"));
+    if let Some(authorization) = service.authorization()? {
+        request = request.header("authorization", authorization);
     }
-    let mut response = request.send(SendBody::from_reader(&mut body))?;
+    let sent = request.send(SendBody::from_reader(&mut body));
+    let mut response = sent.map_err(|error| service.failed(error))?;
     let status = response.status().as_u16();
     let answer = response.body_mut().with_config();
     let answer = answer.limit(MAX_ANSWER_BYTES).read_to_vec();
     match status {
-        200 | 202 | 409 => judge(status, &answer?, &objects),
-        status => Err(DeliveryError::Status { status }),
-    }
-}
-
-fn agent(service: Service<'_>, patience: &Patience) -> Result<Agent, DeliveryError> {
-    let address = || DeliveryError::Address {
-        url: service.url.into(),
-    };
-    let (scheme, _) = service.url.split_once("://").ok_or_else(address)?;
-    let roots = match scheme.to_ascii_lowercase().as_str() {
-        "http" => Vec::new(),
-        "https" => roots(service.ca)?,
-        _ => return Err(address()),
-    };
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .build();
-    // What is sent goes where it was configured to go: no proxy of the environment, no redirect.
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .tls_config(tls)
-        .timeout_resolve(Some(patience.connect))
-        .timeout_connect(Some(patience.connect))
-        .timeout_per_write(Some(patience.write))
-        .timeout_recv_response(Some(patience.answer))
-        .timeout_recv_body(Some(patience.answer))
-        .timeout_global(Some(patience.total));
-    Ok(config.build().new_agent())
-}
-
-fn roots(ca: Option<&Path>) -> Result<Vec<Certificate<'static>>, DeliveryError> {
-    let system = || SYSTEM_BUNDLES.iter().find(|path| Path::new(path).exists());
-    let path = ca.map_or_else(
-        || PathBuf::from(system().unwrap_or(&SYSTEM_BUNDLES[0])),
-        Path::to_path_buf,
-    );
-    let unusable = |why: String| DeliveryError::Certificates {
-        path: path.clone(),
-        why,
-    };
-    let pem = std::fs::read(&path).map_err(|error| unusable(error.to_string()))?;
-    let certificates = parse_pem(&pem).filter_map(|item| match item {
-        Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
-        Ok(_) => None,
-        Err(error) => Some(Err(unusable(error.to_string()))),
-    });
-    let certificates: Vec<_> = certificates.collect::<Result<_, _>>()?;
-    match certificates.is_empty() {
-        true => Err(unusable("it holds no certificate".into())),
-        false => Ok(certificates),
+        200 | 202 | 409 => {
+            let answer = answer.map_err(|error| service.failed(error))?;
+            judge(status, &answer, &objects)
+        }
+        status => Err(ClientError::Status { status }.into()),
     }
 }
 
@@ -128,7 +58,7 @@ fn judge(status: u16, answer: &[u8], objects: &[Object<'_>]) -> Result<Sent, Del
     let module: Value = match (serde_json::from_slice(answer), status) {
         (Ok(Value::Array(modules)), _) => modules.into_iter().next().unwrap_or_default(),
         (Ok(module @ Value::Object(_)), _) => module,
-        (_, 409) => return Err(DeliveryError::Status { status }),
+        (_, 409) => return Err(ClientError::Status { status }.into()),
         _ => return Err(DeliveryError::Answer),
     };
     let stored: HashSet<_> = items(&module, "00081199").filter_map(uid).collect();

@@ -10,6 +10,7 @@ use crate::node::web::{Handle, Web, serve};
 use std::fs;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 const STUDY: &str = "1.2.826.0.1.3680043.2.1125.7";

@@ -7,7 +7,7 @@ use crate::uid::IMPLEMENTATION_CLASS_UID;
 use dicom_ul::pdu::{
     AssociationAC, AssociationRJ, AssociationRJResult, AssociationRQ, PDU_HEADER_SIZE,
     PDV_HEADER_SIZE, Pdu, PresentationContextProposed, PresentationContextResultReason,
-    UserVariableItem,
+    RequestorRoles, UserVariableItem,
 };
 use std::ops::Range;
 
@@ -61,12 +61,22 @@ pub(crate) struct Proposal {
     pub(crate) calling: String,
     /// Abstract syntaxes, each with transfer syntaxes.
     pub(crate) contexts: Vec<(String, Vec<String>)>,
+    /// Those of which this side is the provider, although it calls (PS3.7 D.3.3.4).
+    pub(crate) provided: Vec<String>,
     /// Largest unit that is taken, bytes.
     pub(crate) max_pdu_bytes: u32,
 }
 
 impl Proposal {
     fn request(&self) -> AssociationRQ {
+        let mut user_variables = own_variables(self.max_pdu_bytes);
+        let provider = RequestorRoles {
+            scu: false,
+            scp: true,
+        };
+        let role =
+            |uid: &String| UserVariableItem::ScuScpRoleSelectionSubItem(uid.clone(), provider);
+        user_variables.extend(self.provided.iter().map(role));
         let contexts = (1..).step_by(2).zip(&self.contexts);
         AssociationRQ {
             protocol_version: 1,
@@ -82,7 +92,7 @@ impl Proposal {
                     },
                 )
                 .collect(),
-            user_variables: own_variables(self.max_pdu_bytes),
+            user_variables,
         }
     }
 }

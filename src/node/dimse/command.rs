@@ -19,7 +19,9 @@ const MEDIUM: u16 = 0;
 /// Command Field (0000,0100): operations; a response has [`field::RESPONSE`] added.
 pub(crate) mod field {
     pub(crate) const STORE: u16 = 0x0001;
+    pub(crate) const GET: u16 = 0x0010;
     pub(crate) const FIND: u16 = 0x0020;
+    pub(crate) const MOVE: u16 = 0x0021;
     pub(crate) const ECHO: u16 = 0x0030;
     pub(crate) const EVENT_REPORT: u16 = 0x0100;
     pub(crate) const ACTION: u16 = 0x0130;
@@ -46,6 +48,7 @@ const REQUESTED_CLASS: Element = (0x0003, "RequestedSOPClassUID");
 const FIELD: Element = (0x0100, "CommandField");
 const MESSAGE_ID: Element = (0x0110, "MessageID");
 const RESPONDED_TO: Element = (0x0120, "MessageIDBeingRespondedTo");
+const DESTINATION: Element = (0x0600, "MoveDestination");
 const PRIORITY: Element = (0x0700, "Priority");
 const DATA_SET_TYPE: Element = (0x0800, "CommandDataSetType");
 const STATUS: Element = (0x0900, "Status");
@@ -53,6 +56,10 @@ const INSTANCE: Element = (0x1000, "AffectedSOPInstanceUID");
 const REQUESTED_INSTANCE: Element = (0x1001, "RequestedSOPInstanceUID");
 const EVENT_TYPE: Element = (0x1002, "EventTypeID");
 const ACTION_TYPE: Element = (0x1008, "ActionTypeID");
+const REMAINING: Element = (0x1020, "NumberOfRemainingSuboperations");
+const COMPLETED: Element = (0x1021, "NumberOfCompletedSuboperations");
+const FAILED: Element = (0x1022, "NumberOfFailedSuboperations");
+const WARNING: Element = (0x1023, "NumberOfWarningSuboperations");
 
 /// What a message asks for or answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +72,18 @@ pub(crate) enum Command {
     Find {
         /// Information model.
         sop_class_uid: String,
+    },
+    /// C-GET-RQ.
+    Get {
+        /// Information model.
+        sop_class_uid: String,
+    },
+    /// C-MOVE-RQ.
+    Move {
+        /// Information model.
+        sop_class_uid: String,
+        /// AE title that the instances go to.
+        destination: String,
     },
     /// C-CANCEL-RQ: of the operation whose number the message has.
     Cancel,
@@ -82,7 +101,7 @@ pub(crate) enum Command {
         /// Which.
         event_type: u16,
     },
-    /// Any other request, as C-MOVE-RQ or N-GET-RQ.
+    /// Any other request, as N-GET-RQ.
     Unknown {
         /// Command Field (0000,0100).
         field: u16,
@@ -95,7 +114,22 @@ pub(crate) enum Command {
         status: u16,
         /// What the request was about, where it is said.
         instance: Option<InstanceRef>,
+        /// How far a C-GET or C-MOVE is, where it is said.
+        progress: Option<Progress>,
     },
+}
+
+/// Sub-operations of a C-GET or C-MOVE (PS3.4 C.4.2.1.6); 0 where a number is not said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// To be done.
+    pub(crate) remaining: u16,
+    /// Done.
+    pub(crate) completed: u16,
+    /// Failed.
+    pub(crate) failed: u16,
+    /// Done with a warning.
+    pub(crate) warning: u16,
 }
 
 /// A command with its number.
@@ -115,7 +149,9 @@ impl Command {
         match self {
             Self::Echo => field::ECHO,
             Self::Store(_) => field::STORE,
+            Self::Get { .. } => field::GET,
             Self::Find { .. } => field::FIND,
+            Self::Move { .. } => field::MOVE,
             Self::Cancel => field::CANCEL,
             Self::Action { .. } => field::ACTION,
             Self::EventReport { .. } => field::EVENT_REPORT,
@@ -141,6 +177,7 @@ impl Message {
                 to: self.command.field(),
                 status,
                 instance,
+                progress: None,
             },
         }
     }
@@ -173,11 +210,29 @@ impl Message {
             if self.has_data_set { 0 } else { NO_DATA_SET },
         );
         match &self.command {
-            Command::Store(_) | Command::Find { .. } => put(PRIORITY, MEDIUM),
+            Command::Store(_)
+            | Command::Find { .. }
+            | Command::Get { .. }
+            | Command::Move { .. } => put(PRIORITY, MEDIUM),
             Command::Action { action_type, .. } => put(ACTION_TYPE, *action_type),
             Command::EventReport { event_type, .. } => put(EVENT_TYPE, *event_type),
-            Command::Response { status, .. } => put(STATUS, *status),
+            Command::Response {
+                status, progress, ..
+            } => {
+                put(STATUS, *status);
+                if let Some(progress) = progress {
+                    put(REMAINING, progress.remaining);
+                    put(COMPLETED, progress.completed);
+                    put(FAILED, progress.failed);
+                    put(WARNING, progress.warning);
+                }
+            }
             Command::Echo | Command::Cancel | Command::Unknown { .. } => {}
+        }
+        if let Command::Move { destination, .. } = &self.command {
+            let mut value = destination.as_bytes().to_vec();
+            value.resize(value.len().next_multiple_of(2), b' ');
+            elements.insert(DESTINATION.0, value);
         }
         for (element, uid) in self.command.uids() {
             let mut value = uid.as_bytes().to_vec();
@@ -193,7 +248,9 @@ impl Command {
     fn uids(&self) -> Vec<(Element, &str)> {
         match self {
             Self::Echo => vec![(SOP_CLASS, uids::VERIFICATION)],
-            Self::Find { sop_class_uid } => vec![(SOP_CLASS, sop_class_uid)],
+            Self::Find { sop_class_uid }
+            | Self::Get { sop_class_uid }
+            | Self::Move { sop_class_uid, .. } => vec![(SOP_CLASS, sop_class_uid)],
             Self::Action { instance, .. } => vec![
                 (REQUESTED_CLASS, &instance.sop_class_uid),
                 (REQUESTED_INSTANCE, &instance.sop_instance_uid),
@@ -215,7 +272,7 @@ impl Command {
 /// Elements in their order, with their length before them.
 fn encoded(elements: &BTreeMap<u16, Vec<u8>>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // Values are of two bytes, or UIDs.
+    // Values are of two bytes, UIDs, or an AE title.
     let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
     let mut put = |element: u16, value: &[u8]| {
         bytes.extend([0, 0]);
@@ -264,6 +321,14 @@ impl<'a> Elements<'a> {
             field::FIND => Command::Find {
                 sop_class_uid: self.uid(SOP_CLASS)?,
             },
+            field::GET => Command::Get {
+                sop_class_uid: self.uid(SOP_CLASS)?,
+            },
+            field::MOVE => Command::Move {
+                sop_class_uid: self.uid(SOP_CLASS)?,
+                // An AE title is shorter than a UID, and ASCII like it.
+                destination: self.uid(DESTINATION)?,
+            },
             field::CANCEL => Command::Cancel,
             field::ACTION => Command::Action {
                 instance: self.instance(REQUESTED_CLASS, REQUESTED_INSTANCE)?,
@@ -278,6 +343,7 @@ impl<'a> Elements<'a> {
                 status: self.u16(STATUS)?,
                 // Peers need not repeat it.
                 instance: self.instance(SOP_CLASS, INSTANCE).ok(),
+                progress: self.progress(),
             },
             field => Command::Unknown { field },
         })
@@ -287,6 +353,17 @@ impl<'a> Elements<'a> {
         Ok(InstanceRef {
             sop_class_uid: self.uid(class)?,
             sop_instance_uid: self.uid(instance)?,
+        })
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        let numbers = [REMAINING, COMPLETED, FAILED, WARNING].map(|element| self.u16(element).ok());
+        let [remaining, completed, failed, warning] = numbers.map(Option::unwrap_or_default);
+        numbers.iter().any(Option::is_some).then_some(Progress {
+            remaining,
+            completed,
+            failed,
+            warning,
         })
     }
 
@@ -374,6 +451,14 @@ mod tests {
         let find = Command::Find {
             sop_class_uid: "1.2.3".into(),
         };
+        let sop_class_uid = || "1.2.3".to_owned();
+        let get = Command::Get {
+            sop_class_uid: sop_class_uid(),
+        };
+        let to_us = Command::Move {
+            sop_class_uid: sop_class_uid(),
+            destination: "HILUM".into(),
+        };
         let commands = [
             Command::Echo,
             Command::Store(instance()),
@@ -381,7 +466,8 @@ mod tests {
             Command::Cancel,
         ]
         .into_iter()
-        .chain([action(1), report, Command::Unknown { field: 0x21 }]);
+        .chain([action(1), report, Command::Unknown { field: 0x110 }])
+        .chain([get, to_us]);
         for command in commands {
             let mut request = message(command);
             request.has_data_set = true;
@@ -389,6 +475,39 @@ mod tests {
             let answer = request.response(0xa700);
             assert_eq!(Message::parse(&answer.bytes()).unwrap(), answer);
         }
+    }
+
+    #[test]
+    fn a_response_says_how_far_a_retrieval_is_if_it_says_a_number_at_all() {
+        let mut answer = message(Command::Get {
+            sop_class_uid: "1.2.3".into(),
+        })
+        .response(0xff00);
+        let Command::Response { progress, .. } = &mut answer.command else {
+            panic!("a response");
+        };
+        *progress = Some(Progress {
+            remaining: 4,
+            completed: 3,
+            failed: 2,
+            warning: 1,
+        });
+        assert_eq!(Message::parse(&answer.bytes()).unwrap(), answer);
+        let element =
+            |number: [u8; 2], value: u8| [&[0, 0], &number[..], &[2, 0, 0, 0, value, 0]].concat();
+        let sparse = [
+            element([0, 1], 0x10),
+            element([0x20, 1], 1),
+            element([0, 8], 1),
+            element([0, 9], 0),
+            element([0x21, 0x10], 5),
+        ];
+        let mut sparse = sparse.concat();
+        sparse[9] = 0x80;
+        let Command::Response { progress, .. } = Message::parse(&sparse).unwrap().command else {
+            panic!("a response");
+        };
+        assert_eq!(progress.map(|p| (p.completed, p.failed)), Some((5, 0)));
     }
 
     #[test]

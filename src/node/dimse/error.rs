@@ -135,6 +135,18 @@ pub enum Error {
     /// The association broke while another file was sent.
     #[error("the association broke before it was this file's turn")]
     NotSent,
+    /// The peer sends an instance that was asked for, and it cannot be kept now.
+    #[error("what the peer sends cannot be kept here: {code}")]
+    NotTaken {
+        /// Why: a stable kebab-case code.
+        code: &'static str,
+    },
+    /// More instances than a study has.
+    #[error("the peer sends more than {max} instances of one study")]
+    TooManyInstances {
+        /// The limit.
+        max: u64,
+    },
     /// The connection failed.
     #[error("the connection failed: {0}")]
     Io(#[source] io::Error),
@@ -169,7 +181,9 @@ impl Error {
             Self::File(_) => "file-unreadable",
             Self::NotDicom => "file-not-dicom",
             Self::NotSent => "file-not-sent",
+            Self::TooManyInstances { .. } => "too-many-instances",
             Self::Io(_) => "connection-failed",
+            Self::NotTaken { code } => code,
         }
     }
 

@@ -10,7 +10,7 @@ mod error;
 mod wire;
 
 pub(crate) use association::{Association, Context, Proposal, own_variables};
-pub(crate) use command::{Command, Message, field, status};
+pub(crate) use command::{Command, Message, Progress, field, status};
 pub use commitment::{Commitment, FailedInstance};
 pub(crate) use commitment::{encoded, request_data_set, result_of};
 pub use error::Error;

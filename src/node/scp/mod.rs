@@ -8,7 +8,6 @@ mod negotiate;
 mod peers;
 mod rehearse;
 mod session;
-mod spool;
 
 #[cfg(test)]
 mod bad_neighbours;
@@ -20,6 +19,7 @@ mod malformed;
 mod tests;
 
 pub use event::Event;
+pub(in crate::node) use negotiate::STORAGE;
 pub use rehearse::rehearse;
 
 use super::dimse::{Association, Error, Limits, Transport, Wire};

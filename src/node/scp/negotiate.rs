@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Objects that are taken.
-pub(super) const STORAGE: &[&str] = &[
+pub(in crate::node) const STORAGE: &[&str] = &[
     uids::CT_IMAGE_STORAGE,
     uids::ENHANCED_CT_IMAGE_STORAGE,
     uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE,

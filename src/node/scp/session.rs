@@ -1,13 +1,11 @@
 //! What is done on an accepted association.
 
 use super::negotiate::Terms;
-use super::spool::Spool;
 use super::{Event, Shared, Stop, stopped};
 use crate::node::dimse::{
     Association, Command, Context, Error, InstanceRef, Message, result_of, status,
 };
-use crate::node::{Claim, Refusal};
-use crate::uid;
+use crate::node::spool::{Failure, Offer, Spool};
 use dicom_dictionary_std::uids;
 use std::sync::Arc;
 use tracing::debug;
@@ -20,21 +18,6 @@ pub(super) struct Session {
     spool: Spool,
     accepted: u64,
     refused: u64,
-}
-
-/// Why an instance is not taken, for the sender and for the log.
-struct Failure {
-    status: u16,
-    code: &'static str,
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self {
-            status: refusal.dimse_status(),
-            code: refusal.code(),
-        }
-    }
 }
 
 impl Session {
@@ -131,52 +114,36 @@ impl Session {
         self.association.send(context.id, &response, None).await
     }
 
-    /// C-STORE: the data set goes to the intake piece by piece; one that is refused is still read to its end.
+    /// C-STORE: the data set goes to the intake piece by piece.
     async fn store(
         &mut self,
         context: &Context,
         message: &Message,
         instance: &InstanceRef,
     ) -> Result<(), Error> {
-        let claim = Claim {
-            sop_class_uid: valid(&instance.sop_class_uid),
-            sop_instance_uid: valid(&instance.sop_instance_uid),
+        let sender = self.terms.sender.clone();
+        let offer = Offer {
+            context,
+            message,
+            instance,
             study_instance_uid: None,
+            sender: &sender,
         };
-        let mut taken = acceptable(context, message, instance);
-        if taken.is_ok() {
-            let begun = self.spool.begin(&claim, &context.transfer_syntax);
-            taken = begun.map_err(Failure::from);
-        }
-        let mut is_last = !message.has_data_set;
-        while !is_last {
-            let piece;
-            (piece, is_last) = self.association.fragment(context.id).await?;
-            if taken.is_ok() {
-                taken = self.spool.push(piece).await.map_err(Failure::from);
-            }
-        }
-        if taken.is_ok() {
-            let sender = self.terms.sender.clone();
-            let accepted = self.spool.accept(claim.clone(), sender).await;
-            taken = accepted.map_err(Failure::from);
-        }
-        let status = self.count(taken, claim).await;
+        let taken = self.spool.receive(&mut self.association, &offer).await?;
+        let status = self.count(taken, &offer).await;
         self.respond(context, message, status).await
     }
 
     /// Notes how an instance ended; says the status of the answer.
-    async fn count(&mut self, taken: Result<(), Failure>, claim: Claim) -> u16 {
-        let Err(Failure { status, code }) = taken else {
+    async fn count(&mut self, taken: Result<(), Failure>, offer: &Offer<'_>) -> u16 {
+        let Err(Failure { status, code, .. }) = taken else {
             self.accepted += 1;
             return status::SUCCESS;
         };
-        self.spool.discard();
         self.refused += 1;
-        let sender = self.terms.sender.clone();
         let refused = Event::Refused {
-            sender,
-            claim,
+            sender: offer.sender.clone(),
+            claim: offer.claim(),
             code,
             status,
         };
@@ -203,26 +170,4 @@ impl Session {
         };
         self.respond(context, message, status).await
     }
-}
-
-/// Whether an instance may be what the command says.
-fn acceptable(context: &Context, message: &Message, instance: &InstanceRef) -> Result<(), Failure> {
-    let refuse = |status, code| Err(Failure { status, code });
-    if instance.sop_class_uid != context.abstract_syntax
-        || !super::negotiate::STORAGE.contains(&context.abstract_syntax.as_str())
-    {
-        return refuse(status::CLASS_NOT_SUPPORTED, "sop-class-not-of-context");
-    }
-    if !uid::is_valid(&instance.sop_instance_uid) {
-        return refuse(status::INVALID_INSTANCE, "sop-instance-uid");
-    }
-    if !message.has_data_set {
-        return refuse(status::CANNOT_UNDERSTAND, "no-data-set");
-    }
-    Ok(())
-}
-
-/// A text of a peer that may be logged.
-fn valid(uid: &str) -> Option<String> {
-    uid::is_valid(uid).then(|| uid.to_owned())
 }

@@ -1,6 +1,6 @@
-//! C-FIND: how many instances a study has, as far as the peer knows (PS3.4 C.4.1, C.6.2).
+//! C-FIND of studies (PS3.4 C.4.1, C.6.2): how many instances one has, or which there are.
 
-use super::{Scu, blocking, context_of, ended, service};
+use super::{Scu, context_of, ended, is_pending, service};
 use crate::config::PeerConfig;
 use crate::dicom;
 use crate::node::dimse::{
@@ -13,11 +13,11 @@ use dicom_object::InMemDicomObject;
 /// Study Root Query/Retrieve Information Model - FIND.
 const MODEL: &str = uids::STUDY_ROOT_QUERY_RETRIEVE_INFORMATION_MODEL_FIND;
 
-/// Most answers that are read: one UID has one study.
-const MAX_ANSWERS: usize = 64;
+/// Most answers that are read about one study: one UID has one study.
+const MAX_COUNT_ANSWERS: usize = 64;
 
-/// Status of an answer that is not the last (PS3.4 C.4.1.1.4).
-const PENDING: [u16; 2] = [0xff00, 0xff01];
+/// Name of the operation.
+const OPERATION: &str = "C-FIND";
 
 impl Scu {
     /// Number of Study Related Instances (0020,1208) of a study; none where the peer does not know the study, or not that.
@@ -25,15 +25,44 @@ impl Scu {
     /// # Errors
     /// Any [`Error`].
     pub fn count(&self, peer: &PeerConfig, study_uid: &str) -> Result<Option<u32>, Error> {
-        blocking(async {
+        let asked = identifier(study_uid);
+        let counts = self.find(peer, &asked, MAX_COUNT_ANSWERS, |study| {
+            count_of(study, study_uid)
+        });
+        Ok(counts?.into_iter().next())
+    }
+
+    /// What `read` makes of each answer to a question at level STUDY; where it makes none, or an answer cannot be read, it
+    /// is passed over.
+    ///
+    /// # Errors
+    /// Any [`Error`]; more than `max_answers` are one.
+    pub(in crate::node) fn find<T>(
+        &self,
+        peer: &PeerConfig,
+        identifier: &InMemDicomObject,
+        max_answers: usize,
+        mut read: impl FnMut(&InMemDicomObject) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.stoppable(async {
             let mut association = self.connect(peer, vec![service(MODEL)]).await?;
-            let found = find(&mut association, study_uid).await;
-            ended(association, found).await
+            let mut found = Vec::new();
+            let asked = ask(&mut association, identifier, max_answers, |answer| {
+                found.extend(read(answer));
+            });
+            let asked = asked.await;
+            ended(association, asked.map(|()| found)).await
         })
     }
 }
 
-async fn find(association: &mut Association, study_uid: &str) -> Result<Option<u32>, Error> {
+/// Asks, and hands every answer on.
+async fn ask(
+    association: &mut Association,
+    identifier: &InMemDicomObject,
+    max_answers: usize,
+    mut take: impl FnMut(&InMemDicomObject),
+) -> Result<(), Error> {
     let (context_id, transfer_syntax) = context_of(association, MODEL)?;
     let request = Message {
         id: 1,
@@ -42,57 +71,39 @@ async fn find(association: &mut Association, study_uid: &str) -> Result<Option<u
             sop_class_uid: MODEL.into(),
         },
     };
-    let identifier = encoded(&identifier(study_uid), &transfer_syntax, "C-FIND")?;
+    let identifier = encoded(identifier, &transfer_syntax, OPERATION)?;
     association
         .send(context_id, &request, Some(&identifier))
         .await?;
-    answers(association, &transfer_syntax, study_uid).await
-}
-
-/// What the answers say, up to the last.
-async fn answers(
-    association: &mut Association,
-    transfer_syntax: &str,
-    study_uid: &str,
-) -> Result<Option<u32>, Error> {
-    let mut found = None;
-    for _ in 0..MAX_ANSWERS {
+    for _ in 0..max_answers {
         let (context, response) = association.message().await?.ok_or(Error::Closed)?;
         let bytes = match response.has_data_set {
             true => association.data_set(context).await?,
             false => None,
         };
-        match response.command {
-            Command::Response {
-                to: field::FIND,
-                status,
-                ..
-            } if PENDING.contains(&status) => {
-                let count = bytes.and_then(|bytes| count_of(&bytes, transfer_syntax, study_uid));
-                found = found.or(count);
+        let (to, status) = match response.command {
+            Command::Response { to, status, .. } => (to, status),
+            command => (command.field(), 0),
+        };
+        match (to, status) {
+            (field::FIND, status) if is_pending(status) => {
+                let most = 8 * MAX_DATA_SET_BYTES;
+                let read = |bytes: Vec<u8>| dicom::data_set(&bytes, &transfer_syntax, most).ok();
+                if let Some(answer) = bytes.and_then(read) {
+                    take(&answer);
+                }
             }
-            Command::Response {
-                to: field::FIND,
-                status: status::SUCCESS,
-                ..
-            } => return Ok(found),
-            Command::Response {
-                to: field::FIND,
-                status,
-                ..
-            } => {
-                let operation = "C-FIND";
+            (field::FIND, status::SUCCESS) => return Ok(()),
+            (field::FIND, status) => {
+                let operation = OPERATION;
                 return Err(Error::Status { operation, status });
             }
-            command => {
-                let field = command.field();
-                return Err(Error::UnexpectedCommand { field });
-            }
+            (field, _) => return Err(Error::UnexpectedCommand { field }),
         }
     }
     Err(Error::MalformedDataSet {
-        operation: "C-FIND",
-        problem: "one of too many for one study",
+        operation: OPERATION,
+        problem: "one of too many for one question",
     })
 }
 
@@ -110,12 +121,11 @@ fn identifier(study_uid: &str) -> InMemDicomObject {
 }
 
 /// What an answer says of that very study.
-fn count_of(bytes: &[u8], transfer_syntax: &str, study_uid: &str) -> Option<u32> {
-    let object = dicom::data_set(bytes, transfer_syntax, 8 * MAX_DATA_SET_BYTES).ok()?;
-    let study = object.get(tags::STUDY_INSTANCE_UID)?.to_str().ok()?;
+fn count_of(answer: &InMemDicomObject, study_uid: &str) -> Option<u32> {
+    let study = answer.get(tags::STUDY_INSTANCE_UID)?.to_str().ok()?;
     if study.trim_matches(['\0', ' ']) != study_uid {
         return None;
     }
-    let count = object.get(tags::NUMBER_OF_STUDY_RELATED_INSTANCES)?;
+    let count = answer.get(tags::NUMBER_OF_STUDY_RELATED_INSTANCES)?;
     count.to_str().ok()?.trim_matches(['\0', ' ']).parse().ok()
 }

@@ -1,17 +1,19 @@
-//! The DICOM side that calls: C-ECHO, C-STORE, C-FIND of a study's count, Storage Commitment (PS3.4 A, B, C, J).
+//! The DICOM side that calls: C-ECHO, C-STORE, C-FIND, C-GET, C-MOVE, Storage Commitment (PS3.4 A, B, C, J).
 //!
 //! In: files and questions. Out: what the peer answered. Calls block their thread and end in bounded time; they are for
 //! worker threads, not for tasks of a runtime.
 
 mod commit;
 mod find;
+mod retrieve;
 mod store;
 
 #[cfg(test)]
-mod scripted;
+pub(super) mod scripted;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::node) use retrieve::{MAX_INSTANCES, Retrieved};
 pub use store::{Sent, is_stored};
 
 use super::dimse::{
@@ -22,14 +24,20 @@ use crate::config::PeerConfig;
 use dicom_dictionary_std::uids;
 use rustls::pki_types::ServerName;
 use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 /// Largest protocol data unit that is taken, bytes.
 const MAX_PDU_BYTES: u32 = 128 << 10;
+
+/// The end of the node is looked for so often.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Bounds in time of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +46,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Until the peer's next protocol data unit is there: some archives answer in minutes.
     pub response: Duration,
+    /// The same for C-MOVE, whose peer need not say how far it is.
+    pub moving: Duration,
     /// Until an association is over, whatever it is doing.
     pub total: Duration,
     /// Until an answer to a request for commitment; later it comes by an association of the peer's.
@@ -49,6 +59,7 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(10),
             response: Duration::from_secs(300),
+            moving: Duration::from_secs(900),
             total: Duration::from_secs(3600),
             commitment: Duration::from_secs(5),
         }
@@ -60,6 +71,16 @@ impl Default for Timeouts {
 pub struct Scu {
     ae_title: String,
     timeouts: Timeouts,
+    stop: Arc<AtomicBool>,
+}
+
+/// What is asked of a peer for an association.
+struct Plea {
+    contexts: Vec<(String, Vec<String>)>,
+    /// Classes of which this side is the provider.
+    provided: Vec<String>,
+    /// Until the peer's next protocol data unit.
+    silence: Duration,
 }
 
 impl Scu {
@@ -68,7 +89,15 @@ impl Scu {
         Self {
             ae_title: ae_title.into(),
             timeouts: Timeouts::default(),
+            stop: Arc::default(),
         }
+    }
+
+    /// The same, which breaks a question or a retrieval off once `stop` is set.
+    #[must_use]
+    pub fn until(mut self, stop: &Arc<AtomicBool>) -> Self {
+        self.stop = stop.clone();
+        self
     }
 
     /// The same with other bounds in time.
@@ -91,25 +120,57 @@ impl Scu {
         })
     }
 
-    /// An association with the peer.
+    /// An association with the peer, on which it is the provider.
     async fn connect(
         &self,
         peer: &PeerConfig,
         contexts: Vec<(String, Vec<String>)>,
     ) -> Result<Association, Error> {
+        let plea = Plea {
+            contexts,
+            provided: Vec::new(),
+            silence: self.timeouts.response,
+        };
+        Ok(self.connect_for(peer, plea).await?.0)
+    }
+
+    /// An association with the peer, and its address.
+    async fn connect_for(
+        &self,
+        peer: &PeerConfig,
+        plea: Plea,
+    ) -> Result<(Association, IpAddr), Error> {
         let stream = timeout(self.timeouts.connect, connection(peer)).await;
-        let stream = stream.unwrap_or_else(|_| {
+        let (stream, address) = stream.unwrap_or_else(|_| {
             let late = io::Error::from(io::ErrorKind::TimedOut);
             Err(Error::Connect(late))
         })?;
-        let limits = Limits::from_now(self.timeouts.response, self.timeouts.total);
+        let limits = Limits::from_now(plea.silence, self.timeouts.total);
         let proposal = Proposal {
             called: peer.ae_title.clone(),
             calling: self.ae_title.clone(),
-            contexts,
+            contexts: plea.contexts,
+            provided: plea.provided,
             max_pdu_bytes: MAX_PDU_BYTES,
         };
-        Association::request(Wire::new(stream, limits), &proposal).await
+        let association = Association::request(Wire::new(stream, limits), &proposal).await?;
+        Ok((association, address))
+    }
+
+    /// As [`blocking`], but no longer than until the node stops.
+    fn stoppable<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        blocking(async {
+            let stopped = async {
+                while !self.stop.load(Ordering::Relaxed) {
+                    sleep(LOOK).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                done = call => done,
+                () = stopped => Err(Error::Stopped),
+            }
+        })
     }
 }
 
@@ -119,20 +180,22 @@ fn blocking<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error>
     runtime.map_err(Error::Io)?.block_on(call)
 }
 
-/// A connection to the peer, over TLS where the configuration says so.
-async fn connection(peer: &PeerConfig) -> Result<Box<dyn Transport>, Error> {
+/// A connection to the peer, over TLS where the configuration says so, and its address.
+async fn connection(peer: &PeerConfig) -> Result<(Box<dyn Transport>, IpAddr), Error> {
     let port = peer.port.ok_or(Error::NoPort)?;
     let tls = peer.tls.as_ref().map(tls::client_config).transpose()?;
     let stream = TcpStream::connect((peer.host.as_str(), port)).await;
     let stream = stream.map_err(Error::Connect)?;
     stream.set_nodelay(true).map_err(Error::Connect)?;
+    let address = stream.peer_addr().map_err(Error::Connect)?;
+    let address = address.ip().to_canonical();
     let Some(config) = tls else {
-        return Ok(Box::new(stream));
+        return Ok((Box::new(stream), address));
     };
     let name = ServerName::try_from(peer.host.clone());
     let name = name.map_err(|error| Error::Handshake(io::Error::other(error)))?;
     let stream = TlsConnector::from(config).connect(name, stream).await;
-    Ok(Box::new(stream.map_err(Error::Handshake)?))
+    Ok((Box::new(stream.map_err(Error::Handshake)?), address))
 }
 
 /// A service of commands and small data sets.
@@ -204,4 +267,9 @@ async fn ended<T>(association: Association, done: Result<T, Error>) -> Result<T,
         Err(error) => association.abort(error).await,
     }
     done
+}
+
+/// Status of an answer that is not the last (PS3.4 C.4.1.1.4).
+fn is_pending(status: u16) -> bool {
+    [0xff00, 0xff01].contains(&status)
 }

@@ -4,7 +4,9 @@ use super::tests::at;
 use crate::config::PeerConfig;
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::tags;
+use dicom_encoding::TransferSyntaxIndex;
 use dicom_object::InMemDicomObject;
+use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
 use dicom_ul::ServerAssociationOptions;
 use dicom_ul::association::ServerAssociation;
@@ -12,7 +14,10 @@ use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu, PresentationContextResultRe
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-pub(super) type Server = ServerAssociation<TcpStream>;
+pub(in crate::node) type Server = ServerAssociation<TcpStream>;
+
+/// What a peer does on an association.
+pub(in crate::node) type Script = Box<dyn FnOnce(&mut Server) + Send>;
 
 /// A peer that takes one association and does as it is told.
 pub(super) fn scripted(
@@ -20,24 +25,37 @@ pub(super) fn scripted(
     syntax: &'static str,
     script: impl FnOnce(&mut Server) + Send + 'static,
 ) -> PeerConfig {
+    scripted_often(vec![class], syntax, vec![Box::new(script)])
+}
+
+/// A peer that takes one association after the other, each of these classes, and does as it is told.
+pub(in crate::node) fn scripted_often(
+    classes: Vec<&'static str>,
+    syntax: &'static str,
+    scripts: Vec<Script>,
+) -> PeerConfig {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
-        let options = ServerAssociationOptions::new().accept_any();
-        let options = options
-            .with_abstract_syntax(class)
-            .with_transfer_syntax(syntax);
-        let mut server = options.establish(listener.accept().unwrap().0).unwrap();
-        script(&mut server);
-        if let Ok(Pdu::ReleaseRQ) = server.receive() {
-            server.send(&Pdu::ReleaseRP).unwrap();
+        for script in scripts {
+            let mut options = ServerAssociationOptions::new()
+                .accept_any()
+                .with_transfer_syntax(syntax);
+            for class in &classes {
+                options = options.with_abstract_syntax(*class);
+            }
+            let mut server = options.establish(listener.accept().unwrap().0).unwrap();
+            script(&mut server);
+            if let Ok(Pdu::ReleaseRQ) = server.receive() {
+                server.send(&Pdu::ReleaseRP).unwrap();
+            }
         }
     });
     at(address)
 }
 
 /// The next command and its data set, each whole.
-pub(super) fn received(server: &mut Server, with_data_set: bool) -> Vec<u8> {
+pub(in crate::node) fn received(server: &mut Server, with_data_set: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut wholes = 0;
     while wholes < 1 + u8::from(with_data_set) {
@@ -54,14 +72,29 @@ pub(super) fn received(server: &mut Server, with_data_set: bool) -> Vec<u8> {
     bytes
 }
 
-fn say(server: &mut Server, value_type: PDataValueType, object: &InMemDicomObject) {
-    let mut data = Vec::new();
-    let syntax = IMPLICIT_VR_LITTLE_ENDIAN.erased();
-    object.write_dataset_with_ts(&mut data, &syntax).unwrap();
+/// Says something on the first context that was accepted, or on that of a class.
+fn say(
+    server: &mut Server,
+    class: Option<&str>,
+    value_type: PDataValueType,
+    object: &InMemDicomObject,
+) {
     let mut contexts = server.presentation_contexts().iter();
-    let accepted = contexts.find(|c| c.reason == PresentationContextResultReason::Acceptance);
+    let accepted = contexts.find(|context| {
+        context.reason == PresentationContextResultReason::Acceptance
+            && class.is_none_or(|class| context.abstract_syntax == class)
+    });
+    let accepted = accepted.unwrap().clone();
+    let mut data = Vec::new();
+    // Commands are always implicit (PS3.7 6.3.1).
+    let uid = match value_type {
+        PDataValueType::Command => IMPLICIT_VR_LITTLE_ENDIAN.uid(),
+        PDataValueType::Data => &accepted.transfer_syntax,
+    };
+    let syntax = TransferSyntaxRegistry.get(uid).unwrap();
+    object.write_dataset_with_ts(&mut data, syntax).unwrap();
     let value = PDataValue {
-        presentation_context_id: accepted.unwrap().id,
+        presentation_context_id: accepted.id,
         value_type,
         is_last: true,
         data,
@@ -69,17 +102,27 @@ fn say(server: &mut Server, value_type: PDataValueType, object: &InMemDicomObjec
     server.send(&Pdu::PData { data: vec![value] }).unwrap();
 }
 
-pub(super) fn us(tag: Tag, value: u16) -> DataElement<InMemDicomObject> {
+pub(in crate::node) fn us(tag: Tag, value: u16) -> DataElement<InMemDicomObject> {
     DataElement::new(tag, VR::US, PrimitiveValue::from(value))
 }
 
-pub(super) fn text(tag: Tag, vr: VR, value: &str) -> DataElement<InMemDicomObject> {
+pub(in crate::node) fn text(tag: Tag, vr: VR, value: &str) -> DataElement<InMemDicomObject> {
     DataElement::new(tag, vr, PrimitiveValue::from(value))
 }
 
 /// A command with further elements and, where there is one, a data set.
-pub(super) fn tell(
+pub(in crate::node) fn tell(
     server: &mut Server,
+    elements: &[DataElement<InMemDicomObject>],
+    data_set: Option<InMemDicomObject>,
+) {
+    tell_on(server, None, elements, data_set);
+}
+
+/// The same on the context of a class.
+pub(in crate::node) fn tell_on(
+    server: &mut Server,
+    class: Option<&str>,
     elements: &[DataElement<InMemDicomObject>],
     data_set: Option<InMemDicomObject>,
 ) {
@@ -89,13 +132,13 @@ pub(super) fn tell(
         .cloned()
         .chain([us(tags::COMMAND_DATA_SET_TYPE, kind)]);
     let command = InMemDicomObject::command_from_element_iter(all);
-    say(server, PDataValueType::Command, &command);
+    say(server, class, PDataValueType::Command, &command);
     if let Some(object) = data_set {
-        say(server, PDataValueType::Data, &object);
+        say(server, class, PDataValueType::Data, &object);
     }
 }
 
-pub(super) fn respond(
+pub(in crate::node) fn respond(
     server: &mut Server,
     field: u16,
     status: u16,

@@ -1,6 +1,6 @@
 //! Instances as rows: what came, of which study, and in which version of it.
 
-use super::{Error, Store};
+use super::{Error, Store, priors};
 use crate::dicom::ObjectSummary;
 use rusqlite::{Connection, OptionalExtension, Transaction, named_params, params};
 use std::path::PathBuf;
@@ -93,9 +93,18 @@ impl Store {
         })
     }
 
-    /// What an instance that came before does to its study: nothing.
-    pub(in crate::node) fn arrived(&self, study_instance_uid: &str) -> Result<Arrived, Error> {
-        self.read(|connection| arrived(connection, study_instance_uid, false))
+    /// What an instance that came before does to its study: nothing, unless the study was fetched and is now sent.
+    pub(in crate::node) fn arrived_again(&self, instance: &NewInstance) -> Result<Arrived, Error> {
+        let object = &instance.object;
+        let study = &object.study_instance_uid;
+        let is_sent = object.is_image && self.read(|c| priors::is_over(c, study))?;
+        match is_sent {
+            true => self.write(|transaction| {
+                let reopened = add_study(transaction, instance)?;
+                arrived(transaction, study, reopened)
+            }),
+            false => self.read(|connection| arrived(connection, study, false)),
+        }
     }
 
     /// The instances that a version of a study consists of, by SOP Instance UID.
@@ -188,6 +197,7 @@ fn add_study(transaction: &Transaction, instance: &NewInstance) -> Result<bool, 
     if !object.is_image {
         return Ok(false);
     }
+    priors::sent(transaction, study)?;
     let mut supersede = transaction.prepare_cached(
         "UPDATE jobs SET state = 'superseded', ended_s = ?2
          WHERE study_instance_uid = ?1 AND state IN ('waiting', 'dead')",

@@ -7,6 +7,7 @@ mod deliveries;
 mod error;
 mod instances;
 mod jobs;
+mod priors;
 mod purge;
 mod status;
 mod studies;
@@ -14,6 +15,7 @@ mod studies;
 pub use deliveries::{Delivery, DeliveryCount};
 pub use error::Error;
 pub use instances::{Arrived, Input, NewInstance};
+pub(in crate::node) use priors::{PriorRequest, PriorsEnded};
 pub use purge::Removed;
 pub use status::StudyStatus;
 pub use studies::{SeriesFacts, StudyFacts, StudyState};
@@ -30,6 +32,7 @@ use std::time::Duration;
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/1-reception.sql")),
     M::up(include_str!("migrations/2-delivery.sql")),
+    M::up(include_str!("migrations/3-priors.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

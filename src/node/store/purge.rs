@@ -2,7 +2,7 @@
 //!
 //! Rows go first: what a crash leaves of the files has no row then, and the next start removes it.
 
-use super::{Error, Store, lock, sync_folder};
+use super::{Error, Store, lock, priors, sync_folder};
 use crate::config::StorageConfig;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::fs;
@@ -137,6 +137,7 @@ fn remove_rows(
     if parts.instances {
         let sql = "DELETE FROM instances WHERE study_instance_uid = ?1";
         transaction.prepare_cached(sql)?.execute([study])?;
+        priors::forget(transaction, study)?;
     }
     if parts.outputs {
         let sql = "DELETE FROM outputs
@@ -149,6 +150,7 @@ fn remove_rows(
     removed.outputs -= left.outputs;
     removed.entirely = left.instances + left.outputs == 0;
     if removed.entirely {
+        priors::forget_asked(transaction, study)?;
         let sql = "DELETE FROM studies WHERE study_instance_uid = ?1";
         transaction.prepare_cached(sql)?.execute([study])?;
     }

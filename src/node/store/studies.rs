@@ -1,6 +1,6 @@
 //! Studies: open, closed as a version, routed.
 
-use super::{Error, Store};
+use super::{Error, Store, priors};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Where a study is on its way; what became of its work, its job says.
@@ -26,6 +26,8 @@ pub struct StudyFacts {
     pub senders: Vec<String>,
     /// Its series.
     pub series: Vec<SeriesFacts>,
+    /// It is here because it was fetched as an earlier study of a patient.
+    pub is_prior: bool,
 }
 
 /// What rules ask of a series.
@@ -155,6 +157,7 @@ impl Store {
                 description: description.optional()?.flatten(),
                 senders: senders.collect::<Result<_, _>>()?,
                 series: series(connection, study_instance_uid)?,
+                is_prior: priors::is_prior(connection, study_instance_uid)?,
             })
         })
     }

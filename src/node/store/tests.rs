@@ -4,6 +4,7 @@ use crate::node::{Agenda, Ended, Failure, Finished, Queue, Work};
 use tempfile::tempdir;
 
 mod delivery;
+mod priors;
 mod purge;
 mod queue;
 
@@ -72,6 +73,7 @@ fn released_migrations_are_as_they_were() {
     let digests = [
         include_str!("migrations/1-reception.sql"),
         include_str!("migrations/2-delivery.sql"),
+        include_str!("migrations/3-priors.sql"),
     ];
     let digests = digests.map(|sql| {
         use sha2::{Digest, Sha256};
@@ -81,7 +83,7 @@ fn released_migrations_are_as_they_were() {
             .map(|b| format!("{b:02x}"))
             .collect::<String>()
     });
-    assert_eq!(digests, ["c3154e39", "267249f4"]);
+    assert_eq!(digests, ["c3154e39", "267249f4", "ed002525"]);
 }
 
 #[test]
@@ -105,6 +107,8 @@ fn a_database_of_an_earlier_version_is_upgraded_with_all_that_it_holds() {
     assert_eq!(job.work.models, ["lung-nodule"]);
     store.finish(&job, &finished(&["pacs"]), 101).unwrap();
     assert_eq!(due(&store, 101).len(), 1);
+    store.ask_for_priors("1.2.3", 1, 2, 102).unwrap();
+    assert_eq!(store.claim_priors(102).unwrap().unwrap().wanted, 2);
 }
 
 #[test]

@@ -13,6 +13,8 @@ mod tests;
 
 pub(in crate::node) use access::read_token;
 pub use access::{Token, TokenError};
+pub use multipart::Broken;
+pub(in crate::node) use multipart::{MediaType, Parts, is_dicom};
 
 use super::Intake;
 use super::metrics::Metrics;

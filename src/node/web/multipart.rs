@@ -1,7 +1,8 @@
-//! The parts of a multipart request (RFC 2046 5.1, RFC 2387), in bounded memory and time.
+//! The parts of a multipart body (RFC 2046 5.1, RFC 2387), in bounded memory and time.
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use futures_core::Stream;
 use multer::{Field, Multipart};
 use std::pin::Pin;
@@ -16,7 +17,7 @@ const MAX_UNREAD_BYTES: usize = 1 << 20;
 
 /// Why a request cannot be read further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Broken {
+pub enum Broken {
     /// Not as RFC 2046 has it.
     #[error(
         "the body is not multipart with the announced boundary; nothing after this can be read"
@@ -35,7 +36,7 @@ pub(super) enum Broken {
 
 impl Broken {
     /// A stable kebab-case code.
-    pub(super) fn code(self) -> &'static str {
+    pub fn code(self) -> &'static str {
         match self {
             Self::Malformed => "multipart-malformed",
             Self::Cut => "request-cut",
@@ -56,15 +57,15 @@ impl Broken {
 
 /// A media type with its parameters (RFC 9110 8.3.1).
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct MediaType {
+pub(in crate::node) struct MediaType {
     /// `type/subtype`, lower case.
-    pub(super) essence: String,
+    pub(in crate::node) essence: String,
     parameters: Vec<(String, String)>,
 }
 
 impl MediaType {
     /// Reads a `Content-Type`; none where it is not one.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::node) fn parse(text: &str) -> Option<Self> {
         let (essence, mut rest) = text.split_once(';').unwrap_or((text, ""));
         let essence = essence.trim().to_ascii_lowercase();
         let (main, sub) = essence.split_once('/')?;
@@ -89,14 +90,23 @@ impl MediaType {
     }
 
     /// The value of a parameter.
-    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+    pub(in crate::node) fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.parameters.iter().find(|(n, _)| n == name)?;
         Some(&found.1)
     }
 }
 
+/// A part without a type of its own is what the whole says.
+pub(in crate::node) fn is_dicom(part: &Field<'_>) -> bool {
+    let Some(content_type) = part.headers().get(CONTENT_TYPE) else {
+        return true;
+    };
+    let media_type = content_type.to_str().ok().and_then(MediaType::parse);
+    media_type.is_some_and(|media_type| media_type.essence == "application/dicom")
+}
+
 /// The parts of a body, one after another.
-pub(super) struct Parts {
+pub(in crate::node) struct Parts {
     multipart: Multipart<'static>,
     unread: Arc<AtomicUsize>,
     idle: Duration,
@@ -105,7 +115,12 @@ pub(super) struct Parts {
 
 impl Parts {
     /// The parts of `body`, in which nothing may be silent for longer than `idle`, nor all of it take longer than `total`.
-    pub(super) fn new(body: Body, boundary: &str, idle: Duration, total: Duration) -> Self {
+    pub(in crate::node) fn new(
+        body: Body,
+        boundary: &str,
+        idle: Duration,
+        total: Duration,
+    ) -> Self {
         let unread = Arc::new(AtomicUsize::new(0));
         let frames = Frames {
             body,
@@ -121,14 +136,17 @@ impl Parts {
     }
 
     /// The next part; the one before has to be read to its end.
-    pub(super) async fn next(&mut self) -> Result<Option<Field<'static>>, Broken> {
+    pub(in crate::node) async fn next(&mut self) -> Result<Option<Field<'static>>, Broken> {
         self.unread.store(0, Relaxed);
         let deadline = self.deadline();
         in_time(deadline, self.multipart.next_field()).await
     }
 
     /// The next bytes of a part.
-    pub(super) async fn chunk(&self, part: &mut Field<'static>) -> Result<Option<Bytes>, Broken> {
+    pub(in crate::node) async fn chunk(
+        &self,
+        part: &mut Field<'static>,
+    ) -> Result<Option<Bytes>, Broken> {
         self.unread.store(0, Relaxed);
         in_time(self.deadline(), part.chunk()).await
     }

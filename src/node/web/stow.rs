@@ -1,7 +1,7 @@
 //! STOW-RS: instances by HTTP (PS3.18 10.5), each streamed to the disk.
 
 use super::answer::{Verdict, Verdicts};
-use super::multipart::{Broken, MediaType, Parts};
+use super::multipart::{Broken, MediaType, Parts, is_dicom};
 use super::{Fault, Web};
 use crate::node::identity::{HEAD_BYTES, Identity};
 use crate::node::scp::Event;
@@ -210,13 +210,4 @@ impl Arriving {
         self.incoming = Some(written.await.map_err(std::io::Error::from)??);
         Ok(())
     }
-}
-
-/// A part without a type of its own is what the request says.
-fn is_dicom(part: &Field<'_>) -> bool {
-    let Some(content_type) = part.headers().get(CONTENT_TYPE) else {
-        return true;
-    };
-    let media_type = content_type.to_str().ok().and_then(MediaType::parse);
-    media_type.is_some_and(|media_type| media_type.essence == "application/dicom")
 }
