@@ -192,8 +192,12 @@ fn start_log(verbose: u8) {
         1 => "error,hilum=info",
         _ => "info,hilum=debug",
     };
-    let filter =
+    let mut filter =
         tracing_subscriber::EnvFilter::try_from_env("HILUM_LOG").unwrap_or_else(|_| default.into());
+    // Their finest levels repeat requests, which hold a bearer token and may ask for a patient by id.
+    for client in ["ureq=info", "ureq_proto=info"] {
+        filter = filter.add_directive(client.parse().expect("it is a directive"));
+    }
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr())
         && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt()

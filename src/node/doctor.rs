@@ -53,6 +53,7 @@ pub fn examine(config: &Config) -> Vec<Check> {
     checks.extend(rules(config));
     checks.extend(peers(node));
     checks.extend(destinations(node));
+    checks.extend(priors(node));
     checks
 }
 
@@ -223,6 +224,15 @@ fn peers(node: &NodeConfig) -> Vec<Check> {
         checks.push(Check::new("node.peers", Finding::Doubtful, detail));
     }
     checks
+}
+
+/// A peer that is asked for earlier studies is called among the peers.
+fn priors(node: &NodeConfig) -> Option<Check> {
+    let priors = &node.priors;
+    let files = priors.token_file.iter().chain(&priors.ca);
+    let read = files.map(fs::read).collect::<Result<Vec<_>, _>>();
+    let well = |_| "its files can be read; it is not called".to_owned();
+    (!priors.url.is_empty()).then(|| Check::of("node.priors", read, well))
 }
 
 fn destinations(node: &NodeConfig) -> Vec<Check> {

@@ -44,7 +44,9 @@ pub(in crate::node) fn scripted_often(
             for class in &classes {
                 options = options.with_abstract_syntax(*class);
             }
-            let mut server = options.establish(listener.accept().unwrap().0).unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            stream.set_nodelay(true).unwrap();
+            let mut server = options.establish(stream).unwrap();
             script(&mut server);
             if let Ok(Pdu::ReleaseRQ) = server.receive() {
                 server.send(&Pdu::ReleaseRP).unwrap();

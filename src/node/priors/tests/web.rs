@@ -166,12 +166,15 @@ fn parts_that_are_no_instances_of_the_study_are_left_out_and_the_others_kept() {
 
 #[test]
 fn an_answer_that_is_cut_off_is_asked_for_again_and_what_came_stays() {
-    let whole = images().pop().expect("an image").len();
+    let mut large = image(PRIOR, 2);
+    let pixels = PrimitiveValue::from(vec![7_u8; 900 << 10]);
+    large.put(DataElement::new(tags::PIXEL_DATA, VR::OW, pixels));
+    let parts = [file_bytes(image(PRIOR, 1)), file_bytes(large)];
     let cut = Answer {
-        missing: whole / 2,
-        ..study(&images())
+        missing: 100 << 10,
+        ..study(&parts)
     };
-    let (rig, _told) = rig(PriorsBy::WadoRs).with_service(vec![list(), cut, study(&images())]);
+    let (rig, _told) = rig(PriorsBy::WadoRs).with_service(vec![list(), cut, study(&parts)]);
     rig.work();
     assert_eq!(rig.failing().as_deref(), Some("request-cut"));
     assert_eq!(rig.instances(PRIOR), 1);
