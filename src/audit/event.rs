@@ -202,7 +202,7 @@ pub enum Event {
         /// Earlier studies that fit, at most as many as the rule asks for.
         chosen: u64,
         /// Those of them that are not here.
-        fetched: u64,
+        to_fetch: u64,
     },
     /// An earlier study came.
     PriorFetched {

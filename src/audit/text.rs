@@ -159,10 +159,10 @@ fn priors(event: &Event, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             study,
             from,
             chosen,
-            fetched,
+            to_fetch,
         } => write!(
             f,
-            "{from} was asked for earlier studies: {chosen} fit, {fetched} to fetch ({study})"
+            "{from} was asked for earlier studies: {chosen} fit, {to_fetch} to fetch ({study})"
         ),
         Event::PriorFetched {
             study,

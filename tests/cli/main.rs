@@ -12,6 +12,7 @@ mod nnunet;
 mod odd;
 mod output;
 mod pet;
+mod priors;
 mod privacy;
 mod serve;
 mod suv;

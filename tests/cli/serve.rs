@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use tempfile::{TempDir, tempdir};
 
 /// Longest that anything may take here; a slow machine computes a small study in seconds.
-const PATIENCE: Duration = Duration::from_secs(240);
+pub(super) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A node that is running.
-struct Node {
+pub(super) struct Node {
     child: Child,
     address: SocketAddr,
     /// Reads stderr to its end.
@@ -27,7 +27,7 @@ struct Node {
 }
 
 /// A folder with a configuration, and the destination `out` in it.
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     let dir = tempdir().expect("a folder");
     let at = |name: &str| dir.path().join(name).display().to_string();
     fs::create_dir(dir.path().join("out")).expect("the destination");
@@ -66,7 +66,7 @@ fn folder() -> TempDir {
     dir
 }
 
-fn start(dir: &Path) -> Node {
+pub(super) fn start(dir: &Path) -> Node {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hilum"));
     command
         .args(["serve", "--config"])
@@ -94,7 +94,7 @@ fn start(dir: &Path) -> Node {
 
 impl Node {
     /// Sends files as a scanner does; each has to be taken.
-    fn send(&self, files: &[PathBuf]) {
+    pub(super) fn send(&self, files: &[PathBuf]) {
         let peer = PeerConfig {
             name: "node".into(),
             ae_title: "HILUM".into(),
@@ -115,7 +115,7 @@ impl Node {
     }
 
     /// Asks the node to end; gives its log.
-    fn stop(mut self) -> String {
+    pub(super) fn stop(mut self) -> String {
         let id = self.child.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).status();
         assert!(asked.expect("kill").success());
@@ -133,7 +133,7 @@ impl Node {
 }
 
 /// The slices of the study.
-fn slices() -> Vec<PathBuf> {
+pub(super) fn slices() -> Vec<PathBuf> {
     names(study())
         .iter()
         .map(|name| study().join(name))
@@ -141,7 +141,7 @@ fn slices() -> Vec<PathBuf> {
 }
 
 /// Waits for `findings.json` of a version of the only study below `out`.
-fn delivered(dir: &Path, version: u32) -> Value {
+pub(super) fn delivered(dir: &Path, version: u32) -> Value {
     let end = Instant::now() + PATIENCE;
     loop {
         let studies = names(&dir.join("out"));

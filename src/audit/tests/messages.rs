@@ -133,7 +133,7 @@ fn events() -> Vec<Event> {
             study: study.clone(),
             from: destination.clone(),
             chosen: 2,
-            fetched: 1,
+            to_fetch: 1,
         },
         Event::PriorFetched {
             study: study.clone(),

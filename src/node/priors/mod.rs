@@ -152,22 +152,22 @@ impl Fetcher {
         };
         let named = found.len();
         let chosen = question.choose(found, request.wanted as usize);
-        let fetched = self.store.choose_priors(request, &chosen, now_s())?;
+        let to_fetch = self.store.choose_priors(request, &chosen, now_s())?;
         info!(
             study = self.log.key().link(&request.study_instance_uid),
             named,
             chosen = chosen.len(),
-            fetched = fetched.len(),
+            to_fetch = to_fetch.len(),
             "Asked for earlier studies."
         );
         let asked = Event::PriorsAsked {
             study: study_of(request),
             from: self.party(),
             chosen: chosen.len() as u64,
-            fetched: fetched.len() as u64,
+            to_fetch: to_fetch.len() as u64,
         };
         record(&self.log, &asked);
-        Ok(fetched)
+        Ok(to_fetch)
     }
 
     /// None where no instance that is here says whom and when it is of.
