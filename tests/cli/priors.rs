@@ -1,6 +1,6 @@
 //! A node that fetches an earlier study of the patient from a web service.
 
-use super::serve::{PATIENCE, delivered, folder, slices, start};
+use super::serve::{PATIENCE, delivered, folder, slices, start_logging};
 use super::{SECRETS, copy, names, put, set_study, study};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
@@ -79,7 +79,8 @@ fn an_earlier_study_is_fetched_and_kept_and_neither_run_nor_delivered() {
         "[node.priors]\nby = \"wado-rs\"\nurl = {url:?}\n[[node.rules]]\nname = \"all\"\npriors = 1\n"
     );
     fs::write(&config, text + &priors).expect("written");
-    let node = start(dir.path());
+    // The HTTP client would log requests, which ask by the patient's id.
+    let node = start_logging(dir.path(), "error,hilum=info,ureq=trace,ureq_proto=trace");
     node.send(&slices());
     let findings = delivered(dir.path(), 1);
     let uid = findings["study_instance_uid"].as_str().expect("a UID");

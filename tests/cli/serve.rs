@@ -67,11 +67,16 @@ pub(super) fn folder() -> TempDir {
 }
 
 pub(super) fn start(dir: &Path) -> Node {
+    start_logging(dir, "error,hilum=info")
+}
+
+/// A node that logs what `HILUM_LOG` may say.
+pub(super) fn start_logging(dir: &Path, levels: &str) -> Node {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hilum"));
     command
         .args(["serve", "--config"])
         .arg(dir.join("hilum.toml"));
-    command.env_remove("HILUM_LOG").env("NO_COLOR", "1");
+    command.env("HILUM_LOG", levels).env("NO_COLOR", "1");
     let mut child = command.stderr(Stdio::piped()).spawn().expect("started");
     let mut log = BufReader::new(child.stderr.take().expect("stderr"));
     let mut first = String::new();
