@@ -1,6 +1,6 @@
 //! Tests that kill a process at any instant of receiving, closing, running and finishing, and look at what is left.
 
-use super::testing::{config, file_bytes, image, send};
+use super::testing::{config, file_bytes, image, key, send};
 use super::{Completion, Ended, Enqueued, Failure, Finished, Hours, Intake, Queue, Store, Work};
 use crate::config::{CompletionConfig, RetryConfig};
 use chrono::Utc;
@@ -112,7 +112,7 @@ fn child() {
     let arrived = move |_: Option<&super::NewInstance>, arrived: &super::Arrived| {
         drop(sender.send(arrived.clone()));
     };
-    let (intake, _) = Intake::open(&store, &config(), arrived).expect("opened");
+    let (intake, _) = Intake::open(&store, key(&dir), &config(), arrived).expect("opened");
     store.recover(0).expect("recovered");
     let at_once = CompletionConfig {
         idle_s: 0,
@@ -195,7 +195,7 @@ fn a_process_killed_at_any_instant_loses_nothing_and_does_nothing_twice() {
     assert_eq!(once.len(), done.len(), "a version was done twice");
 
     let store = Store::open(dir.path(), &retry()).unwrap();
-    let (intake, recovery) = Intake::open(&store, &config(), |_, _| ()).unwrap();
+    let (intake, recovery) = Intake::open(&store, key(dir.path()), &config(), |_, _| ()).unwrap();
     assert_eq!(recovery.missing, [""; 0]);
     store.recover(0).unwrap();
     for line in acknowledged {

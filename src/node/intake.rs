@@ -9,6 +9,7 @@ mod recover;
 pub use recover::Recovery;
 
 use super::store::{self, Arrived, NewInstance, Store, sync_folder};
+use crate::audit::Key;
 use crate::config::NodeConfig;
 use crate::dicom::{ObjectSummary, summary};
 use committer::Committer;
@@ -140,6 +141,7 @@ pub struct Intake {
 
 struct Shared {
     store: Store,
+    key: Key,
     max_bytes: u64,
     min_free_bytes: u64,
     committer: Committer,
@@ -156,7 +158,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Intake {
-    /// Opens the intake of a node's folder, and tidies what a crash left there.
+    /// Opens the intake of a node's folder, and tidies what a crash left there. `key` hashes the patients' ids.
     ///
     /// `on_arrival` is called from any thread after an instance became durable and before it is acknowledged, also for one
     /// that had come before, which it is not given.
@@ -165,12 +167,14 @@ impl Intake {
     /// The folder or the database cannot be used.
     pub fn open(
         store: &Store,
+        key: Key,
         config: &NodeConfig,
         on_arrival: impl Fn(Option<&NewInstance>, &Arrived) + Send + Sync + 'static,
     ) -> Result<(Self, Recovery), store::Error> {
         let recovery = recover::recover(store)?;
         let shared = Shared {
             store: store.clone(),
+            key,
             max_bytes: config.dicom.max_object_bytes,
             min_free_bytes: config.storage.min_free_bytes,
             committer: Committer::start(store)?,
@@ -242,6 +246,7 @@ impl Shared {
             received_s: chrono::Utc::now().timestamp(),
             sender: sender.ae_title,
             address: sender.address.to_string(),
+            patient: object.patient.as_ref().map(|p| self.key.link(p.id())),
             object,
         };
         let study = &instance.object.study_instance_uid;

@@ -3,7 +3,7 @@
 use super::scp::Event as PeerEvent;
 use super::service::{Node, now_s, record};
 use super::status::{DiskStatus, Parts, Status, StudyCounts, StudyStatus};
-use super::{Arrived, NewInstance, Queue, Sender, written};
+use super::{Arrived, NewInstance, Queue, Sender, Store, written};
 use crate::audit::{self, Event, Party};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -36,11 +36,7 @@ impl Node {
             .flatten()
             .map(|(_, version)| version + 1);
         let reopened = version.map(|version| Event::StudyReopened {
-            study: audit::Study {
-                study_instance_uid: arrived.study_instance_uid.clone(),
-                version,
-                patient: None,
-            },
+            study: study(&self.store, &arrived.study_instance_uid, version),
         });
         let events: Vec<Event> = [Some(received), reopened].into_iter().flatten().collect();
         if let Err(error) = self.log.record_all(&events) {
@@ -169,4 +165,12 @@ fn open_study(study: super::store::StudyStatus) -> Option<StudyStatus> {
         state,
         code: study.reason,
     })
+}
+/// A version of a study, for the decision log; without its patient where the database does not say.
+pub(super) fn study(store: &Store, study_instance_uid: &str, version: u32) -> audit::Study {
+    audit::Study {
+        study_instance_uid: study_instance_uid.to_owned(),
+        version,
+        patient: store.patient(study_instance_uid).unwrap_or_default(),
+    }
 }

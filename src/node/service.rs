@@ -7,8 +7,8 @@ use super::scu::Scu;
 use super::steward::{Message, Steward};
 use super::store::Removed;
 use super::worker::{Loaded, Worker};
-use super::{Arrived, Error, Intake, NewInstance, Queue, Store, tls};
-use crate::audit::{self, Event, Forwarder, Log, Repository, Source};
+use super::{Arrived, Error, Intake, NewInstance, Queue, Store, notice, tls};
+use crate::audit::{Event, Forwarder, Log, Repository, Source};
 use crate::config::Config;
 use chrono::{SecondsFormat, Utc};
 use crossbeam_channel::{Sender, bounded, unbounded};
@@ -117,11 +117,7 @@ fn node(config: &Config, store: Store, log: &Log) -> Result<Arc<Node>, Error> {
         record(
             log,
             &Event::DeadLetter {
-                study: audit::Study {
-                    study_instance_uid: letter.study_instance_uid,
-                    version: letter.version,
-                    patient: None,
-                },
+                study: notice::study(&store, &letter.study_instance_uid, letter.version),
                 attempts: letter.attempts,
                 code: letter.code,
             },
@@ -163,7 +159,8 @@ impl Node {
             // The steward ends with the node alone.
             drop(told.send(Message::Arrived(arrived.clone())));
         };
-        let (intake, recovery) = Intake::open(&self.store, &self.config.node, on_arrival)?;
+        let (intake, recovery) =
+            Intake::open(&self.store, self.log.key(), &self.config.node, on_arrival)?;
         if recovery != super::Recovery::default() {
             let (unfinished, unrecorded) = (recovery.unfinished, recovery.unrecorded);
             let missing = recovery.missing.len();
@@ -286,7 +283,7 @@ pub fn purged(removed: &Removed, code: &str) -> Event {
         study_instance_uid: removed.study_instance_uid.clone(),
         what: what.into(),
         code: code.into(),
-        patient: None,
+        patient: removed.patient.clone(),
     }
 }
 

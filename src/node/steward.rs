@@ -5,8 +5,8 @@
 use super::complete::Completion;
 use super::route::{Plan, plan};
 use super::scu::Scu;
-use super::{Arrived, Complete, Enqueued, Queue, Reason, Store, StoreError, StudyState};
-use crate::audit::{Event, Log, Party, Study};
+use super::{Arrived, Complete, Enqueued, Queue, Reason, Store, StoreError, StudyState, notice};
+use crate::audit::{Event, Log, Party};
 use crate::config::{NodeConfig, PeerConfig};
 use chrono::{Local, Utc};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
@@ -171,11 +171,7 @@ impl Steward {
             "A study is complete."
         );
         let event = Event::StudyComplete {
-            study: Study {
-                study_instance_uid: study.into(),
-                version,
-                patient: None,
-            },
+            study: notice::study(&self.store, study, version),
             code: reason.code().into(),
             sop_classes,
             from: from.collect(),

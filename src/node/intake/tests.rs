@@ -1,5 +1,5 @@
 use super::super::testing::{
-    self, config, file_bytes, image, intake_of, object, send, send_bytes, sender, store,
+    self, config, file_bytes, image, intake_of, key, object, send, send_bytes, sender, store,
 };
 use super::*;
 use crate::node::StudyState;
@@ -139,7 +139,8 @@ fn with_too_little_room_nothing_more_is_begun() {
     let dir = tempdir().unwrap();
     let mut config = config();
     config.storage.min_free_bytes = u64::MAX;
-    let (intake, _) = Intake::open(&store(dir.path()), &config, |_, _| ()).unwrap();
+    let (intake, _) =
+        Intake::open(&store(dir.path()), key(dir.path()), &config, |_, _| ()).unwrap();
     let refusal = intake.begin().unwrap_err();
     assert_eq!(
         (refusal.code(), refusal.dimse_status()),
@@ -189,7 +190,7 @@ fn arrivals_are_told_with_their_number_also_those_that_come_again() {
     let hear = move |new: Option<&NewInstance>, arrived: &Arrived| {
         heard.lock().unwrap().push((new.is_some(), arrived.clone()));
     };
-    let (intake, _) = Intake::open(&store(dir.path()), &config(), hear).unwrap();
+    let (intake, _) = Intake::open(&store(dir.path()), key(dir.path()), &config(), hear).unwrap();
     for number in [1, 2, 2] {
         send(&intake, image(STUDY, number)).unwrap();
     }
@@ -235,7 +236,8 @@ fn a_start_removes_what_nobody_was_told_of_and_reports_what_is_missing() {
     fs::create_dir_all(dir.path().join("results/1.2.9/1")).unwrap();
     fs::create_dir_all(dir.path().join("instances/1.2.9")).unwrap();
     fs::write(dir.path().join("instances/1.2.9/1.2.9.1.dcm"), "purged").unwrap();
-    let (intake, recovery) = Intake::open(&store(dir.path()), &config(), |_, _| ()).unwrap();
+    let (intake, recovery) =
+        Intake::open(&store(dir.path()), key(dir.path()), &config(), |_, _| ()).unwrap();
     let wanted = Recovery {
         unfinished: 1,
         unrecorded: 3,
@@ -256,6 +258,8 @@ fn no_name_and_no_id_of_a_patient_is_in_the_database() {
     let intake = testing::intake(dir.path());
     send(&intake, image(STUDY, 1)).unwrap();
     drop(intake);
+    let patient = store(dir.path()).patient(STUDY).unwrap();
+    assert_eq!(patient, Some(key(dir.path()).link("Secret-ID")));
     for file in ["node.sqlite", "node.sqlite-wal"] {
         let bytes = fs::read(dir.path().join(file)).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 pub struct NewInstance {
     /// What it says of itself.
     pub object: ObjectSummary,
+    /// Keyed hash of its Patient ID (0010,0020).
+    pub patient: Option<String>,
     /// Of the file.
     pub sha256: [u8; 32],
     /// Size of the file.
@@ -181,10 +183,10 @@ fn add_study(transaction: &Transaction, instance: &NewInstance) -> Result<bool, 
     )?;
     insert.execute(params![study, instance.received_s])?;
     let mut describe = transaction.prepare_cached(
-        "UPDATE studies SET description = ?2
-         WHERE study_instance_uid = ?1 AND description IS NULL AND ?2 IS NOT NULL",
+        "UPDATE studies SET description = coalesce(description, ?2), patient = coalesce(patient, ?3)
+         WHERE study_instance_uid = ?1 AND (description IS NULL OR patient IS NULL)",
     )?;
-    describe.execute(params![study, object.study_description])?;
+    describe.execute(params![study, object.study_description, instance.patient])?;
     if !object.is_image {
         return Ok(false);
     }

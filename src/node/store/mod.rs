@@ -30,6 +30,7 @@ use std::time::Duration;
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/1-reception.sql")),
     M::up(include_str!("migrations/2-delivery.sql")),
+    M::up(include_str!("migrations/3-patient.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
