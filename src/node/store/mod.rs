@@ -13,7 +13,7 @@ mod studies;
 
 pub use deliveries::{Delivery, DeliveryCount};
 pub use error::Error;
-pub use instances::{Arrived, Input, NewInstance};
+pub use instances::{Arrived, Input, NewInstance, Receipt};
 pub use purge::Removed;
 pub use status::StudyStatus;
 pub use studies::{SeriesFacts, StudyFacts, StudyState};
@@ -30,6 +30,7 @@ use std::time::Duration;
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/1-reception.sql")),
     M::up(include_str!("migrations/2-delivery.sql")),
+    M::up(include_str!("migrations/3-untold.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
