@@ -29,7 +29,7 @@ study() {
 }
 # holds NODE STUDY N: so many instances of it are kept.
 holds() { [ "$(find "$work/$1/instances/$2" -name '*.dcm' | wc -l)" = "$3" ]; }
-# log NODE TEXT
+# logged NODE TEXT
 logged() { grep -q -- "$2" "$work/$1/audit.jsonl"; }
 # counter NAME VALUE: of the main node, at least.
 counter() { rest "$hilum_http" /metrics | awk -v name="$1" -v least="$2" '$1 == name {found = $2 >= least} END {exit !found}'; }
@@ -40,26 +40,22 @@ modalities() {
 }
 has_modalities() { [ "$(modalities "$1" "$2")" = "$3" ]; }
 orthanc_id() { rest "$1" /tools/lookup --data "$2" | json 'x[0]["ID"]'; }
-# seconds NODE STUDY FROM TO: between the last event of kind FROM before the first of kind TO, in the decision log.
-seconds() {
-    python3 - "$work/$1/audit.jsonl" "${@:2}" <<'PYTHON'
-import datetime, json, sys
-path, study, begin, end = sys.argv[1:]
-last = None
-for line in open(path):
+# waited NODE STUDY KIND: s from the last write to its instances, which comes just before their last answer, to its first event of
+# that kind in the decision log.
+waited() {
+    python3 - "$work/$1" "$2" "$3" <<'PYTHON'
+import datetime, json, pathlib, sys
+node, study, kind = sys.argv[1:]
+last = max(path.stat().st_mtime for path in pathlib.Path(node, "instances", study).iterdir())
+for line in pathlib.Path(node, "audit.jsonl").open():
     record = json.loads(line)
-    if record["event"].get("study_instance_uid") != study:
-        continue
-    at = datetime.datetime.fromisoformat(record["time"].replace("Z", "+00:00"))
-    if record["event"]["kind"] == begin:
-        last = at
-    if record["event"]["kind"] == end and last:
-        print(f"{(at - last).total_seconds():.2f}")
+    if (record["event"].get("study_instance_uid"), record["event"]["kind"]) == (study, kind):
+        print(f"{datetime.datetime.fromisoformat(record['time'].replace('Z', '+00:00')).timestamp() - last:.2f}")
         break
 PYTHON
 }
-# within SECONDS NODE STUDY FROM TO
-within() { python3 -c 'import sys; sys.exit(not float(sys.argv[1] or "inf") <= float(sys.argv[2]))' "$(seconds "${@:2}")" "$1"; }
+# within SECONDS NODE STUDY KIND
+within() { python3 -c 'import sys; sys.exit(not float(sys.argv[1] or "inf") <= float(sys.argv[2]))' "$(waited "${@:2}")" "$1"; }
 
 read -r hilum_dicom hilum_http pacs_dicom pacs_http web_dicom web_http qr_port scp_port tls_port tls_http <<<"$(free_ports 10)"
 
@@ -151,8 +147,8 @@ check "they are delivered to it" until_true 20 counter 'hilum_deliveries_total{d
 check "SR and SEG are in the other Orthanc (STOW-RS, REST)" until_true 60 has_modalities "$web_http" "$study" "SEG SR"
 check "storescp has two files" until_true 60 sh -c "[ \$(find '$work/scp' -type f | wc -l) = 2 ]"
 check "dcmdump reads their SOP classes" sh -c "dcmdump +P SOPClassUID '$work'/scp/* | sort -u | tr -d '\n' | grep -q 'Comprehensive3DSR.*Segmentation'"
-check "with counts a study runs within 2 s of its last instance" within 2 hilum "$study" instance-received job-started
-echo "        $(seconds hilum "$study" instance-received job-started) s from the last instance to its run; Orthanc was asked for the count"
+check "with counts a study runs within 2 s of its last instance" within 2 hilum "$study" job-started
+echo "        $(waited hilum "$study" job-started) s from the last instance to its run; Orthanc was asked for the count"
 check "Orthanc serves them by WADO-RS" sh -c "curl -sf --noproxy '*' 'http://127.0.0.1:$web_http/dicom-web/studies/$study/metadata' | grep -q 1.2.840.10008.5.1.4.1.1.66.4"
 
 say "Every way in"
@@ -189,7 +185,7 @@ check "storescu over TLS with certificates" storescu "${tls[@]}" --required --ca
 check "its 8 instances are kept" holds second "$study" 8
 check "dcmqrscp does not know the count: silence decides, and the log says how long it was" until_true 30 \
     grep -q 'waited_ms=6[0-9]* reason=Idle' "$work/second.log"
-echo "        $(seconds second "$study" instance-received study-complete) s from the last instance, with idle_s = 6"
+echo "        $(waited second "$study" study-complete) s from the last instance, with idle_s = 6"
 
 say "What is left"
 check "no program panicked, and no error is in the logs" fails grep -E 'panicked| ERROR ' "$work/hilum.log" "$work/second.log"
