@@ -7,7 +7,7 @@ use super::scu::Scu;
 use super::steward::{Message, Steward};
 use super::store::Removed;
 use super::worker::{Loaded, Worker};
-use super::{Arrived, Error, Intake, NewInstance, Queue, Store, notice, tls};
+use super::{Arrival, Error, Intake, Queue, Store, notice, tls};
 use crate::audit::{Event, Forwarder, Log, Repository, Source};
 use crate::config::Config;
 use chrono::{SecondsFormat, Utc};
@@ -148,19 +148,22 @@ fn node(config: &Config, store: Store, log: &Log) -> Result<Arc<Node>, Error> {
 }
 
 impl Node {
-    /// Whoever brings an instance hears of it when the decision log has it, too.
+    /// The decision log has an instance before anything is decided of its study.
     fn intake(self: &Arc<Self>, told: Sender<Message>) -> Result<Intake, Error> {
         let node = Arc::clone(self);
-        let on_arrival = move |instance: Option<&NewInstance>, arrived: &Arrived| {
-            if let Some(instance) = instance {
-                node.metrics.instance_received();
-                node.record_arrival(instance, arrived);
+        let on_arrivals = move |arrivals: &[Arrival]| {
+            let is_recorded = node.record_arrivals(arrivals);
+            for Arrival { receipt, arrived } in arrivals {
+                if receipt.is_some() {
+                    node.metrics.instance_received();
+                }
+                // The steward ends with the node alone.
+                drop(told.send(Message::Arrived(arrived.clone())));
             }
-            // The steward ends with the node alone.
-            drop(told.send(Message::Arrived(arrived.clone())));
+            is_recorded
         };
         let (intake, recovery) =
-            Intake::open(&self.store, self.log.key(), &self.config.node, on_arrival)?;
+            Intake::open(&self.store, self.log.key(), &self.config.node, on_arrivals)?;
         if recovery != super::Recovery::default() {
             let (unfinished, unrecorded) = (recovery.unfinished, recovery.unrecorded);
             let missing = recovery.missing.len();

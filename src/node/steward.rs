@@ -5,7 +5,7 @@
 use super::complete::Completion;
 use super::route::{Plan, plan};
 use super::scu::Scu;
-use super::{Arrived, Complete, Enqueued, Queue, Reason, Store, StoreError, StudyState, notice};
+use super::{Arrived, Complete, Enqueued, Queue, Store, StoreError, StudyState, notice};
 use crate::audit::{Event, Log, Party};
 use crate::config::{NodeConfig, PeerConfig};
 use chrono::{Local, Utc};
@@ -132,7 +132,7 @@ impl Steward {
         let Some(version) = closed else {
             return self.not_closed(complete);
         };
-        self.record_complete(study, version, complete.reason)?;
+        self.record_complete(version, complete)?;
         self.decide(study, version)
     }
 
@@ -151,7 +151,8 @@ impl Steward {
         }
     }
 
-    fn record_complete(&self, study: &str, version: u32, reason: Reason) -> Result<(), StoreError> {
+    fn record_complete(&self, version: u32, complete: &Complete) -> Result<(), StoreError> {
+        let (study, reason) = (&complete.study_instance_uid, complete.reason);
         let mut sop_classes: BTreeMap<String, u64> = BTreeMap::new();
         for input in self.store.inputs(study, version)? {
             *sop_classes.entry(input.sop_class_uid).or_default() += 1;
@@ -167,6 +168,7 @@ impl Steward {
             study = link,
             version,
             instances,
+            waited_ms = complete.waited.as_millis(),
             ?reason,
             "A study is complete."
         );

@@ -34,7 +34,7 @@ pub(super) fn intake(dir: &Path) -> Intake {
 
 /// An intake of a database that is open.
 pub(super) fn intake_of(store: &Store) -> Intake {
-    let opened = Intake::open(store, key(store.dir()), &config(), |_, _| ());
+    let opened = Intake::open(store, key(store.dir()), &config(), |_| true);
     opened.expect("the folder can be used").0
 }
 

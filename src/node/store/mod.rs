@@ -13,7 +13,7 @@ mod studies;
 
 pub use deliveries::{Delivery, DeliveryCount};
 pub use error::Error;
-pub use instances::{Arrived, Input, NewInstance};
+pub use instances::{Arrived, Input, NewInstance, Receipt};
 pub use purge::Removed;
 pub use status::StudyStatus;
 pub use studies::{SeriesFacts, StudyFacts, StudyState};
@@ -31,6 +31,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/1-reception.sql")),
     M::up(include_str!("migrations/2-delivery.sql")),
     M::up(include_str!("migrations/3-patient.sql")),
+    M::up(include_str!("migrations/4-untold.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
