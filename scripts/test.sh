@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need, then checks format, tests, outside verifiers, lints and documentation.
+# Installs what the tests need, then checks format, tests, outside verifiers, the node among peers, lints and documentation.
 # Shaders run on software Vulkan (lavapipe); a missing adapter is a failure.
 source "$(dirname "$0")/common.sh"
 export REQUIRE_GPU=1 REQUIRE_XMLLINT=1
@@ -16,6 +16,9 @@ cargo test --release --locked --no-fail-fast
 
 say "Outside verifiers on what the main job writes"
 scripts/verify.sh
+
+say "The node among real peers"
+scripts/node-peers.sh
 
 say "Lints"
 cargo clippy --release --locked --all-targets --quiet -- -D warnings

@@ -46,6 +46,7 @@ fn instance(file: &VolumeFile, uids: &UidSource, z: usize) -> Instance {
         study_instance_uid: uids.uid("study"),
         series_instance_uid: uids.uid("series"),
         frame_of_reference_uid: Some(uids.uid("frame-of-reference")),
+        acquired: None,
         modality: "CT".into(),
         image_type: Vec::new(),
         rows_columns: [rows, columns],

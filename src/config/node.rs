@@ -302,7 +302,7 @@ impl Default for CompletionConfig {
     fn default() -> Self {
         Self {
             idle_s: 60,
-            counted_idle_s: 5,
+            counted_idle_s: 1,
             max_wait_s: 1800,
             count_by: String::new(),
         }

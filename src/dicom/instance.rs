@@ -8,7 +8,7 @@ use super::image::{
     Pixels, SPACING_RANGE_MM, orientation, padding, pixel_spacing, position, rescale,
 };
 use super::{Error, kind, pet};
-use crate::suv::PetImage;
+use crate::suv::{PetImage, Timestamp};
 use crate::volume::Rescale;
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
@@ -33,6 +33,8 @@ pub struct Instance {
     pub series_instance_uid: String,
     /// Frame of Reference UID (0020,0052).
     pub frame_of_reference_uid: Option<String>,
+    /// Acquisition Date and Time (0008,0022), (0008,0032), or Acquisition DateTime (0008,002A), where they can be read.
+    pub acquired: Option<Timestamp>,
     /// Modality (0008,0060).
     pub modality: String,
     /// Image Type (0008,0008).
@@ -106,6 +108,13 @@ pub(crate) struct Identity {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Patient(String);
 
+impl Patient {
+    /// The id itself, for a keyed hash or a question to a peer, and for nothing that is kept or shown.
+    pub(crate) fn id(&self) -> &str {
+        &self.0
+    }
+}
+
 impl std::fmt::Debug for Patient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Patient")
@@ -149,6 +158,7 @@ impl Instance {
             path: path.to_owned(),
             transfer_syntax_uid: transfer_syntax_uid.to_owned(),
             frame_of_reference_uid: attributes.optional_uid(tags::FRAME_OF_REFERENCE_UID)?,
+            acquired: pet::acquired(&attributes),
             modality: attributes.required_text(tags::MODALITY)?,
             image_type,
             rows_columns: pixels.rows_columns,

@@ -106,6 +106,12 @@ fn acquisition_time(
     }
 }
 
+/// When an image of any modality was acquired; none where that is not said, or not as PS3.5 6.2 has it.
+pub(super) fn acquired(attributes: &Attributes) -> Option<Timestamp> {
+    let zone_s = zone_s(attributes).ok()?;
+    acquisition_time(attributes, zone_s).ok()?
+}
+
 pub(super) fn date_time(
     attributes: &Attributes,
     tag: Tag,

@@ -4,7 +4,7 @@
 //! Refused: mixed geometry, a single slice, and what [`super::grid`] refuses.
 
 use super::{Attribute, Error, Instance, grid};
-use crate::suv::PetImage;
+use crate::suv::{PetImage, Timestamp};
 use crate::volume::{Geometry, SlicePositions};
 use crate::warning::Warning;
 use dicom_dictionary_std::tags;
@@ -76,6 +76,12 @@ impl Series {
             }),
         };
         self.instances.iter().map(image).collect()
+    }
+
+    /// When the first of its slices was acquired; none where no slice says so.
+    pub fn acquired(&self) -> Option<Timestamp> {
+        let times = self.instances.iter().filter_map(|i| i.acquired);
+        times.reduce(|a, b| if b.seconds_after(a) < 0.0 { b } else { a })
     }
 
     /// Series Instance UID (0020,000E).

@@ -1,11 +1,11 @@
 //! What an object says of itself, for whoever stores it: its identity and what rules ask for.
 //!
-//! In: a file. Out: UIDs that may name files, and a few attributes; nothing of the patient.
+//! In: a file. Out: UIDs that may name files, and a few attributes; of the patient the id alone, which nothing shows.
 //! Refused: what is no complete DICOM object.
 
 use super::attribute::Attributes;
 use super::file::{DicomFile, guarded};
-use super::instance::Identity;
+use super::instance::{Identity, Patient};
 use super::{Error, kind};
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
@@ -23,6 +23,7 @@ pub struct ObjectSummary {
     pub study_instance_uid: String,
     /// Series Instance UID (0020,000E).
     pub series_instance_uid: String,
+    pub(crate) patient: Option<Patient>,
     /// Whether models read this class: CT and PET images.
     pub is_image: bool,
     /// Modality (0008,0060).
@@ -66,6 +67,7 @@ fn of_object(object: &InMemDicomObject) -> Result<ObjectSummary, Error> {
         study_instance_uid: identity.study_instance_uid,
         series_instance_uid: identity.series_instance_uid,
         sop_instance_uid: identity.sop_instance_uid.clone(),
+        patient: identity.patient,
     })
 }
 

@@ -46,6 +46,8 @@ pub struct Complete {
     pub instances: u32,
     /// Why.
     pub reason: Reason,
+    /// Since its last instance.
+    pub waited: Duration,
 }
 
 /// What is known of an open study.
@@ -144,6 +146,7 @@ impl Completion {
                     study_instance_uid: study.clone(),
                     instances: open.instances,
                     reason,
+                    waited: now.saturating_duration_since(open.last),
                 });
                 false
             }

@@ -1,6 +1,6 @@
 //! Tests that kill a process at any instant of receiving, closing, running and finishing, and look at what is left.
 
-use super::testing::{config, file_bytes, image, send};
+use super::testing::{config, file_bytes, image, key, send};
 use super::{Completion, Ended, Enqueued, Failure, Finished, Hours, Intake, Queue, Store, Work};
 use crate::config::{CompletionConfig, RetryConfig};
 use chrono::Utc;
@@ -109,10 +109,12 @@ fn child() {
         .expect("a number");
     let store = Store::open(&dir, &retry()).expect("opened");
     let (sender, arrivals) = unbounded();
-    let arrived = move |_: Option<&super::NewInstance>, arrived: &super::Arrived| {
-        drop(sender.send(arrived.clone()));
+    let arrived = move |arrivals: &[super::Arrival]| {
+        let told = arrivals.iter().map(|arrival| arrival.arrived.clone());
+        told.for_each(|arrived| drop(sender.send(arrived)));
+        true
     };
-    let (intake, _) = Intake::open(&store, &config(), arrived).expect("opened");
+    let (intake, _) = Intake::open(&store, key(&dir), &config(), arrived).expect("opened");
     store.recover(0).expect("recovered");
     let at_once = CompletionConfig {
         idle_s: 0,
@@ -195,7 +197,7 @@ fn a_process_killed_at_any_instant_loses_nothing_and_does_nothing_twice() {
     assert_eq!(once.len(), done.len(), "a version was done twice");
 
     let store = Store::open(dir.path(), &retry()).unwrap();
-    let (intake, recovery) = Intake::open(&store, &config(), |_, _| ()).unwrap();
+    let (intake, recovery) = Intake::open(&store, key(dir.path()), &config(), |_| true).unwrap();
     assert_eq!(recovery.missing, [""; 0]);
     store.recover(0).unwrap();
     for line in acknowledged {

@@ -3,14 +3,18 @@
 //! In: the bytes of a Part 10 file, and what the sender said of them. Out: a file and a row that survive a power cut.
 //! Refused: what is no such object, what came before with other content, anything while the disk is nearly full.
 
+mod arrivals;
 mod committer;
 mod recover;
 
+pub use arrivals::Arrival;
 pub use recover::Recovery;
 
 use super::store::{self, Arrived, NewInstance, Store, sync_folder};
+use crate::audit::Key;
 use crate::config::NodeConfig;
 use crate::dicom::{ObjectSummary, summary};
+use arrivals::Arrivals;
 use committer::Committer;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -145,14 +149,13 @@ pub struct Intake {
 
 struct Shared {
     store: Store,
+    key: Key,
     max_bytes: u64,
     min_free_bytes: u64,
     committer: Committer,
     turns: Turns,
-    on_arrival: OnArrival,
+    arrivals: Arrivals,
 }
-
-type OnArrival = Box<dyn Fn(Option<&NewInstance>, &Arrived) + Send + Sync>;
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,26 +164,28 @@ impl fmt::Debug for Shared {
 }
 
 impl Intake {
-    /// Opens the intake of a node's folder, and tidies what a crash left there.
+    /// Opens the intake of a node's folder, and tidies what a crash left there. `key` hashes the patients' ids.
     ///
-    /// `on_arrival` is called from any thread after an instance became durable and before it is acknowledged, also for one
-    /// that had come before, which it is not given.
+    /// `on_arrivals` hears of instances, in groups and on a thread of its own, moments after they are acknowledged; of those
+    /// of which it does not say that they are told, it hears again at the next start.
     ///
     /// # Errors
     /// The folder or the database cannot be used.
     pub fn open(
         store: &Store,
+        key: Key,
         config: &NodeConfig,
-        on_arrival: impl Fn(Option<&NewInstance>, &Arrived) + Send + Sync + 'static,
+        on_arrivals: impl Fn(&[Arrival]) -> bool + Send + 'static,
     ) -> Result<(Self, Recovery), store::Error> {
         let recovery = recover::recover(store)?;
         let shared = Shared {
             store: store.clone(),
+            key,
             max_bytes: config.dicom.max_object_bytes,
             min_free_bytes: config.storage.min_free_bytes,
             committer: Committer::start(store)?,
             turns: Turns::default(),
-            on_arrival: Box::new(on_arrival),
+            arrivals: Arrivals::start(store, Box::new(on_arrivals))?,
         };
         let shared = Arc::new(shared);
         Ok((Self { shared }, recovery))
@@ -247,6 +252,7 @@ impl Shared {
             received_s: chrono::Utc::now().timestamp(),
             sender: sender.ae_title,
             address: sender.address.to_string(),
+            patient: object.patient.as_ref().map(|p| self.key.link(p.id())),
             object,
         };
         let study = &instance.object.study_instance_uid;
@@ -267,7 +273,7 @@ impl Shared {
             // Without a row it counts as never received; what cannot be removed now, the next start removes.
             drop(fs::remove_file(&path));
         })?;
-        (self.on_arrival)(Some(&instance), &arrived);
+        self.tell(Some(instance), arrived)?;
         Ok(Accepted { is_new: true })
     }
 
@@ -284,8 +290,14 @@ impl Shared {
             self.publish(file, path, true)?;
         }
         let arrived = self.store.arrived_again(instance);
-        (self.on_arrival)(None, &arrived.map_err(|error| unwritable(&error))?);
-        Ok(())
+        self.tell(None, arrived.map_err(|error| unwritable(&error))?)
+    }
+
+    /// Where nobody can hear of it, the sender sends again.
+    fn tell(&self, instance: Option<NewInstance>, arrived: Arrived) -> Result<(), Refusal> {
+        let receipt = instance.map(Into::into);
+        let told = self.arrivals.push(Arrival { receipt, arrived });
+        told.then_some(()).ok_or(Refusal::OutOfResources)
     }
 
     /// Gives the file its name, and makes both durable.

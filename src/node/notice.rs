@@ -3,7 +3,7 @@
 use super::scp::Event as PeerEvent;
 use super::service::{Node, now_s, record};
 use super::status::{DiskStatus, Parts, Status, StudyCounts, StudyStatus};
-use super::{Arrived, NewInstance, Queue, Sender, written};
+use super::{Arrival, Queue, Sender, Store, written};
 use crate::audit::{self, Event, Party};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -13,42 +13,20 @@ use tracing::error;
 const MAX_STUDIES: u32 = 200;
 
 impl Node {
-    pub(super) fn record_arrival(&self, instance: &NewInstance, arrived: &Arrived) {
-        let object = &instance.object;
-        let received = Event::InstanceReceived {
-            study_instance_uid: object.study_instance_uid.clone(),
-            series_instance_uid: object.series_instance_uid.clone(),
-            sop_instance_uid: object.sop_instance_uid.clone(),
-            sop_class_uid: object.sop_class_uid.clone(),
-            sha256: written::hex(&instance.sha256),
-            bytes: instance.bytes,
-            from: Party {
-                name: None,
-                ae_title: instance.sender.clone(),
-                address: Some(instance.address.clone()),
-            },
-        };
-        let version = arrived
-            .reopened
-            .then(|| self.store.study(&arrived.study_instance_uid));
-        let version = version
-            .and_then(Result::ok)
-            .flatten()
-            .map(|(_, version)| version + 1);
-        let reopened = version.map(|version| Event::StudyReopened {
-            study: audit::Study {
-                study_instance_uid: arrived.study_instance_uid.clone(),
-                version,
-                patient: None,
-            },
-        });
-        let events: Vec<Event> = [Some(received), reopened].into_iter().flatten().collect();
-        if let Err(error) = self.log.record_all(&events) {
+    /// Writes what came into the decision log; whether it is there.
+    pub(super) fn record_arrivals(&self, arrivals: &[Arrival]) -> bool {
+        let events: Vec<Event> = arrivals
+            .iter()
+            .flat_map(|arrival| events(&self.store, arrival))
+            .collect();
+        let recorded = self.log.record_all(&events);
+        if let Err(error) = &recorded {
             error!(
                 code = error.code(),
                 "The decision log cannot be written: {error}"
             );
         }
+        recorded.is_ok()
     }
 
     pub(super) fn status(&self) -> Status {
@@ -153,6 +131,30 @@ impl Node {
     }
 }
 
+/// That an instance came, and that it came late.
+fn events(store: &Store, arrival: &Arrival) -> Vec<Event> {
+    let Some(receipt) = &arrival.receipt else {
+        return Vec::new();
+    };
+    let received = Event::InstanceReceived {
+        study_instance_uid: receipt.study_instance_uid.clone(),
+        series_instance_uid: receipt.series_instance_uid.clone(),
+        sop_instance_uid: receipt.sop_instance_uid.clone(),
+        sop_class_uid: receipt.sop_class_uid.clone(),
+        sha256: written::hex(&receipt.sha256),
+        bytes: receipt.bytes,
+        from: Party {
+            name: None,
+            ae_title: receipt.sender.clone(),
+            address: Some(receipt.address.clone()),
+        },
+    };
+    let reopened = arrival.arrived.reopens.map(|version| Event::StudyReopened {
+        study: study(store, &receipt.study_instance_uid, version),
+    });
+    [Some(received), reopened].into_iter().flatten().collect()
+}
+
 fn party(sender: &Sender) -> Party {
     Party::sender(sender.ae_title.as_deref(), sender.address)
 }
@@ -170,4 +172,12 @@ fn open_study(study: super::store::StudyStatus) -> Option<StudyStatus> {
         state,
         code: study.reason,
     })
+}
+/// A version of a study, for the decision log; without its patient where the database does not say.
+pub(super) fn study(store: &Store, study_instance_uid: &str, version: u32) -> audit::Study {
+    audit::Study {
+        study_instance_uid: study_instance_uid.to_owned(),
+        version,
+        patient: store.patient(study_instance_uid).unwrap_or_default(),
+    }
 }

@@ -8,19 +8,21 @@ use super::scu::Scu;
 use super::steward::{Message, Steward};
 use super::store::Removed;
 use super::worker::{Loaded, Worker};
-use super::{Arrived, Error, Intake, NewInstance, Queue, Store, tls};
-use crate::audit::{self, Event, Forwarder, Log, Repository, Source};
+use super::{Arrival, Error, Intake, Queue, Store, notice, tls};
+use crate::audit::{Event, Forwarder, Log, Repository, Source};
 use crate::config::Config;
 use chrono::{SecondsFormat, Utc};
 use crossbeam_channel::{Sender, bounded, unbounded};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 /// How often the end of the node is looked for.
 const LOOK: Duration = Duration::from_millis(100);
+/// So long what is being fetched is waited for at the end.
+const FETCHER_GRACE: Duration = Duration::from_secs(5);
 /// What has been kept long enough is looked for so often.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -93,7 +95,7 @@ fn serve(
     ];
     let forwarding = node.start_forwarder()?;
     let network = Network::open(&node, intake.clone())?;
-    node.start_fetcher(intake, stop)?;
+    let fetcher = node.start_fetcher(intake, stop)?;
     ready(network.addresses);
     notify(&sd_notify::NotifyState::Ready);
     info!(dicom = %network.addresses.dicom, http = ?network.addresses.http, "The node takes studies.");
@@ -105,6 +107,7 @@ fn serve(
     notify(&sd_notify::NotifyState::Stopping);
     info!("The node stops.");
     network.close();
+    wait_for(&fetcher);
     node.courier.stop();
     let ended: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
     drop(forwarding);
@@ -119,11 +122,7 @@ fn node(config: &Config, store: Store, log: &Log) -> Result<Arc<Node>, Error> {
         record(
             log,
             &Event::DeadLetter {
-                study: audit::Study {
-                    study_instance_uid: letter.study_instance_uid,
-                    version: letter.version,
-                    patient: None,
-                },
+                study: notice::study(&store, &letter.study_instance_uid, letter.version),
                 attempts: letter.attempts,
                 code: letter.code,
             },
@@ -154,18 +153,22 @@ fn node(config: &Config, store: Store, log: &Log) -> Result<Arc<Node>, Error> {
 }
 
 impl Node {
-    /// Whoever brings an instance hears of it when the decision log has it, too.
+    /// The decision log has an instance before anything is decided of its study.
     fn intake(self: &Arc<Self>, told: Sender<Message>) -> Result<Intake, Error> {
         let node = Arc::clone(self);
-        let on_arrival = move |instance: Option<&NewInstance>, arrived: &Arrived| {
-            if let Some(instance) = instance {
-                node.metrics.instance_received();
-                node.record_arrival(instance, arrived);
+        let on_arrivals = move |arrivals: &[Arrival]| {
+            let is_recorded = node.record_arrivals(arrivals);
+            for Arrival { receipt, arrived } in arrivals {
+                if receipt.is_some() {
+                    node.metrics.instance_received();
+                }
+                // The steward ends with the node alone.
+                drop(told.send(Message::Arrived(arrived.clone())));
             }
-            // The steward ends with the node alone.
-            drop(told.send(Message::Arrived(arrived.clone())));
+            is_recorded
         };
-        let (intake, recovery) = Intake::open(&self.store, &self.config.node, on_arrival)?;
+        let (intake, recovery) =
+            Intake::open(&self.store, self.log.key(), &self.config.node, on_arrivals)?;
         if recovery != super::Recovery::default() {
             let (unfinished, unrecorded) = (recovery.unfinished, recovery.unrecorded);
             let missing = recovery.missing.len();
@@ -224,8 +227,12 @@ impl Node {
         start("steward", move || steward.run(&stop))
     }
 
-    /// Fetches earlier studies. The thread is not waited for at the end: a web service may keep it for minutes.
-    fn start_fetcher(&self, intake: Intake, stop: &Arc<AtomicBool>) -> Result<(), Error> {
+    /// Fetches earlier studies.
+    fn start_fetcher(
+        &self,
+        intake: Intake,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<JoinHandle<()>, Error> {
         let means = priors::Means {
             store: self.store.clone(),
             log: self.log.clone(),
@@ -235,8 +242,7 @@ impl Node {
             patience: Fetcher::patience(),
         };
         let fetcher = Fetcher::new(&self.config.node, means, stop);
-        start("priors", move || fetcher.run())?;
-        Ok(())
+        start("priors", move || fetcher.run())
     }
 
     /// Removes what has been kept long enough.
@@ -292,6 +298,16 @@ fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
     thread.map_err(Error::Start)
 }
 
+/// What was fetched is told of before the end; a web service that keeps the thread for minutes is not waited for, and the
+/// next start tells then.
+fn wait_for(fetcher: &JoinHandle<()>) {
+    fetcher.thread().unpark();
+    let end = Instant::now() + FETCHER_GRACE;
+    while !fetcher.is_finished() && Instant::now() < end {
+        thread::sleep(LOOK);
+    }
+}
+
 /// What the decision log says of what was removed.
 pub fn purged(removed: &Removed, code: &str) -> Event {
     let what = match (removed.entirely, removed.instances > 0) {
@@ -303,7 +319,7 @@ pub fn purged(removed: &Removed, code: &str) -> Event {
         study_instance_uid: removed.study_instance_uid.clone(),
         what: what.into(),
         code: code.into(),
-        patient: None,
+        patient: removed.patient.clone(),
     }
 }
 

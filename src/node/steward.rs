@@ -5,8 +5,8 @@
 use super::complete::Completion;
 use super::route::{Plan, plan};
 use super::scu::Scu;
-use super::{Arrived, Complete, Enqueued, Queue, Reason, Store, StoreError, StudyState};
-use crate::audit::{Event, Log, Party, Study};
+use super::{Arrived, Complete, Enqueued, Queue, Store, StoreError, StudyState, notice};
+use crate::audit::{Event, Log, Party};
 use crate::config::{NodeConfig, PeerConfig};
 use chrono::{Local, Utc};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
@@ -132,7 +132,7 @@ impl Steward {
         let Some(version) = closed else {
             return self.not_closed(complete);
         };
-        self.record_complete(study, version, complete.reason)?;
+        self.record_complete(version, complete)?;
         self.decide(study, version)
     }
 
@@ -151,7 +151,8 @@ impl Steward {
         }
     }
 
-    fn record_complete(&self, study: &str, version: u32, reason: Reason) -> Result<(), StoreError> {
+    fn record_complete(&self, version: u32, complete: &Complete) -> Result<(), StoreError> {
+        let (study, reason) = (&complete.study_instance_uid, complete.reason);
         let mut sop_classes: BTreeMap<String, u64> = BTreeMap::new();
         for input in self.store.inputs(study, version)? {
             *sop_classes.entry(input.sop_class_uid).or_default() += 1;
@@ -167,15 +168,12 @@ impl Steward {
             study = link,
             version,
             instances,
+            waited_ms = complete.waited.as_millis(),
             ?reason,
             "A study is complete."
         );
         let event = Event::StudyComplete {
-            study: Study {
-                study_instance_uid: study.into(),
-                version,
-                patient: None,
-            },
+            study: notice::study(&self.store, study, version),
             code: reason.code().into(),
             sop_classes,
             from: from.collect(),

@@ -1,6 +1,7 @@
 //! What tests of the node share.
 
 use super::{Claim, Intake, Refusal, Sender, Store};
+use crate::audit::Key;
 use crate::config::{NodeConfig, RetryConfig};
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
@@ -21,6 +22,11 @@ pub(super) fn store(dir: &Path) -> Store {
     Store::open(dir, &RetryConfig::default()).expect("the folder can be used")
 }
 
+/// The secret of the node's folder `dir`.
+pub(super) fn key(dir: &Path) -> Key {
+    Key::load_or_create(&dir.join("key")).expect("the folder can be used")
+}
+
 /// An intake that keeps what it takes below `dir`, of at most 1 MiB an object.
 pub(super) fn intake(dir: &Path) -> Intake {
     intake_of(&store(dir))
@@ -28,7 +34,7 @@ pub(super) fn intake(dir: &Path) -> Intake {
 
 /// An intake of a database that is open.
 pub(super) fn intake_of(store: &Store) -> Intake {
-    let opened = Intake::open(store, &config(), |_, _| ());
+    let opened = Intake::open(store, key(store.dir()), &config(), |_| true);
     opened.expect("the folder can be used").0
 }
 

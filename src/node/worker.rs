@@ -4,7 +4,7 @@
 //! and is opened anew where the device was lost.
 
 use super::written::{Written, hex};
-use super::{Agenda, Ended, Failure, Finished, Hours, Job, Queue, Store, StoreError};
+use super::{Agenda, Ended, Failure, Finished, Hours, Job, Queue, Store, StoreError, notice};
 use crate::audit::{self, Event, Log};
 use crate::batch::{self, Batch, StudyResult};
 use crate::config::Config;
@@ -234,7 +234,7 @@ impl Worker {
         let inputs = self.store.inputs(&work.study_instance_uid, work.version);
         let inputs = inputs.map_err(|error| store_failure(&error))?;
         self.record(&Event::JobStarted {
-            study: study(job),
+            study: self.study(job),
             attempt: job.attempt,
             rule: Some(work.rule.clone()).filter(|rule| !rule.is_empty()),
             models: self.config_of(&work.models).models.enabled,
@@ -279,7 +279,7 @@ impl Worker {
         }
         // Before the result is on its way: what is delivered can be traced.
         self.record(&Event::JobDone {
-            study: study(job),
+            study: self.study(job),
             run_id: finished.run_id.clone(),
             device: written.device(),
             models: written.models(),
@@ -298,6 +298,10 @@ impl Worker {
         Ok(Some(ended))
     }
 
+    fn study(&self, job: &Job) -> audit::Study {
+        notice::study(&self.store, &job.work.study_instance_uid, job.work.version)
+    }
+
     fn fail(&self, job: &Job, failure: &Failure) -> Result<Option<Ended>, StoreError> {
         let ended = self.store.fail(job, failure, now_s())?;
         let code = failure.code.clone();
@@ -308,14 +312,14 @@ impl Worker {
             self.log.key().linked(&failure.message)
         );
         self.record(&Event::JobFailed {
-            study: study(job),
+            study: self.study(job),
             attempt: job.attempt,
             code: code.clone(),
         });
         if ended == Ended::DeadLetter {
             let attempts = job.attempt;
             self.record(&Event::DeadLetter {
-                study: study(job),
+                study: self.study(job),
                 attempts,
                 code,
             });
@@ -377,14 +381,6 @@ fn loaded(pipeline: &Pipeline) -> Loaded {
             },
             is_fallback: pipeline.warnings.contains(&Warning::CpuFallback),
         }),
-    }
-}
-
-fn study(job: &Job) -> audit::Study {
-    audit::Study {
-        study_instance_uid: job.work.study_instance_uid.clone(),
-        version: job.work.version,
-        patient: None,
     }
 }
 

@@ -167,13 +167,18 @@ fn decisions(dir: &Path) -> Vec<String> {
         .args(["audit", "verify", "--dir"])
         .arg(dir.join("node"));
     verify.assert().code(0);
-    let log = fs::read_to_string(dir.join("node/audit.jsonl")).expect("a log");
-    let records = log
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"));
-    let kinds =
-        records.map(|record: Value| record["event"]["kind"].as_str().expect("a kind").to_owned());
+    let kind = |event: &Value| event["kind"].as_str().expect("a kind").to_owned();
+    let kinds = events(dir);
+    let kinds = kinds.iter().map(kind);
     kinds.filter(|kind| kind != "instance-received").collect()
+}
+
+/// The events in the decision log, in order.
+fn events(dir: &Path) -> Vec<Value> {
+    let log = fs::read_to_string(dir.join("node/audit.jsonl")).expect("a log");
+    let records = log.lines().map(serde_json::from_str::<Value>);
+    let events = records.map(|record| record.expect("JSON")["event"].take());
+    events.collect()
 }
 
 #[test]
@@ -204,6 +209,14 @@ fn a_study_that_was_sent_is_run_delivered_and_logged_without_its_patient() {
         "stopped",
     ];
     assert_eq!(decisions(dir.path()), wanted);
+    let events = events(dir.path()).into_iter();
+    let of_study = events.filter(|event| wanted[2..7].iter().any(|kind| event["kind"] == **kind));
+    let patients: Vec<Value> = of_study.map(|mut event| event["patient"].take()).collect();
+    let is_hash = |patient: &Value| patient.as_str().is_some_and(|hash| hash.len() == 16);
+    assert!(
+        patients.iter().all(|p| is_hash(p) && *p == patients[0]),
+        "{patients:?}"
+    );
     let mut replay = hilum();
     replay.args(["audit", "replay", uid, "--config"]);
     replay.arg(dir.path().join("hilum.toml")).assert().code(0);

@@ -66,6 +66,7 @@ fn instance(series: usize, z: usize, geometry: &Geometry) -> Instance {
         study_instance_uid: STUDY_UID.into(),
         series_instance_uid: format!("{STUDY_UID}.{series}"),
         frame_of_reference_uid: Some(format!("{STUDY_UID}.99")),
+        acquired: None,
         modality: "CT".into(),
         image_type: ["ORIGINAL", "PRIMARY", "AXIAL"].map(String::from).into(),
         rows_columns: [geometry.size[1], geometry.size[2]],

@@ -125,7 +125,7 @@ fn thinned(places: Vec<DVec3>) -> Vec<DVec3> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{LUNGS, parts_at, patient, pet};
+    use super::super::fixture::{LUNGS, parts_at, patient, pet};
     use super::*;
     use crate::volume::{Geometry, Volume};
 

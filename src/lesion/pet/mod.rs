@@ -7,6 +7,8 @@ mod alignment;
 mod body;
 mod candidate;
 mod field;
+#[cfg(test)]
+mod fixture;
 mod landmarks;
 mod organ;
 mod params;

@@ -33,7 +33,7 @@ fn instance(instances: u32) -> Arrived {
         study_instance_uid: STUDY.into(),
         instances,
         receiving: true,
-        reopened: false,
+        reopens: None,
     }
 }
 
@@ -57,6 +57,16 @@ fn a_study_is_complete_when_nothing_came_for_the_idle_time() {
         Some((Reason::Idle, 2))
     );
     assert_eq!(completion.open_studies(), 0);
+}
+
+#[test]
+fn a_complete_study_tells_how_long_it_waited_since_its_last_instance() {
+    let clock = Clock::new();
+    let mut completion = completion(&clock);
+    completion.arrived(&instance(1), clock.at(0.0));
+    completion.arrived(&instance(2), clock.at(50.0));
+    let complete = completion.take_complete(clock.at(110.5));
+    assert_eq!(complete[0].waited, Duration::from_millis(60_500));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::config::{DestinationConfig, DestinationKind, NodeConfig};
 use crate::node::dimse::{Commitment, InstanceRef};
 use crate::node::metrics::Metrics;
 use crate::node::status::DeliveryStatus;
-use crate::node::{Delivery, Output, Sender, Store, StoreError};
+use crate::node::{Delivery, Output, Sender, Store, StoreError, notice};
 use crate::uid::UidSource;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -168,7 +168,7 @@ impl Shared {
     }
 
     fn deliver(&self, to: &DestinationConfig, delivery: &Delivery) -> Result<(), StoreError> {
-        let study = study(delivery);
+        let study = self.study(delivery);
         let sop_classes = sop_classes(&delivery.outputs);
         let party = self.party(to);
         self.record(&Event::DeliveryStarted {
@@ -288,12 +288,16 @@ impl Shared {
         self.store
             .delivery_committed(&commitment.transaction_uid, now_s())?;
         self.record(&Event::Committed {
-            study: study(delivery),
+            study: self.study(delivery),
             by: self.party(to),
             instances: instances.len() as u64,
         });
         self.metrics.delivery(&to.name, "committed");
         Ok(())
+    }
+
+    fn study(&self, delivery: &Delivery) -> audit::Study {
+        notice::study(&self.store, &delivery.study_instance_uid, delivery.version)
     }
 
     fn failed(
@@ -313,7 +317,7 @@ impl Shared {
         );
         self.metrics.delivery(&to.name, code);
         self.record(&Event::DeliveryFailed {
-            study: study(delivery),
+            study: self.study(delivery),
             to: self.party(to),
             attempt: delivery.failures.saturating_add(1),
             code: code.into(),
@@ -368,14 +372,6 @@ impl Shared {
 
 fn now_s() -> i64 {
     chrono::Utc::now().timestamp()
-}
-
-fn study(delivery: &Delivery) -> audit::Study {
-    audit::Study {
-        study_instance_uid: delivery.study_instance_uid.clone(),
-        version: delivery.version,
-        patient: None,
-    }
 }
 
 /// The DICOM objects among the files.

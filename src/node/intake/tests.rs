@@ -1,5 +1,5 @@
 use super::super::testing::{
-    self, config, file_bytes, image, intake_of, object, send, send_bytes, sender, store,
+    self, config, file_bytes, image, intake_of, key, object, send, send_bytes, sender, store,
 };
 use super::*;
 use crate::node::StudyState;
@@ -139,7 +139,7 @@ fn with_too_little_room_nothing_more_is_begun() {
     let dir = tempdir().unwrap();
     let mut config = config();
     config.storage.min_free_bytes = u64::MAX;
-    let (intake, _) = Intake::open(&store(dir.path()), &config, |_, _| ()).unwrap();
+    let (intake, _) = Intake::open(&store(dir.path()), key(dir.path()), &config, |_| true).unwrap();
     let refusal = intake.begin().unwrap_err();
     assert_eq!(
         (refusal.code(), refusal.dimse_status()),
@@ -186,23 +186,60 @@ fn arrivals_are_told_with_their_number_also_those_that_come_again() {
     let dir = tempdir().unwrap();
     let told = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&told);
-    let hear = move |new: Option<&NewInstance>, arrived: &Arrived| {
-        heard.lock().unwrap().push((new.is_some(), arrived.clone()));
+    let hear = move |arrivals: &[Arrival]| {
+        heard.lock().unwrap().extend_from_slice(arrivals);
+        true
     };
-    let (intake, _) = Intake::open(&store(dir.path()), &config(), hear).unwrap();
+    let (intake, _) = Intake::open(&store(dir.path()), key(dir.path()), &config(), hear).unwrap();
     for number in [1, 2, 2] {
         send(&intake, image(STUDY, number)).unwrap();
     }
+    drop(intake);
     let told = told.lock().unwrap();
-    let counts = told.iter().map(|(new, arrived)| (*new, arrived.instances));
+    let counts = told
+        .iter()
+        .map(|told| (told.receipt.is_some(), told.arrived.instances));
     assert_eq!(
         counts.collect::<Vec<_>>(),
         [(true, 1), (true, 2), (false, 2)]
     );
     assert!(
         told.iter()
-            .all(|(_, arrived)| arrived.receiving && !arrived.reopened)
+            .all(|told| told.arrived.receiving && told.arrived.reopens.is_none())
     );
+}
+
+#[test]
+fn what_was_acknowledged_and_not_told_is_told_at_the_next_start() {
+    let dir = tempdir().unwrap();
+    let told = |is_recorded: bool| {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&told);
+        let hear = move |arrivals: &[Arrival]| {
+            heard.lock().unwrap().extend_from_slice(arrivals);
+            is_recorded
+        };
+        (told, hear)
+    };
+    let (first, no_log) = told(false);
+    let (intake, _) = Intake::open(&store(dir.path()), key(dir.path()), &config(), no_log).unwrap();
+    for number in [1, 2] {
+        send(&intake, image(STUDY, number)).unwrap();
+    }
+    drop(intake);
+    let (second, log) = told(true);
+    drop(Intake::open(&store(dir.path()), key(dir.path()), &config(), log).unwrap());
+    let receipts = |told: &Mutex<Vec<Arrival>>| {
+        let told = told.lock().unwrap();
+        told.iter()
+            .map(|told| told.receipt.clone().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(receipts(&second).len(), 2);
+    assert_eq!(receipts(&second), receipts(&first));
+    let (third, log) = told(true);
+    drop(Intake::open(&store(dir.path()), key(dir.path()), &config(), log).unwrap());
+    assert_eq!(receipts(&third), []);
 }
 
 #[test]
@@ -235,7 +272,8 @@ fn a_start_removes_what_nobody_was_told_of_and_reports_what_is_missing() {
     fs::create_dir_all(dir.path().join("results/1.2.9/1")).unwrap();
     fs::create_dir_all(dir.path().join("instances/1.2.9")).unwrap();
     fs::write(dir.path().join("instances/1.2.9/1.2.9.1.dcm"), "purged").unwrap();
-    let (intake, recovery) = Intake::open(&store(dir.path()), &config(), |_, _| ()).unwrap();
+    let (intake, recovery) =
+        Intake::open(&store(dir.path()), key(dir.path()), &config(), |_| true).unwrap();
     let wanted = Recovery {
         unfinished: 1,
         unrecorded: 3,
@@ -256,6 +294,8 @@ fn no_name_and_no_id_of_a_patient_is_in_the_database() {
     let intake = testing::intake(dir.path());
     send(&intake, image(STUDY, 1)).unwrap();
     drop(intake);
+    let patient = store(dir.path()).patient(STUDY).unwrap();
+    assert_eq!(patient, Some(key(dir.path()).link("Secret-ID")));
     for file in ["node.sqlite", "node.sqlite-wal"] {
         let bytes = fs::read(dir.path().join(file)).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);

@@ -17,7 +17,7 @@ use super::metrics::Metrics;
 use super::scu::{Retrieved, Scu};
 use super::service::{now_s, record};
 use super::store::{PriorRequest, PriorsEnded};
-use super::{Intake, Store, StoreError};
+use super::{Intake, Store, StoreError, notice};
 use crate::audit::{self, Event, Log, Party};
 use crate::config::{NodeConfig, PeerConfig, PriorsBy, PriorsConfig};
 use crate::dicom::subject;
@@ -161,7 +161,7 @@ impl Fetcher {
             "Asked for earlier studies."
         );
         let asked = Event::PriorsAsked {
-            study: study_of(request),
+            study: self.study(request),
             from: self.party(),
             chosen: chosen.len() as u64,
             to_fetch: to_fetch.len() as u64,
@@ -208,7 +208,7 @@ impl Fetcher {
             "Fetched an earlier study."
         );
         let fetched = Event::PriorFetched {
-            study: study_of(request),
+            study: self.study(request),
             prior: study.into(),
             from: self.party(),
             instances,
@@ -245,7 +245,7 @@ impl Fetcher {
         );
         self.metrics.prior(code);
         let failed = Event::PriorsFailed {
-            study: study_of(request),
+            study: self.study(request),
             from: self.party(),
             attempt: request.attempt,
             code: code.into(),
@@ -253,6 +253,10 @@ impl Fetcher {
         };
         record(&self.log, &failed);
         Ok(())
+    }
+
+    fn study(&self, request: &PriorRequest) -> audit::Study {
+        notice::study(&self.store, &request.study_instance_uid, request.version)
     }
 
     fn peer(&self) -> Result<&PeerConfig, PriorsError> {
@@ -282,13 +286,5 @@ impl Fetcher {
                 ..Party::default()
             },
         }
-    }
-}
-
-fn study_of(request: &PriorRequest) -> audit::Study {
-    audit::Study {
-        study_instance_uid: request.study_instance_uid.clone(),
-        version: request.version,
-        patient: None,
     }
 }

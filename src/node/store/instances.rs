@@ -2,7 +2,8 @@
 
 use super::{Error, Store, priors};
 use crate::dicom::ObjectSummary;
-use rusqlite::{Connection, OptionalExtension, Transaction, named_params, params};
+use crate::node::intake::Arrival;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 use std::path::PathBuf;
 
 /// An instance whose file is durable.
@@ -10,6 +11,8 @@ use std::path::PathBuf;
 pub struct NewInstance {
     /// What it says of itself.
     pub object: ObjectSummary,
+    /// Keyed hash of its Patient ID (0010,0020).
+    pub patient: Option<String>,
     /// Of the file.
     pub sha256: [u8; 32],
     /// Size of the file.
@@ -31,8 +34,45 @@ pub struct Arrived {
     pub instances: u32,
     /// The study waits for further instances, to be run then.
     pub receiving: bool,
-    /// It had been complete before.
-    pub reopened: bool,
+    /// The version that it makes of a study that had been complete before.
+    pub reopens: Option<u32>,
+}
+
+/// What the decision log says of an instance that was received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Study Instance UID.
+    pub study_instance_uid: String,
+    /// Series Instance UID.
+    pub series_instance_uid: String,
+    /// SOP Instance UID.
+    pub sop_instance_uid: String,
+    /// SOP Class UID.
+    pub sop_class_uid: String,
+    /// Of the file.
+    pub sha256: [u8; 32],
+    /// Size of the file.
+    pub bytes: u64,
+    /// Calling AE title; none over HTTP.
+    pub sender: Option<String>,
+    /// Address that it came from.
+    pub address: String,
+}
+
+impl From<NewInstance> for Receipt {
+    fn from(instance: NewInstance) -> Self {
+        let object = instance.object;
+        Self {
+            study_instance_uid: object.study_instance_uid,
+            series_instance_uid: object.series_instance_uid,
+            sop_instance_uid: object.sop_instance_uid,
+            sop_class_uid: object.sop_class_uid,
+            sha256: instance.sha256,
+            bytes: instance.bytes,
+            sender: instance.sender,
+            address: instance.address,
+        }
+    }
 }
 
 /// What is known of a SOP Instance UID.
@@ -103,8 +143,41 @@ impl Store {
                 let reopened = add_study(transaction, instance)?;
                 arrived(transaction, study, reopened)
             }),
-            false => self.read(|connection| arrived(connection, study, false)),
+            false => self.read(|connection| arrived(connection, study, None)),
         }
+    }
+
+    /// Instances of which the decision log may not tell yet, and what they did to their studies.
+    pub(in crate::node) fn untold(&self) -> Result<Vec<Arrival>, Error> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid, sha256, bytes, sender,
+                 address, reopens FROM untold JOIN instances USING (sop_instance_uid) ORDER BY received_s, 3",
+            )?;
+            let untold = select.query_map([], |row| Ok((receipt(row)?, row.get(8)?)))?;
+            let untold = untold.collect::<Result<Vec<(Receipt, _)>, _>>()?;
+            let arrival = |(receipt, reopens): (Receipt, _)| {
+                let arrived = arrived(connection, &receipt.study_instance_uid, reopens)?;
+                let receipt = Some(receipt);
+                Ok(Arrival { receipt, arrived })
+            };
+            untold.into_iter().map(arrival).collect()
+        })
+    }
+
+    /// The decision log tells of these instances.
+    pub(in crate::node) fn forget_untold(&self, sop_instance_uids: &[&str]) -> Result<(), Error> {
+        if sop_instance_uids.is_empty() {
+            return Ok(());
+        }
+        self.write(|transaction| {
+            let sql = "DELETE FROM untold WHERE sop_instance_uid = ?1";
+            let mut delete = transaction.prepare_cached(sql)?;
+            for uid in sop_instance_uids {
+                delete.execute([uid])?;
+            }
+            Ok(())
+        })
     }
 
     /// The instances that a version of a study consists of, by SOP Instance UID.
@@ -143,7 +216,7 @@ impl Store {
 }
 
 fn add(transaction: &Transaction, instance: &NewInstance) -> Result<Arrived, Error> {
-    let reopened = add_study(transaction, instance)?;
+    let reopens = add_study(transaction, instance)?;
     add_series(transaction, &instance.object)?;
     let object = &instance.object;
     let mut insert = transaction.prepare_cached(
@@ -161,10 +234,27 @@ fn add(transaction: &Transaction, instance: &NewInstance) -> Result<Arrived, Err
         instance.sender,
         instance.address,
     ])?;
-    arrived(transaction, &object.study_instance_uid, reopened)
+    let mut untold = transaction
+        .prepare_cached("INSERT INTO untold (sop_instance_uid, reopens) VALUES (?1, ?2)")?;
+    untold.execute(params![object.sop_instance_uid, reopens])?;
+    arrived(transaction, &object.study_instance_uid, reopens)
 }
 
-fn arrived(connection: &Connection, study: &str, reopened: bool) -> Result<Arrived, Error> {
+fn receipt(row: &Row) -> Result<Receipt, rusqlite::Error> {
+    let bytes: i64 = row.get(5)?;
+    Ok(Receipt {
+        study_instance_uid: row.get(0)?,
+        series_instance_uid: row.get(1)?,
+        sop_instance_uid: row.get(2)?,
+        sop_class_uid: row.get(3)?,
+        sha256: row.get(4)?,
+        bytes: bytes.unsigned_abs(),
+        sender: row.get(6)?,
+        address: row.get(7)?,
+    })
+}
+
+fn arrived(connection: &Connection, study: &str, reopens: Option<u32>) -> Result<Arrived, Error> {
     let mut count = connection.prepare_cached(
         "SELECT state, (SELECT count(*) FROM instances WHERE study_instance_uid = ?1)
          FROM studies WHERE study_instance_uid = ?1",
@@ -174,14 +264,14 @@ fn arrived(connection: &Connection, study: &str, reopened: bool) -> Result<Arriv
             study_instance_uid: study.to_owned(),
             receiving: row.get::<_, String>(0)? == "receiving",
             instances: row.get(1)?,
-            reopened,
+            reopens,
         })
     })?)
 }
 
 /// Opens the study for an image; anything else is kept with it but changes no result: among it is what this node sent.
-/// Tells whether it had been complete before.
-fn add_study(transaction: &Transaction, instance: &NewInstance) -> Result<bool, Error> {
+/// Tells the version that it makes, where the study had been complete before.
+fn add_study(transaction: &Transaction, instance: &NewInstance) -> Result<Option<u32>, Error> {
     let object = &instance.object;
     let study = &object.study_instance_uid;
     let mut insert = transaction.prepare_cached(
@@ -190,12 +280,12 @@ fn add_study(transaction: &Transaction, instance: &NewInstance) -> Result<bool, 
     )?;
     insert.execute(params![study, instance.received_s])?;
     let mut describe = transaction.prepare_cached(
-        "UPDATE studies SET description = ?2
-         WHERE study_instance_uid = ?1 AND description IS NULL AND ?2 IS NOT NULL",
+        "UPDATE studies SET description = coalesce(description, ?2), patient = coalesce(patient, ?3)
+         WHERE study_instance_uid = ?1 AND (description IS NULL OR patient IS NULL)",
     )?;
-    describe.execute(params![study, object.study_description])?;
+    describe.execute(params![study, object.study_description, instance.patient])?;
     if !object.is_image {
-        return Ok(false);
+        return Ok(None);
     }
     priors::sent(transaction, study)?;
     let mut supersede = transaction.prepare_cached(
@@ -205,10 +295,13 @@ fn add_study(transaction: &Transaction, instance: &NewInstance) -> Result<bool, 
     supersede.execute(params![study, instance.received_s])?;
     let mut open = transaction.prepare_cached(
         "UPDATE studies SET state = 'receiving', changed_s = ?2
-         WHERE study_instance_uid = ?1 AND state <> 'receiving' RETURNING version > 0",
+         WHERE study_instance_uid = ?1 AND state <> 'receiving' RETURNING version",
     )?;
-    let reopened = open.query_row(params![study, instance.received_s], |row| row.get(0));
-    Ok(reopened.optional()?.unwrap_or(false))
+    let version = open.query_row(params![study, instance.received_s], |row| row.get(0));
+    let version: Option<u32> = version.optional()?;
+    Ok(version
+        .filter(|version| *version > 0)
+        .map(|version| version + 1))
 }
 
 /// Texts are those of the first instance that has any, the thickness that of the thickest slice.

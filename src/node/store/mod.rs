@@ -14,7 +14,7 @@ mod studies;
 
 pub use deliveries::{Delivery, DeliveryCount};
 pub use error::Error;
-pub use instances::{Arrived, Input, NewInstance};
+pub use instances::{Arrived, Input, NewInstance, Receipt};
 pub(in crate::node) use priors::{PriorRequest, PriorsEnded};
 pub use purge::Removed;
 pub use status::StudyStatus;
@@ -32,7 +32,9 @@ use std::time::Duration;
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("migrations/1-reception.sql")),
     M::up(include_str!("migrations/2-delivery.sql")),
-    M::up(include_str!("migrations/3-priors.sql")),
+    M::up(include_str!("migrations/3-patient.sql")),
+    M::up(include_str!("migrations/4-untold.sql")),
+    M::up(include_str!("migrations/5-priors.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

@@ -23,6 +23,9 @@ pub struct Removed {
     pub bytes: u64,
     /// Files of results.
     pub outputs: u32,
+    /// Keyed hash of its Patient ID (0010,0020).
+    #[serde(skip)]
+    pub patient: Option<String>,
     /// Nothing of the study is left, its rows included.
     pub entirely: bool,
 }
@@ -169,8 +172,8 @@ fn counts(connection: &Connection, study: &str) -> Result<Option<Removed>, Error
         "SELECT study_instance_uid,
          (SELECT count(*) FROM instances WHERE study_instance_uid = ?1),
          (SELECT coalesce(sum(bytes), 0) FROM instances WHERE study_instance_uid = ?1),
-         (SELECT count(*) FROM outputs JOIN jobs ON job = id WHERE study_instance_uid = ?1)
-         FROM studies WHERE study_instance_uid = ?1",
+         (SELECT count(*) FROM outputs JOIN jobs ON job = id WHERE study_instance_uid = ?1),
+         patient FROM studies WHERE study_instance_uid = ?1",
     )?;
     let counts = count.query_row(params![study], |row| {
         Ok(Removed {
@@ -178,6 +181,7 @@ fn counts(connection: &Connection, study: &str) -> Result<Option<Removed>, Error
             instances: row.get(1)?,
             bytes: row.get::<_, i64>(2)?.unsigned_abs(),
             outputs: row.get(3)?,
+            patient: row.get(4)?,
             entirely: false,
         })
     });

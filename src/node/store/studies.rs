@@ -178,6 +178,19 @@ impl Store {
             Ok(study.optional()?)
         })
     }
+
+    /// Keyed hash of the Patient ID (0010,0020) of a study.
+    pub(in crate::node) fn patient(
+        &self,
+        study_instance_uid: &str,
+    ) -> Result<Option<String>, Error> {
+        self.read(|connection| {
+            let mut select = connection
+                .prepare_cached("SELECT patient FROM studies WHERE study_instance_uid = ?1")?;
+            let patient = select.query_row([study_instance_uid], |row| row.get(0));
+            Ok(patient.optional()?.flatten())
+        })
+    }
 }
 
 fn series(connection: &Connection, study: &str) -> Result<Vec<SeriesFacts>, Error> {

@@ -222,7 +222,7 @@ enum Fault {
     LoopbackOnly,
     #[error("Content-Type has to be multipart/related; type=\"application/dicom\"; boundary=…")]
     MediaType,
-    #[error("Content-Type needs a boundary of 1 to 70 ASCII characters")]
+    #[error("Content-Type needs a boundary of 1 to 200 ASCII characters")]
     Boundary,
     #[error("the path does not end with a Study Instance UID")]
     NotAUid,

@@ -22,6 +22,9 @@ const WRITE_BYTES: usize = 256 << 10;
 /// So many instances are made durable at a time; one flush of the disk serves them together.
 const MAX_IN_FLIGHT: usize = 32;
 
+/// RFC 2046 5.1.1 has 70; Orthanc's DICOMweb plugin sends 73.
+const MAX_BOUNDARY_BYTES: usize = 200;
+
 /// `POST /studies`, `POST /studies/{study}`.
 pub(super) async fn store(
     State(web): State<Arc<Web>>,
@@ -68,7 +71,7 @@ fn boundary(content_type: Option<&str>) -> Result<String, Fault> {
         return Err(Fault::MediaType);
     }
     let boundary = media_type.parameter("boundary").unwrap_or_default();
-    let is_boundary = (1..=70).contains(&boundary.len()) && boundary.is_ascii();
+    let is_boundary = (1..=MAX_BOUNDARY_BYTES).contains(&boundary.len()) && boundary.is_ascii();
     is_boundary
         .then(|| boundary.to_owned())
         .ok_or(Fault::Boundary)

@@ -238,6 +238,22 @@ fn an_oversized_part_is_refused_and_the_others_are_kept() {
 }
 
 #[test]
+fn a_boundary_longer_than_the_standard_allows_is_taken_as_orthanc_sends_it() {
+    let server = plain();
+    let boundary = "701ef197-86df-4e47-9581-ece3541e3b09-701ef197-86df-4e47-9581-ece3541e3b09";
+    let head =
+        format!("POST /studies HTTP/1.1\r\ncontent-type: multipart/related; boundary={boundary}");
+    let edge = format!("--{boundary}");
+    let body = [
+        format!("{edge}\r\nContent-Type: application/dicom\r\n\r\n").as_bytes(),
+        &instance(1),
+        format!("\r\n{edge}--\r\n").as_bytes(),
+    ]
+    .concat();
+    assert_eq!(server.request(&head, &body).0, 200);
+}
+
+#[test]
 fn other_media_types_and_paths_are_refused() {
     let server = plain();
     let post = |path: &str, content_type: &str| {

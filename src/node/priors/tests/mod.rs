@@ -6,7 +6,7 @@ mod web;
 use super::*;
 use crate::node::scu::Timeouts;
 use crate::node::status::PriorsStatus;
-use crate::node::testing::{config, image, send, store};
+use crate::node::testing::{config, image, key, send, store};
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
@@ -62,7 +62,8 @@ fn rig_of(by: PriorsBy, image: InMemDicomObject) -> Rig {
 
 impl Rig {
     fn intake(&self) -> Intake {
-        let opened = Intake::open(&self.store, &self.config, |_, _| ());
+        let key = key(self.dir.path());
+        let opened = Intake::open(&self.store, key, &self.config, |_| true);
         opened.expect("an intake").0
     }
 

@@ -65,10 +65,7 @@ fn a_commitment_is_waited_for_and_an_answer_to_nobodys_question_is_none() {
     let dir = tempdir().unwrap();
     let store = store(dir.path());
     done(&store, STUDY, &["pacs"]);
-    let delivery = due(&store, 10).remove(0);
-    store
-        .delivery_sent(delivery.id, Some("2.25.9"), 20)
-        .unwrap();
+    ask_to_commit(&store);
     assert_eq!(due(&store, 99), []);
     assert_eq!(store.uncommitted_deliveries(20, 9).unwrap(), []);
     assert_eq!(store.uncommitted_deliveries(21, 9).unwrap().len(), 1);
@@ -83,10 +80,7 @@ fn a_refused_commitment_is_sent_again() {
     let dir = tempdir().unwrap();
     let store = store(dir.path());
     done(&store, STUDY, &["pacs"]);
-    let delivery = due(&store, 10).remove(0);
-    store
-        .delivery_sent(delivery.id, Some("2.25.9"), 20)
-        .unwrap();
+    ask_to_commit(&store);
     let delivery = store.delivery_of("2.25.9").unwrap().unwrap();
     store
         .delivery_failed(&delivery, "not-committed", "", 30)

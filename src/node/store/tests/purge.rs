@@ -110,6 +110,7 @@ fn instances_go_before_results_and_both_only_after_delivery() {
         instances: 0,
         bytes: 0,
         outputs: 1,
+        patient: Some(testing::key(dir.path()).link("Secret-ID")),
         entirely: true,
     };
     assert_eq!(month, [wanted]);
@@ -135,10 +136,7 @@ fn what_awaits_a_commitment_or_a_person_stays() {
     let dir = tempdir().unwrap();
     let store = store(dir.path());
     done(&store, STUDY, &["pacs"]);
-    let delivery = due(&store, 10).remove(0);
-    store
-        .delivery_sent(delivery.id, Some("2.25.9"), 11)
-        .unwrap();
+    ask_to_commit(&store);
     queued(&store, "1.2.4", 1);
     let job = store.claim(&at(9)).unwrap().unwrap();
     store.fail(&job, &failure(true), 10).unwrap();
