@@ -125,6 +125,6 @@ peer() {
 
 machine() {
     echo "$(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)), $(free -g | awk '/^Mem:/ {print $2}') GiB," \
-        "$(findmnt -n -o FSTYPE,SOURCE -T "$work"), Linux $(uname -r);" \
+        "$(findmnt -n -o FSTYPE -T "$work"), Linux $(uname -r);" \
         "Orthanc $(Orthanc --version | sed -n '1s/.* //p'), dcmtk $(dcmdump --version | sed -n '1s/.*dcmdump v\([^ ]*\).*/\1/p')"
 }

@@ -90,7 +90,7 @@ def plot(rows, path):
     .grid { stroke: #8886; stroke-width: 1 } .memory { stroke: #0a6ebd; stroke-width: 2.5 } .received { stroke: #888; stroke-width: 1.2 }
     @media (prefers-color-scheme: dark) { text { fill: #ddd } .memory { stroke: #5db4ff } }"""
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">'
-    title = "<title>Memory of a node while it takes 10,000 small studies</title>"
+    title = "<title>Memory of a node while it takes small studies</title>"
     with open(path, "w") as out:
         out.write("\n".join([head, title, f"<style>{style}\n</style>", *parts, "</svg>", ""]))
 
