@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A node that fetches earlier studies from real peers on loopback: dcmqrscp (C-GET, C-MOVE) and Orthanc (C-GET, C-MOVE, WADO-RS).
 # One line a check, a summary, exit code 1 where one failed.
-# usage: scripts/node-priors.sh    (about two minutes; KEEP=1 keeps the folder with the logs)
+# usage: scripts/node-priors.sh    (about a minute; KEEP=1 keeps the folder with the logs)
 source "$(dirname "$0")/node-common.sh"
 passed=0 failed=0
 
@@ -130,7 +130,7 @@ node by-move $'by = "c-move"\nfrom = "pacs"'
 fetches by-move "Orthanc, C-MOVE" JPEGLossless
 ends by-move
 
-node by-web $'by = "wado-rs"\nurl = "http://127.0.0.1:'"$pacs_http"$'/dicom-web"' env HILUM_LOG=trace
+node by-web $'by = "wado-rs"\nurl = "http://127.0.0.1:'"$pacs_http"$'/dicom-web"' env HILUM_LOG=trace,ureq::run=trace,ureq::util=trace
 fetches by-web "Orthanc, QIDO-RS and WADO-RS; the node logs all that it can" JPEGLossless
 ends by-web
 

@@ -23,6 +23,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -185,6 +186,16 @@ fn policy() -> impl TypedValueParser<Value = Policy> {
         .try_map(|name| serde_json::from_value::<Policy>(name.into()))
 }
 
+/// Crates whose finest levels repeat requests, which hold a bearer token and may ask for a patient by id.
+const HTTP_CLIENT: [&str; 2] = ["ureq", "ureq_proto"];
+
+/// What may be logged of what `HILUM_LOG` asks for.
+fn without_requests(levels: &str) -> String {
+    let of_client = |level: &&str| HTTP_CLIENT.iter().any(|name| level.contains(name));
+    let kept: Vec<&str> = levels.split(',').filter(|l| !of_client(l)).collect();
+    kept.join(",")
+}
+
 /// Logs go to stderr; `HILUM_LOG` overrides what is logged.
 fn start_log(verbose: u8) {
     let default = match verbose {
@@ -192,11 +203,12 @@ fn start_log(verbose: u8) {
         1 => "error,hilum=info",
         _ => "info,hilum=debug",
     };
-    let mut filter =
-        tracing_subscriber::EnvFilter::try_from_env("HILUM_LOG").unwrap_or_else(|_| default.into());
-    // Their finest levels repeat requests, which hold a bearer token and may ask for a patient by id.
-    for client in ["ureq=info", "ureq_proto=info"] {
-        filter = filter.add_directive(client.parse().expect("it is a directive"));
+    let asked = std::env::var("HILUM_LOG").ok();
+    let filter = asked.and_then(|levels| EnvFilter::try_new(without_requests(&levels)).ok());
+    let mut filter = filter.unwrap_or_else(|| default.into());
+    for client in HTTP_CLIENT {
+        let silenced = format!("{client}=info");
+        filter = filter.add_directive(silenced.parse().expect("it is a directive"));
     }
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr())
         && std::env::var_os("NO_COLOR").is_none();
@@ -211,6 +223,12 @@ fn start_log(verbose: u8) {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn no_level_makes_the_http_client_log_requests() {
+        let levels = "trace,ureq=trace, ureq::run[span]=trace,ureq_proto::util,hilum=debug";
+        assert_eq!(without_requests(levels), "trace,hilum=debug");
+    }
 
     #[test]
     fn the_command_line_is_well_formed() {

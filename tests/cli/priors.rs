@@ -80,7 +80,10 @@ fn an_earlier_study_is_fetched_and_kept_and_neither_run_nor_delivered() {
     );
     fs::write(&config, text + &priors).expect("written");
     // The HTTP client would log requests, which ask by the patient's id.
-    let node = start_logging(dir.path(), "error,hilum=info,ureq=trace,ureq_proto=trace");
+    let node = start_logging(
+        dir.path(),
+        "error,hilum=info,ureq=trace,ureq::run=trace,ureq::util=trace",
+    );
     node.send(&slices());
     let findings = delivered(dir.path(), 1);
     let uid = findings["study_instance_uid"].as_str().expect("a UID");
