@@ -1,4 +1,4 @@
-# Sourced by node-peers.sh, reception.sh and soak.sh: nodes and peers on free loopback ports, ended when the script ends.
+# Sourced by node-peers.sh, node-priors.sh, reception.sh and soak.sh: nodes and peers on free loopback ports, ended when the script ends.
 # shellcheck shell=bash
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -47,6 +47,20 @@ start() {
     pid=$!
     started+=("$pid")
 }
+
+passed=0 failed=0
+# check WHAT COMMAND...: a line that says whether it succeeded; the script ends with `[ "$failed" = 0 ]`.
+check() {
+    local what="$1" log="$work/check.log"
+    shift
+    if "$@" >"$log" 2>&1; then
+        passed=$((passed + 1)) && printf 'ok      %s\n' "$what"
+    else
+        failed=$((failed + 1)) && printf 'FAILED  %s\n' "$what"
+        tail -5 "$log" | sed 's/^/        /'
+    fi
+}
+fails() { ! "$@"; }
 
 # until_true SECONDS COMMAND...: tries until it succeeds.
 until_true() {

@@ -3,21 +3,6 @@
 # storescu, dcmsend, movescu, dcmqrscp, storescp, over TLS too). One line a check, a summary, exit code 1 where one failed.
 # usage: scripts/node-peers.sh    (about two minutes; KEEP=1 keeps the folder with the logs)
 source "$(dirname "$0")/node-common.sh"
-passed=0 failed=0
-
-# check WHAT COMMAND...
-check() {
-    local what="$1" log="$work/check.log"
-    shift
-    if "$@" >"$log" 2>&1; then
-        passed=$((passed + 1)) && printf 'ok      %s\n' "$what"
-    else
-        failed=$((failed + 1)) && printf 'FAILED  %s\n' "$what"
-        tail -5 "$log" | sed 's/^/        /'
-    fi
-}
-fails() { ! "$@"; }
-
 uid_of() { dcmdump +P "$2" "$1" | sed 's/.*\[\(.*\)\].*/\1/'; }
 
 # study FOLDER: eight slices of the phantom as a study of its own, too few for any model; sets $study.

@@ -19,6 +19,7 @@ scripts/verify.sh
 
 say "The node among real peers"
 scripts/node-peers.sh
+scripts/node-priors.sh
 
 say "Lints"
 cargo clippy --release --locked --all-targets --quiet -- -D warnings
