@@ -13,7 +13,7 @@ mod studies;
 
 pub use deliveries::{Delivery, DeliveryCount};
 pub use error::Error;
-pub use instances::{Arrived, Input, NewInstance, Receipt};
+pub use instances::{Arrival, Arrived, Input, NewInstance, Receipt};
 pub use purge::Removed;
 pub use status::StudyStatus;
 pub use studies::{SeriesFacts, StudyFacts, StudyState};
