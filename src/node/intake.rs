@@ -7,10 +7,9 @@ mod arrivals;
 mod committer;
 mod recover;
 
-pub use arrivals::Arrival;
 pub use recover::Recovery;
 
-use super::store::{self, Arrived, NewInstance, Store, sync_folder};
+use super::store::{self, Arrival, Arrived, NewInstance, Store, sync_folder};
 use crate::audit::Key;
 use crate::config::NodeConfig;
 use crate::dicom::{ObjectSummary, summary};

@@ -39,7 +39,7 @@ pub use client::{ClientError, Patience};
 pub use complete::{Complete, Completion, Reason};
 pub use doctor::{Check, Finding, examine};
 pub use error::Error;
-pub use intake::{Accepted, Arrival, Claim, Incoming, Intake, Recovery, Refusal, Sender};
+pub use intake::{Accepted, Claim, Incoming, Intake, Recovery, Refusal, Sender};
 pub use network::Addresses;
 pub use priors::PriorsError;
 pub use queue::{
@@ -48,6 +48,6 @@ pub use queue::{
 pub use route::{Plan, plan};
 pub use service::{purged, run};
 pub use store::{
-    Arrived, Delivery, DeliveryCount, Error as StoreError, Input, NewInstance, Receipt, Removed,
-    SeriesFacts, Store, StudyFacts, StudyState, StudyStatus,
+    Arrival, Arrived, Delivery, DeliveryCount, Error as StoreError, Input, NewInstance, Receipt,
+    Removed, SeriesFacts, Store, StudyFacts, StudyState, StudyStatus,
 };

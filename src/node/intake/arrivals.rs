@@ -3,7 +3,7 @@
 //! Which of them are untold stands in the database, in the transaction of their rows: what a crash keeps this from
 //! telling, the next start tells. So an answer need not wait for the decision log, and the log still has every instance.
 
-use crate::node::store::{Arrived, Error, Receipt, Store};
+use crate::node::store::{Arrival, Error, Store};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -13,15 +13,6 @@ const MAX_GROUP: usize = 256;
 
 /// So long those after the first are waited for: each group costs several syncs, beside those of the reception.
 const GATHER: Duration = Duration::from_millis(100);
-
-/// An instance that is kept, and what it did to its study.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrival {
-    /// What is to be told of it; none where the same bytes had come before.
-    pub receipt: Option<Receipt>,
-    /// What it did to its study.
-    pub arrived: Arrived,
-}
 
 /// Hears of arrivals; says whether what it tells of them is durable.
 pub(super) type OnArrivals = Box<dyn Fn(&[Arrival]) -> bool + Send>;

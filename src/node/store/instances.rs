@@ -2,7 +2,6 @@
 
 use super::{Error, Store, priors};
 use crate::dicom::ObjectSummary;
-use crate::node::intake::Arrival;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 use std::path::PathBuf;
 
@@ -57,6 +56,15 @@ pub struct Receipt {
     pub sender: Option<String>,
     /// Address that it came from.
     pub address: String,
+}
+
+/// An instance that is kept, and what it did to its study.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// What is to be told of it; none where the same bytes had come before.
+    pub receipt: Option<Receipt>,
+    /// What it did to its study.
+    pub arrived: Arrived,
 }
 
 impl From<NewInstance> for Receipt {

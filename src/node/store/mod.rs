@@ -14,7 +14,7 @@ mod studies;
 
 pub use deliveries::{Delivery, DeliveryCount};
 pub use error::Error;
-pub use instances::{Arrived, Input, NewInstance, Receipt};
+pub use instances::{Arrival, Arrived, Input, NewInstance, Receipt};
 pub(in crate::node) use priors::{PriorRequest, PriorsEnded};
 pub use purge::Removed;
 pub use status::StudyStatus;
