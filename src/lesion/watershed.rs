@@ -11,8 +11,10 @@
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Split {
     /// Two peaks stay apart where the saddle between them is below this share of the lower peak; 0 gives the plain
-    /// components.
+    /// components …
     pub max_saddle_share: f32,
+    /// … and by at least this much below it.
+    pub min_depth: f32,
     /// A peak of fewer voxels above the saddle is noise and joins its neighbour.
     pub min_count: usize,
 }
@@ -21,6 +23,7 @@ impl Split {
     /// Nothing that touches is split.
     pub const NEVER: Self = Self {
         max_saddle_share: 0.0,
+        min_depth: 0.0,
         min_count: 0,
     };
 }
@@ -135,7 +138,12 @@ impl Flood {
         let mut any = None;
         for &other in others {
             let Basin { peak, count, .. } = self.basins[other as usize];
-            let shallow = saddle >= self.split.max_saddle_share * peak;
+            let Split {
+                max_saddle_share,
+                min_depth,
+                ..
+            } = self.split;
+            let shallow = saddle >= max_saddle_share * peak || saddle > peak - min_depth;
             if shallow || count < self.split.min_count {
                 self.parent[other as usize] = *highest;
                 self.basins[*highest as usize].count += count;
@@ -181,6 +189,7 @@ mod tests {
 
     const SPLIT: Split = Split {
         max_saddle_share: 0.6,
+        min_depth: 0.0,
         min_count: 0,
     };
 
@@ -198,6 +207,14 @@ mod tests {
         let (labels, peaks) = of_row(&[2.0, 6.0, 3.0, 9.0, 1.0], SPLIT);
         // The saddle itself goes where its highest neighbour is.
         assert_eq!((labels, peaks), (vec![2, 2, 1, 1, 1], vec![9.0, 6.0]));
+    }
+
+    #[test]
+    fn a_saddle_of_too_little_depth_does_not_split() {
+        let deep = |min_depth| Split { min_depth, ..SPLIT };
+        let row = [2.0, 6.0, 3.0, 9.0, 1.0];
+        assert_eq!(of_row(&row, deep(3.0)).1, [9.0, 6.0]);
+        assert_eq!(of_row(&row, deep(3.1)).1, [9.0]);
     }
 
     #[test]
@@ -263,7 +280,7 @@ mod tests {
         ) {
             let values: Vec<f32> = ranks.iter().map(|r| f32::from(*r)).collect();
             let inside: Vec<bool> = ranks.iter().map(|r| *r >= floor).collect();
-            let split = Split { max_saddle_share: share, min_count };
+            let split = Split { max_saddle_share: share, min_depth: 0.0, min_count };
             let (labels, basins) = watershed(&values, &inside, SIZE, split);
             for (label, inside) in labels.iter().zip(&inside) {
                 prop_assert_eq!(*label > 0, *inside);

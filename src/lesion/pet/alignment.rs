@@ -157,7 +157,7 @@ mod tests {
         ] {
             let shift = DVec3::from(shift);
             let moved = pet(&parts_at(&patient(), shift), 0.1);
-            let found = lung_offset_mm(&Field::new(&moved, 6.5), &lungs()).expect("lungs");
+            let found = lung_offset_mm(&Field::new(&moved, [6.5, 4.5]), &lungs()).expect("lungs");
             assert!(found.distance(shift) <= 6.0, "{shift} {found}");
         }
     }
@@ -168,6 +168,6 @@ mod tests {
         let mut lungs = lungs();
         lungs.geometry =
             Geometry::axis_aligned(lungs.geometry.size, [4.0; 3], DVec3::splat(2000.0));
-        assert_eq!(lung_offset_mm(&Field::new(&away, 6.5), &lungs), None);
+        assert_eq!(lung_offset_mm(&Field::new(&away, [6.5, 4.5]), &lungs), None);
     }
 }

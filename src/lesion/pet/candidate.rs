@@ -3,7 +3,7 @@
 use super::field::Field;
 use super::params::{PetParams, Threshold};
 use super::reference::{Reference, warm_suv};
-use crate::lesion::watershed::{Basin, Split, neighbours, watershed};
+use crate::lesion::watershed::{Split, neighbours, watershed};
 use glam::DVec3;
 
 /// One region, before it is known what it is.
@@ -65,26 +65,23 @@ pub(super) fn candidates(
         clippy::cast_possible_truncation,
         reason = "single precision is the pipeline's"
     )]
-    let (floor, share) = (floor_suv as f32, params.max_saddle_share as f32);
+    let floor = floor_suv as f32;
     let inside: Vec<bool> = field.suv.iter().map(|v| *v >= floor && *v > 0.0).collect();
-    let split = Split {
-        max_saddle_share: share,
-        min_count: voxel_count(field, params.min_part_ml),
-    };
-    let (labels, basins) = watershed(&field.smooth, &inside, field.size(), split);
-    let high = |basin: &&Basin| f64::from(basin.peak) >= params.min_peak_suv;
-    let high = basins.iter().take_while(high).count();
-    let mut members = vec![Vec::new(); high];
+    let split = split(field, params, liver);
+    let (labels, basins) = watershed(&field.fine, &inside, field.size(), split);
+    let mut members = vec![Vec::new(); basins.len()];
     for (index, label) in labels.iter().enumerate() {
-        if let Some(members) = (*label as usize)
-            .checked_sub(1)
-            .and_then(|b| members.get_mut(b))
-        {
-            members.push(index);
+        if let Some(basin) = (*label as usize).checked_sub(1) {
+            members[basin].push(index);
         }
     }
     let mut fill = Fill::new(field);
-    let candidate = |(basin, members): (&Basin, Vec<usize>)| {
+    let candidate = |members: Vec<usize>| {
+        let smooth = members.iter().map(|voxel| field.smooth[*voxel]);
+        let peak_suv = f64::from(smooth.fold(0.0, f32::max));
+        if peak_suv < params.min_peak_suv {
+            return None;
+        }
         let cut = Cut {
             field,
             params,
@@ -92,11 +89,34 @@ pub(super) fn candidates(
             members,
             leak_suv: warm_suv(liver),
         };
-        let found = cut.candidate(&mut fill, basin, floor_suv)?;
+        let found = cut.candidate(&mut fill, peak_suv, floor_suv)?;
         let stands_out = stands_out(&found, params, liver);
         (found.volume_ml >= params.min_volume_ml && stands_out).then_some(found)
     };
-    basins.iter().zip(members).filter_map(candidate).collect()
+    let mut found: Vec<Candidate> = members.into_iter().filter_map(candidate).collect();
+    // Of equal ones the first stays first.
+    found.sort_by(|a, b| b.peak_suv.total_cmp(&a.peak_suv));
+    found
+}
+
+/// When two peaks are two: the noise is known from the liver.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "single precision is the pipeline's"
+)]
+fn split(field: &Field, params: &PetParams, liver: Option<&Reference>) -> Split {
+    let (share, depth_suv) = match liver {
+        Some(liver) => (
+            params.max_saddle_share,
+            params.min_saddle_liver_sds * liver.sd_suv,
+        ),
+        None => (params.max_saddle_share_without_liver, 0.0),
+    };
+    Split {
+        max_saddle_share: share as f32,
+        min_depth: depth_suv as f32,
+        min_count: voxel_count(field, params.min_part_ml),
+    }
 }
 
 /// Lowest SUV that any region may hold.
@@ -139,7 +159,7 @@ struct Cut<'a> {
 }
 
 impl Cut<'_> {
-    fn candidate(&self, fill: &mut Fill, basin: &Basin, floor_suv: f64) -> Option<Candidate> {
+    fn candidate(&self, fill: &mut Fill, peak_suv: f64, floor_suv: f64) -> Option<Candidate> {
         let field = self.field;
         let brighter = |a: &&usize, b: &&usize| field.suv[**a].total_cmp(&field.suv[**b]);
         // Of equal ones the first.
@@ -157,7 +177,7 @@ impl Cut<'_> {
                 threshold_suv,
                 is_raised,
                 suv_max,
-                peak_suv: basin.peak.into(),
+                peak_suv,
                 background_suv: 0.0,
                 volume_ml: 0.0,
                 centre_lps_mm: DVec3::ZERO,

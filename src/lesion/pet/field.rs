@@ -10,15 +10,18 @@ pub(super) struct Field<'a> {
     stored: &'a StoredVolume,
     /// SUV, `[z, y, x]`; what is below 0 or no number counts as 0.
     pub suv: Vec<f32>,
-    /// The same, smoothed.
+    /// The same, smoothed to find peaks.
     pub smooth: Vec<f32>,
+    /// The same, smoothed less, to find saddles between peaks.
+    pub fine: Vec<f32>,
 }
 
 /// Standard deviation of a Gaussian of full width 1 at half its maximum.
 const SIGMA_PER_FWHM: f64 = 0.424_660_9;
 
 impl<'a> Field<'a> {
-    pub(super) fn new(stored: &'a StoredVolume, fwhm_mm: f64) -> Self {
+    /// The two widths are those of `smooth` and of `fine`, full width at half maximum, mm.
+    pub(super) fn new(stored: &'a StoredVolume, [peak_mm, saddle_mm]: [f64; 2]) -> Self {
         let [_, ny, nx] = stored.geometry.size;
         let value = |i: usize| {
             let suv = stored.rescaled([i / (ny * nx), i / nx % ny, i % nx]);
@@ -26,18 +29,16 @@ impl<'a> Field<'a> {
         };
         let count = stored.geometry.voxel_count();
         let suv: Vec<f32> = (0..count).into_par_iter().map(value).collect();
-        let smooth = smoothed(
-            suv.clone(),
-            stored.geometry.size,
-            stored
-                .geometry
-                .spacing_mm()
-                .map(|mm| fwhm_mm * SIGMA_PER_FWHM / mm),
-        );
+        let smooth = |fwhm_mm: f64| {
+            let spacing_mm = stored.geometry.spacing_mm();
+            let sigma = spacing_mm.map(|mm| fwhm_mm * SIGMA_PER_FWHM / mm);
+            smoothed(suv.clone(), stored.geometry.size, sigma)
+        };
         Self {
             stored,
+            smooth: smooth(peak_mm),
+            fine: smooth(saddle_mm),
             suv,
-            smooth,
         }
     }
 

@@ -105,7 +105,7 @@ pub const MAX_LUNG_OFFSET_MM: f64 = 15.0;
 /// `suv` has a rescale to SUV by body weight; `lungs`, of a CT of the same frame of reference, keeps what lies in them from
 /// being taken for an organ, unless they lie more than [`MAX_LUNG_OFFSET_MM`] from the lungs of the PET. Equal input gives equal output, whatever the orientation of the slices.
 pub fn find(suv: &StoredVolume, lungs: Option<&Mask>, params: &PetParams) -> PetOutcome {
-    let field = Field::new(suv, params.smoothing_fwhm_mm);
+    let field = Field::new(suv, [params.peak_fwhm_mm, params.saddle_fwhm_mm]);
     let body = Body::new(&field);
     let offset = lungs.and_then(|lungs| alignment::lung_offset_mm(&field, lungs));
     let lung_offset_mm = offset.map(DVec3::length);

@@ -37,13 +37,19 @@ pub struct PetParams {
     pub min_peak_liver_sds: f64,
     /// … unless it is so many times what lies around it.
     pub min_contrast: f64,
-    /// Peaks are two lesions where the saddle between them is below this share of the lower one.
+    /// Peaks are two lesions where the saddle between them is below this share of the lower one …
     pub max_saddle_share: f64,
+    /// … and below it by so many standard deviations of the liver, or it is noise.
+    pub min_saddle_liver_sds: f64,
+    /// The share where no liver says how much noise there is.
+    pub max_saddle_share_without_liver: f64,
     /// A peak of less volume above its saddle is noise, ml.
     pub min_part_ml: f64,
-    /// Smoothing before peaks are looked for, full width at half maximum, mm; 6.5 spreads as much as the 1 cm³ sphere of an
+    /// Smoothing before peaks are judged, full width at half maximum, mm; 6.5 spreads as much as the 1 cm³ sphere of an
     /// SUVpeak.
-    pub smoothing_fwhm_mm: f64,
+    pub peak_fwhm_mm: f64,
+    /// Smoothing before what touches is divided, the same: less, since it fills the saddles.
+    pub saddle_fwhm_mm: f64,
 }
 
 /// 41 % of the SUVmax of each lesion (Boellaard et al., EJNMMI 2015), from half a millilitre, about what a sphere of 10 mm holds.
@@ -58,9 +64,12 @@ impl Default for PetParams {
             min_peak_suv: 2.5,
             min_peak_liver_sds: 3.0,
             min_contrast: 3.0,
-            max_saddle_share: 0.6,
+            max_saddle_share: 0.92,
+            min_saddle_liver_sds: 9.0,
+            max_saddle_share_without_liver: 0.6,
             min_part_ml: 0.5,
-            smoothing_fwhm_mm: 6.5,
+            peak_fwhm_mm: 6.5,
+            saddle_fwhm_mm: 4.5,
         }
     }
 }

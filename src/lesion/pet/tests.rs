@@ -134,6 +134,33 @@ fn touching_lesions_are_two() {
 }
 
 #[test]
+fn touching_lesions_in_the_liver_are_two_though_their_saddle_is_high() {
+    let two = [
+        ball([-95.0, 0.0, -12.0], 13.0, 12.0),
+        ball([-95.0, 0.0, 12.0], 13.0, 12.0),
+    ];
+    let mut parts = patient();
+    parts.extend(two);
+    let pet = pet(&parts, 0.03);
+    assert_lesions(&found(&pet), &two);
+    let low_saddle = PetParams {
+        max_saddle_share: 0.6,
+        ..PetParams::default()
+    };
+    assert_eq!(lesions(&find(&pet, None, &low_saddle)).len(), 1);
+}
+
+#[test]
+fn noise_does_not_divide_a_large_lesion() {
+    let large = ball([-95.0, 0.0, 190.0], 30.0, 8.0);
+    for noise in [0.1, 0.2] {
+        let mut parts = patient();
+        parts.push(large);
+        assert_lesions(&found(&pet(&parts, noise)), &[large]);
+    }
+}
+
+#[test]
 fn a_lesion_beside_the_bladder_does_not_vanish_but_a_person_must_look() {
     let node = ball([58.0, -25.0, -300.0], 12.0, 9.0);
     let outcome = found(&with(&[node]));
