@@ -136,8 +136,8 @@ fn touching_lesions_are_two() {
 #[test]
 fn touching_lesions_in_the_liver_are_two_though_their_saddle_is_high() {
     let two = [
-        ball([-95.0, 0.0, -12.0], 13.0, 12.0),
-        ball([-95.0, 0.0, 12.0], 13.0, 12.0),
+        ball([-95.0, 0.0, -14.0], 12.0, 12.0),
+        ball([-95.0, 0.0, 14.0], 12.0, 12.0),
     ];
     let mut parts = patient();
     parts.extend(two);
