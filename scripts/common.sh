@@ -23,6 +23,14 @@ install_missing() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 }
 
+# Sets $python to the Python of the outside verifiers, with scripts/verify-requirements.txt.
+need_python() {
+    install_missing python3-venv
+    python="$cache/verify-venv/bin/python"
+    [ -x "$python" ] || /usr/bin/python3 -m venv "$cache/verify-venv"
+    "$python" -m pip install --quiet --disable-pip-version-check --requirement scripts/verify-requirements.txt
+}
+
 need_rust() {
     command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then run this again." >&2; exit 3; }
     # The C++ codecs (JPEG-LS) are built from source.

@@ -9,10 +9,7 @@ cases="${CASES:-LIDC-IDRI-0006 LIDC-IDRI-0012}"
 seeds="${SEEDS:-1 2 3}"
 real="${REAL-LIDC-IDRI-0001 LIDC-IDRI-0003 LIDC-IDRI-0005 LIDC-IDRI-0006 LIDC-IDRI-0007 LIDC-IDRI-0012}"
 [ -n "${HILUM:-}" ] && hilum="$HILUM" || build_hilum
-install_missing python3-venv
-python="$cache/verify-venv/bin/python"
-[ -x "$python" ] || /usr/bin/python3 -m venv "$cache/verify-venv"
-"$python" -m pip install --quiet --disable-pip-version-check --requirement scripts/verify-requirements.txt
+need_python
 
 # find SERIES NAME: the candidates of a series, whatever their confidence, as OUT/NAME.json.
 find_nodes() {

@@ -8,10 +8,7 @@ out="${2:-$(mktemp -d)}"
 data="$(cd ../shared/data/ct && pwd)"
 cases="${CASES:-LIDC-IDRI-0001 LIDC-IDRI-0007 LIDC-IDRI-0006 LIDC-IDRI-0012}"
 [ -n "${HILUM:-}" ] && hilum="$HILUM" || build_hilum
-install_missing python3-venv
-python="$cache/verify-venv/bin/python"
-[ -x "$python" ] || /usr/bin/python3 -m venv "$cache/verify-venv"
-"$python" -m pip install --quiet --disable-pip-version-check --requirement scripts/verify-requirements.txt
+need_python
 
 for case in $cases; do
     say "$case"

@@ -8,9 +8,6 @@ step | batch) ;;
 *) sed -n '2,/^source/{/^#/p}' "$0" >&2; exit 2 ;;
 esac
 need_rust
-install_missing python3-venv
-python="$cache/verify-venv/bin/python"
-[ -x "$python" ] || /usr/bin/python3 -m venv "$cache/verify-venv"
-"$python" -m pip install --quiet --disable-pip-version-check --requirement scripts/verify-requirements.txt
+need_python
 build_hilum
 "$python" scripts/real-speed.py "$1" "$hilum" ../shared

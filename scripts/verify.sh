@@ -8,10 +8,8 @@ if [ ! -e "$verifier" ]; then
     echo "SKIPPED: $verifier is missing, so no outside program judged the outputs." >&2
     exit 0
 fi
-install_missing dcmtk dicom3tools python3-venv
-venv="$cache/verify-venv"
-[ -x "$venv/bin/python" ] || /usr/bin/python3 -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check --requirement scripts/verify-requirements.txt
+install_missing dcmtk dicom3tools
+need_python
 build_hilum
 
 out="$(mktemp -d)"
@@ -23,7 +21,7 @@ judge() {
     local results="$1"
     shift
     for study in "$results"/*/; do
-        "$venv/bin/python" "$verifier" "$study" "$@" --quiet --expect-findings
+        "$python" "$verifier" "$study" "$@" --quiet --expect-findings
     done
 }
 
@@ -33,7 +31,7 @@ judge "$out/built-in" "$ct"
 
 # A PET of the CT's own voxels, in Bq/ml: an edited copy.
 mkdir "$out/study"
-"$venv/bin/python" - "$ct" "$out/study" <<'PYTHON'
+"$python" - "$ct" "$out/study" <<'PYTHON'
 import pathlib, sys
 import pydicom
 source, target = map(pathlib.Path, sys.argv[1:])
