@@ -52,21 +52,22 @@ fn hu_at(index: vec3<i32>) -> f32 {
     return source_hu[index_of(params.source_grid, loaded)];
 }
 
-fn linear_column(base: vec3<i32>, dx: i32, dy: i32, t: f32) -> f32 {
-    return blend(hu_at(base + vec3<i32>(dx, dy, 0)), hu_at(base + vec3<i32>(dx, dy, 1)), t);
+fn linear_column(base: vec3<i32>, dx: i32, dz: i32, t: f32) -> f32 {
+    return blend(hu_at(base + vec3<i32>(dx, 0, dz)), hu_at(base + vec3<i32>(dx, 1, dz)), t);
 }
 
+// Along y, then x, then z, as the reference does.
 fn trilinear(base: vec3<i32>, t: vec3<f32>) -> f32 {
-    let left = blend(linear_column(base, 0, 0, t.z), linear_column(base, 0, 1, t.z), t.y);
-    let right = blend(linear_column(base, 1, 0, t.z), linear_column(base, 1, 1, t.z), t.y);
-    return blend(left, right, t.x);
+    let below = blend(linear_column(base, 0, 0, t.y), linear_column(base, 1, 0, t.y), t.x);
+    let above = blend(linear_column(base, 0, 1, t.y), linear_column(base, 1, 1, t.y), t.x);
+    return blend(below, above, t.z);
 }
 
-fn cubic_column(base: vec3<i32>, dx: i32, dy: i32, w: vec4<f32>) -> f32 {
-    return w.x * hu_at(base + vec3<i32>(dx, dy, -1))
-        + w.y * hu_at(base + vec3<i32>(dx, dy, 0))
-        + w.z * hu_at(base + vec3<i32>(dx, dy, 1))
-        + w.w * hu_at(base + vec3<i32>(dx, dy, 2));
+fn cubic_column(base: vec3<i32>, dx: i32, dz: i32, w: vec4<f32>) -> f32 {
+    return w.x * hu_at(base + vec3<i32>(dx, -1, dz))
+        + w.y * hu_at(base + vec3<i32>(dx, 0, dz))
+        + w.z * hu_at(base + vec3<i32>(dx, 1, dz))
+        + w.w * hu_at(base + vec3<i32>(dx, 2, dz));
 }
 
 fn cubic(base: vec3<i32>, t: vec3<f32>) -> f32 {
@@ -76,11 +77,11 @@ fn cubic(base: vec3<i32>, t: vec3<f32>) -> f32 {
     let wz = select(cubic_weights(t.z), vec4<f32>(0.0, 1.0 - t.z, t.z, 0.0), params.uneven == 1u);
     var sum = 0.0;
     for (var i = 0; i < 4; i++) {
-        let plane = wy.x * cubic_column(base, i - 1, -1, wz)
-            + wy.y * cubic_column(base, i - 1, 0, wz)
-            + wy.z * cubic_column(base, i - 1, 1, wz)
-            + wy.w * cubic_column(base, i - 1, 2, wz);
-        sum += wx[i] * plane;
+        let plane = wx.x * cubic_column(base, -1, i - 1, wy)
+            + wx.y * cubic_column(base, 0, i - 1, wy)
+            + wx.z * cubic_column(base, 1, i - 1, wy)
+            + wx.w * cubic_column(base, 2, i - 1, wy);
+        sum += wz[i] * plane;
     }
     return sum;
 }

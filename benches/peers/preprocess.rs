@@ -16,7 +16,7 @@ use std::time::Instant;
 const MAX_VOXELS: u64 = 1 << 30;
 
 /// That of the network which comes with the program.
-const PATCH: [usize; 3] = [64; 3];
+const PATCH: [usize; 3] = [96; 3];
 
 const NORMALIZATION: Normalization = Normalization {
     lower_hu: -1000.0,

@@ -122,7 +122,7 @@ fn resample_with<const TAPS: usize>(
             };
             let [tx, ty] = [Taps::<TAPS>::at(sx, nx), Taps::at(sy, ny)];
             let tz: Taps<TAPS> = mapping.slice_taps(sz);
-            *output = tx.sum(|x| ty.sum(|y| tz.sum(|z| hu_at(z, y, x))));
+            *output = tz.sum(|z| tx.sum(|x| ty.sum(|y| hu_at(z, y, x))));
         }
     });
     output
