@@ -57,7 +57,7 @@ impl Pipeline {
             .iter()
             .zip(&input.channels)
             .map(|(stored, channel)| {
-                let mut values = preprocess::on_grid_of(source, stored)?;
+                let mut values = preprocess::on_grid_of(&self.compute, source, stored)?;
                 if channel.unit == Unit::Bqml {
                     // Nothing decays below 0: that is the air around a CT, or padding.
                     values.iter_mut().for_each(|value| *value = value.max(0.0));

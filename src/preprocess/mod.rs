@@ -4,6 +4,7 @@
 
 pub mod air;
 mod aligned;
+mod channel;
 pub mod distance;
 pub mod label;
 pub mod lungs;
@@ -20,6 +21,7 @@ pub mod smooth;
 mod taps;
 mod thorax;
 
+pub use channel::on_grid_of;
 pub use search_region::SearchRegion;
 
 use crate::error::Class;
@@ -153,21 +155,36 @@ fn on_gpu(
     let search = Mapping::of_stack(stored, search_grid, Interpolation::Trilinear);
     let slabs = slab::allocate(gpu, plan.grid.size)?;
     let search_slab = slab::whole(gpu, search_grid.size)?;
-    for source in slab::source_slabs(gpu, stored.geometry.size)? {
-        let mut pass = Pass::new(gpu)?;
-        let source_hu = rescale::record(&mut pass, stored, source.loaded.clone())?;
-        for target in &slabs {
-            resample::record(&mut pass, &model, (&source, &source_hu), target)?;
-        }
-        resample::record(&mut pass, &search, (&source, &source_hu), &search_slab)?;
-        pass.submit()?;
-        // Frees this slab's memory before the next is allocated.
-        gpu.wait()?;
-    }
+    let targets = [
+        (&model, &slabs[..]),
+        (&search, std::slice::from_ref(&search_slab)),
+    ];
+    resample_on_gpu(gpu, stored, &targets)?;
     let mut pass = Pass::new(gpu)?;
     let smoothed = smooth::record(&mut pass, search_grid.size, SEARCH_SIGMA, &search_slab.hu)?;
     pass.submit()?;
     Ok((GridHu::Gpu(slabs), gpu.download(&smoothed)?))
+}
+
+/// Fills the slabs of each target grid, reading the source once.
+fn resample_on_gpu(
+    gpu: &Gpu,
+    stored: &StoredVolume,
+    targets: &[(&Mapping, &[Slab])],
+) -> Result<(), Error> {
+    for source in slab::source_slabs(gpu, stored.geometry.size)? {
+        let mut pass = Pass::new(gpu)?;
+        let source_hu = rescale::record(&mut pass, stored, source.loaded.clone())?;
+        for (mapping, slabs) in targets {
+            for target in *slabs {
+                resample::record(&mut pass, mapping, (&source, &source_hu), target)?;
+            }
+        }
+        pass.submit()?;
+        // Frees this slab's memory before the next is allocated.
+        gpu.wait()?;
+    }
+    Ok(())
 }
 
 fn on_cpu(stored: &StoredVolume, plan: &Plan, search_grid: &Geometry) -> Chain {
@@ -177,20 +194,6 @@ fn on_cpu(stored: &StoredVolume, plan: &Plan, search_grid: &Geometry) -> Chain {
     let search_hu = resample::from_stored(&search, stored);
     let smoothed = smooth::reference(search_grid.size, SEARCH_SIGMA, &search_hu);
     (GridHu::Cpu(hu), smoothed)
-}
-
-/// The values of a volume (HU of a CT) on a grid of the patient; where that is its own even grid, as they are.
-///
-/// # Errors
-/// [`Error::BadVolume`], [`Error::GridTooLarge`].
-pub fn on_grid_of(grid: &Geometry, stored: &StoredVolume) -> Result<Vec<f32>, Error> {
-    check_stored(stored)?;
-    check_grid(grid)?;
-    if *grid == stored.geometry && stored.slices.as_slice().is_empty() {
-        return Ok(rescale::reference(stored));
-    }
-    let mapping = Mapping::of_stack(stored, grid, Interpolation::Trilinear);
-    Ok(resample::from_stored(&mapping, stored))
 }
 
 const SEARCH_SIGMA: [f64; 3] = [SEARCH_SIGMA_VOXELS; 3];

@@ -322,7 +322,7 @@ fn a_crop_of_a_real_ct_gets_nnunets_logits_and_labels() {
     }
     let study = dicom::read_paths(&[folder], &|_| {}).studies.remove(0);
     let stored = dicom::load(&study.series[0], u64::MAX, None).expect("reads");
-    let hu = on_grid_of(&stored.geometry, &stored).expect("HU");
+    let hu = on_grid_of(&Compute::Cpu, &stored.geometry, &stored).expect("HU");
     every_case(&Compute::Cpu, |name, case| {
         let crop = &case.about["crop"];
         let ranges: [[usize; 2]; 3] =
