@@ -6,6 +6,8 @@ pub use result::StudyResult;
 
 use crate::config::{AlsoFormat, Config};
 use crate::dicom::{self, Study};
+use crate::lesion::Lesion;
+use crate::measure::Measurement;
 use crate::pipeline::{Outcome, Pipeline, StageTimings};
 use crate::plan::{Finder, Job, PassedOver, Planner, StudyPlan, Task};
 use crate::report::{
@@ -162,9 +164,10 @@ impl<'a> Work<'a> {
     )]
     fn read(&self, pending: &[usize], to_run: Sender<Read>) {
         for &study in pending {
-            let tasks = self.plans[study].tasks.iter();
-            let mut series: Vec<Vec<usize>> = tasks.map(Task::all_series).collect();
-            series.sort_unstable();
+            let tasks = &self.plans[study].tasks;
+            let mut series: Vec<Vec<usize>> = tasks.iter().map(Task::all_series).collect();
+            // A PET comes last: what was found on its CT is measured there.
+            series.sort_unstable_by_key(|series| (is_pet(tasks, series), series.clone()));
             series.dedup();
             for series in series {
                 let start = Instant::now();
@@ -210,13 +213,15 @@ impl<'a> Work<'a> {
                     ms,
                 } => {
                     add(&mut timings_ms, "read", ms);
-                    runs.extend(self.infer_series(
+                    let found = self.infer_series(
                         pipeline,
                         study,
                         &series,
                         &volumes,
+                        &mut runs,
                         &mut timings_ms,
-                    ));
+                    );
+                    runs.extend(found);
                 }
                 Read::StudyDone { study } => {
                     pipeline.compare(&mut runs);
@@ -240,6 +245,7 @@ impl<'a> Work<'a> {
         study: usize,
         series: &[usize],
         volumes: &Result<Vec<StoredVolume>, Error>,
+        earlier: &mut [SeriesRun<'a>],
         timings_ms: &mut StageTimings,
     ) -> Vec<SeriesRun<'a>> {
         let tasks = self.plans[study]
@@ -261,7 +267,10 @@ impl<'a> Work<'a> {
                     Job::Model(model) => {
                         pipeline.run(*model, &volumes, &progress, self.batch.cancel)
                     }
-                    Job::Uptake(suv) => pipeline.uptake(&volumes, suv),
+                    Job::Uptake(suv) => {
+                        let mut on_ct = self.found_on(study, &task.companions, earlier);
+                        pipeline.uptake(&volumes, suv, &mut on_ct)
+                    }
                 };
                 outcome.map_err(|error| reason_of(&error))
             });
@@ -302,6 +311,21 @@ impl<'a> Work<'a> {
             run
         };
         tasks.map(run).collect()
+    }
+
+    /// What earlier runs found on some series of a study.
+    fn found_on<'r>(
+        &self,
+        study: usize,
+        series: &[usize],
+        runs: &'r mut [SeriesRun<'a>],
+    ) -> Vec<&'r mut (Lesion, Measurement)> {
+        let of = |index: &usize| &self.studies[study].series[*index];
+        let own = runs.iter_mut().filter(|run| {
+            let mut wanted = series.iter().map(of);
+            wanted.any(|series| std::ptr::eq(series, run.series))
+        });
+        own.flat_map(|run| &mut run.lesions).collect()
     }
 
     fn passed_over(&self, study: usize) -> Vec<SeriesRun<'a>> {
@@ -397,6 +421,14 @@ impl<'a> Work<'a> {
         report.uid_source = uid_source(&report);
         Ok(report)
     }
+}
+
+/// Whether the rules for uptake read these series.
+fn is_pet(tasks: &[Task], series: &[usize]) -> bool {
+    let mut pets = tasks
+        .iter()
+        .filter(|task| task.job.finder() == Finder::Uptake);
+    pets.any(|task| task.all_series() == series)
 }
 
 /// Output UIDs depend on the run and on what may differ between two tries of it: how each series ended, and warnings.

@@ -6,6 +6,7 @@
 mod axis;
 mod ball;
 mod node;
+mod on_pet;
 mod peak;
 mod pet;
 
@@ -16,6 +17,7 @@ use glam::DVec3;
 
 pub use crate::volume::Laterality;
 pub use node::NodeSize;
+pub use on_pet::{UptakeOnPet, uptake_on_pet};
 pub use peak::{SUV_PEAK_VARIANT, SuvPeak};
 pub use pet::{
     Delineation, PetMeasurement, PetSummary, RuleVolume, USUAL_RULES, least_suv, measure_pet,
@@ -38,6 +40,8 @@ pub struct Measurement {
     pub mean_hu: Option<f64>,
     /// Uptake; of a PET.
     pub pet: Option<PetMeasurement>,
+    /// Uptake where it lies on the study's PET; of a CT that has one.
+    pub on_pet: Option<UptakeOnPet>,
     /// The organ or region that it is in, where that is known better than by the lesion's kind.
     pub site: Option<Code>,
     /// Which side it is on, as far as that is known.
@@ -111,6 +115,7 @@ fn measure_shape(
         short_axis,
         mean_hu: None,
         pet: None,
+        on_pet: None,
         site: None,
         laterality: side(centroid_lps_mm),
     })

@@ -54,11 +54,17 @@ pub(super) fn planned(config: &PetConfig) -> Option<PlannedRules> {
 }
 
 impl Pipeline {
-    /// Finds and measures uptake in a PET, the first of `volumes`, with the lungs of its CT, the second, if there is one.
+    /// Finds and measures uptake in a PET, the first of `volumes`, with the lungs of its CT, the second, if there is one; what
+    /// was found on that CT gets its uptake.
     ///
     /// # Errors
     /// Those of preprocessing the CT.
-    pub fn uptake(&self, volumes: &[&StoredVolume], suv: &Suv) -> Result<Outcome, Error> {
+    pub fn uptake(
+        &self,
+        volumes: &[&StoredVolume],
+        suv: &Suv,
+        on_ct: &mut [&mut (Lesion, Measurement)],
+    ) -> Result<Outcome, Error> {
         let mut laps = Laps::start();
         let mut warnings = Vec::new();
         let lungs = match volumes.get(1) {
@@ -74,6 +80,11 @@ impl Pipeline {
         laps.lap("uptake");
         let apart = found.lung_offset_mm.filter(|mm| *mm > MAX_LUNG_OFFSET_MM);
         warnings.extend(apart.map(|offset_mm| Warning::PetMisaligned { offset_mm }));
+        if let (Some(ct), None) = (volumes.get(1), apart) {
+            for (lesion, measurement) in on_ct.iter_mut().map(|found| &mut **found) {
+                measurement.on_pet = measure::uptake_on_pet(&lesion.mask, ct, &pet);
+            }
+        }
         let (kept, left_out) = self.kept(found.findings);
         warnings.extend(left_out);
         let liver = found.liver.as_ref().ok();

@@ -290,6 +290,7 @@ fn check_numbers(
         short_axis,
         mean_hu,
         pet,
+        on_pet,
         ..
     } = measurement;
     let axis = |a: &crate::measure::Axis| {
@@ -304,6 +305,10 @@ fn check_numbers(
         ("axis slice", *axis_slice < run.series.instances.len()),
         ("mean HU", mean_hu.is_none_or(f64::is_finite)),
         ("uptake", pet.as_ref().is_none_or(is_sound)),
+        (
+            "uptake on the PET",
+            on_pet.is_none_or(|on| on.suv_max.is_finite() && on.suv_mean.is_finite()),
+        ),
     ];
     sound(&checks, id, run)
 }

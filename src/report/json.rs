@@ -2,7 +2,7 @@
 
 use super::assessment::AssessmentEntry;
 use super::finding::{Finding, Findings, FoundStructure};
-use super::pet::{PetEntry, PetSeriesEntry, SuvEntry};
+use super::pet::{OnPetEntry, PetEntry, PetSeriesEntry, SuvEntry};
 use super::{Error, Reason, SeriesRun, Status, StudyReport};
 use crate::code::Code;
 use crate::lesion::Kind;
@@ -73,6 +73,8 @@ struct LesionEntry<'a> {
     node_size: Option<NodeSize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pet: Option<PetEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_pet: Option<OnPetEntry>,
     site: Site<'a>,
 }
 
@@ -175,6 +177,7 @@ fn lesion<'a>(finding: &'a Finding) -> LesionEntry<'a> {
         mean_hu: finding.mean_hu(),
         node_size: finding.node_size(),
         pet: measurement.pet.as_ref().map(PetEntry::from),
+        on_pet: measurement.on_pet.map(OnPetEntry::from),
         site: Site {
             code: site.value,
             meaning: site.meaning,

@@ -7,10 +7,12 @@ use super::content::{Node, coded, container, number, text, uid_reference};
 use super::finding::Finding;
 use super::{SeriesRun, Status, StudyReport, sr};
 use crate::lesion::pet::{NoReference, PetReview, Reference, Site, Threshold};
-use crate::measure::{Delineation, PetMeasurement, PetSummary, RuleVolume, SUV_PEAK_VARIANT};
+use crate::measure::{
+    Delineation, PetMeasurement, PetSummary, RuleVolume, SUV_PEAK_VARIANT, UptakeOnPet,
+};
 use crate::suv::{Branch, Ratios};
 
-pub(super) use entry::{PetEntry, PetSeriesEntry, SuvEntry};
+pub(super) use entry::{OnPetEntry, PetEntry, PetSeriesEntry, SuvEntry};
 
 /// What a run measured of a PET as a whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +87,21 @@ pub(super) fn uptake(finding: &Finding) -> Vec<Node> {
         nodes.push(text(codes::COMMENT, NORMAL_NOTE));
     }
     nodes
+}
+
+/// The uptake of a lesion on a CT where the study's PET has it, for its TID 1411 group.
+pub(super) fn uptake_on_pet(finding: &Finding) -> Vec<Node> {
+    const NOTE: &str =
+        "SUV of the study's PET where this CT shows the lesion; breathing may have moved it there.";
+    let found = finding.measurement.on_pet.iter();
+    let nodes = |found: &UptakeOnPet| {
+        [
+            suv_number(&codes::SUVBW, codes::MAXIMUM, found.suv_max),
+            suv_number(&codes::SUVBW, codes::MEAN, found.suv_mean),
+            text(codes::COMMENT, NOTE),
+        ]
+    };
+    found.flat_map(nodes).collect()
 }
 
 const NORMAL_NOTE: &str =

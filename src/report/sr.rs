@@ -133,6 +133,7 @@ fn volumetric_group(report: &StudyReport, finding: &Finding) -> Node {
             node.contains(mean.has_concept_mod(coded(codes::DERIVATION, codes::MEAN)))
         })
         .for_each(pet::uptake(finding), Node::contains)
+        .for_each(pet::uptake_on_pet(finding), Node::contains)
         .for_each(finding.node_size(), |node, size| {
             node.contains(text(codes::COMMENT, node_note(size)))
         })

@@ -87,6 +87,35 @@ fn lesions_of_a_pet_ct_are_found_where_they_are_and_measured_as_the_segment_is()
     }
 }
 
+#[test]
+fn what_is_found_on_the_ct_has_its_uptake_on_a_pet_of_the_same_place_alone() {
+    let mut nodules = 0;
+    for (misregistration_mm, is_measured) in [([0.0; 3], true), ([0.0, 0.0, 32.0], false)] {
+        let params = PetParams {
+            misregistration_mm,
+            ..pet()
+        };
+        let (phantom, folder) = written(&params);
+        let findings = processed(folder.path());
+        for nodule in of_kind(&findings, "lung-nodule") {
+            let on_pet = &nodule["on_pet"]["suv_max"];
+            assert_eq!(on_pet.is_number(), is_measured, "{nodule}");
+            let at = position(nodule, "centroid_lps_mm");
+            let near = |centre: &[f64; 3]| (0..3).all(|k| (at[k] - centre[k]).abs() <= 8.0);
+            let mut lesions = phantom.truth.pet.lesions.iter();
+            if let Some(lesion) = lesions.find(|l| is_measured && near(&l.ct_centroid_lps_mm)) {
+                let suv_max = on_pet.as_f64().expect("an SUV");
+                assert!(
+                    (suv_max / lesion.image_suv_max - 1.0).abs() < 0.05,
+                    "{suv_max}"
+                );
+                nodules += 1;
+            }
+        }
+    }
+    assert!(nodules > 0, "no lesion was found on the CT");
+}
+
 /// Codes of the warnings of a study.
 fn warnings(findings: &Value) -> Vec<&str> {
     let warnings = findings["warnings"].as_array().expect("warnings").iter();

@@ -160,6 +160,7 @@ pub(crate) fn sphere(series: &Series, centre: [usize; 3], radius_mm: f64) -> (Le
         short_axis: axis(0.0, radius_mm / sy),
         mean_hu: Some(-12.3456789),
         pet: None,
+        on_pet: None,
         site: None,
         laterality: Some(Laterality::Right),
     };

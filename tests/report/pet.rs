@@ -10,7 +10,9 @@ use hilum::code::Code;
 use hilum::dicom::Series;
 use hilum::lesion::pet::{NoReference, PetReview, Reference, Site, Threshold};
 use hilum::lesion::{Kind, Lesion};
-use hilum::measure::{Delineation, Measurement, PetMeasurement, PetSummary, RuleVolume, SuvPeak};
+use hilum::measure::{
+    Delineation, Measurement, PetMeasurement, PetSummary, RuleVolume, SuvPeak, UptakeOnPet,
+};
 use hilum::provenance::{Method, ModelIdentity};
 use hilum::report::{OutputFile, PetRun, SeriesRun, StudyReport, encode};
 use hilum::suv::{Branch, DecayCorrection, Meaning, Ratios};
@@ -244,6 +246,31 @@ fn values_of_a_pet_are_never_called_hu() {
     let files = encode(&report(vec![done(&series, vec![found])])).expect("encoded");
     assert!(!spoken_sr(&files).contains("112031"));
     assert!(json(&files)["lesions"][0]["mean_hu"].is_null());
+}
+
+#[test]
+fn a_lesion_of_a_ct_has_the_uptake_that_the_pet_shows_there() {
+    let series = series(1, Plane::Axial, SIZE);
+    let mut found = sphere(&series, [5, 16, 12], 4.0);
+    found.1.on_pet = Some(UptakeOnPet {
+        suv_max: 7.25,
+        suv_mean: 4.5,
+    });
+    let files = encode(&report(vec![done(&series, vec![found.clone()])])).expect("encoded");
+    let on_pet = json(&files);
+    assert_valid(&on_pet);
+    assert_eq!(on_pet["lesions"][0]["on_pet"]["suv_max"], 7.25);
+    let spoken = spoken_sr(&files);
+    assert_eq!(
+        spoken.matches("(126401, DCM, SUVbw)").count(),
+        2,
+        "{spoken}"
+    );
+    assert!(spoken.contains("7.25") && spoken.contains("breathing may have moved it"));
+    found.1.on_pet = None;
+    let files = encode(&report(vec![done(&series, vec![found])])).expect("encoded");
+    assert!(json(&files)["lesions"][0].get("on_pet").is_none());
+    assert!(!spoken_sr(&files).contains("126401"));
 }
 
 #[test]

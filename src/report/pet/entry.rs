@@ -2,7 +2,9 @@
 
 use super::{PetRun, site_name};
 use crate::lesion::pet::{NoReference, Reference, Site, Threshold};
-use crate::measure::{Delineation, PetMeasurement, PetSummary, RuleVolume, SUV_PEAK_VARIANT};
+use crate::measure::{
+    Delineation, PetMeasurement, PetSummary, RuleVolume, SUV_PEAK_VARIANT, UptakeOnPet,
+};
 use crate::report::SeriesRun;
 use crate::suv::{Branch, Ratios};
 use serde::Serialize;
@@ -20,6 +22,19 @@ pub(in crate::report) struct PetEntry {
     tlg_g: f64,
     delineation: Option<DelineationEntry>,
     by_rule: Vec<RuleEntry>,
+}
+
+/// The key `on_pet` of a lesion on a CT.
+#[derive(Serialize)]
+pub(in crate::report) struct OnPetEntry {
+    suv_max: f64,
+    suv_mean: f64,
+}
+
+impl From<UptakeOnPet> for OnPetEntry {
+    fn from(UptakeOnPet { suv_max, suv_mean }: UptakeOnPet) -> Self {
+        Self { suv_max, suv_mean }
+    }
 }
 
 #[derive(Serialize)]
