@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Judges the rules for uptake on PET/CT phantoms from the vertex to the thighs: each is made, processed by `hilum process`, and
 # compared with its truth. Prints the table of docs/pet-lesions.md.
-# usage: scripts/pet-phantoms.sh [OUT]      SEEDS="1001 1002" scripts/pet-phantoms.sh for a try
+# usage: scripts/pet-phantoms.sh [OUT]      SEEDS="3001 3002" scripts/pet-phantoms.sh for a try
 source "$(dirname "$0")/common.sh"
 out="${1:-$(mktemp -d)}"
-seeds="${SEEDS:-$(seq 1001 1020)}"
+seeds="${SEEDS:-$(seq 3001 3020)}"
 [ -n "${HILUM:-}" ] && hilum="$HILUM" || build_hilum
 mkdir -p "$out/truth" "$out/results"
 

@@ -54,29 +54,65 @@ const MAX_SHARE: f64 = 0.86;
 /// What lies around a region begins and ends so far from it, mm.
 const AROUND_MM: [f64; 2] = [6.0, 14.0];
 
-/// All regions that the rules let pass, the highest peak first.
-pub(super) fn candidates(
-    field: &Field,
-    params: &PetParams,
-    liver: Option<&Reference>,
-) -> Vec<Candidate> {
-    let floor_suv = floor_suv(params, liver);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "single precision is the pipeline's"
-    )]
-    let floor = floor_suv as f32;
-    let inside: Vec<bool> = field.suv.iter().map(|v| *v >= floor && *v > 0.0).collect();
-    let split = split(field, params, liver);
-    let (labels, basins) = watershed(&field.fine, &inside, field.size(), split);
-    let mut members = vec![Vec::new(); basins.len()];
-    for (index, label) in labels.iter().enumerate() {
-        if let Some(basin) = (*label as usize).checked_sub(1) {
-            members[basin].push(index);
+/// What is connected above the lowest threshold, divided at its saddles.
+pub(super) struct Regions<'a> {
+    pub(super) field: &'a Field<'a>,
+    pub(super) params: &'a PetParams,
+    pub(super) liver: Option<&'a Reference>,
+    /// Number of each voxel's region from 1; 0 outside.
+    pub(super) labels: Vec<u32>,
+    /// How many there are.
+    pub(super) count: usize,
+    fill: Fill,
+}
+
+impl<'a> Regions<'a> {
+    pub(super) fn new(
+        field: &'a Field,
+        params: &'a PetParams,
+        liver: Option<&'a Reference>,
+    ) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "single precision is the pipeline's"
+        )]
+        let floor = floor_suv(params, liver) as f32;
+        let inside: Vec<bool> = field.suv.iter().map(|v| *v >= floor && *v > 0.0).collect();
+        let split = split(field, params, liver);
+        let (labels, basins) = watershed(&field.fine, &inside, field.size(), split);
+        Self {
+            field,
+            params,
+            liver,
+            labels,
+            count: basins.len(),
+            fill: Fill::new(field),
         }
     }
-    let mut fill = Fill::new(field);
-    let candidate = |members: Vec<usize>| {
+
+    /// All that the rules let pass, the highest peak first.
+    pub(super) fn candidates(&mut self) -> Vec<Candidate> {
+        let mut members = vec![Vec::new(); self.count];
+        for (index, label) in self.labels.iter().enumerate() {
+            if let Some(region) = (*label as usize).checked_sub(1) {
+                members[region].push(index);
+            }
+        }
+        let members = members.into_iter();
+        let mut found: Vec<Candidate> = members.filter_map(|own| self.candidate(own)).collect();
+        // Of equal ones the first stays first.
+        found.sort_by(|a, b| b.peak_suv.total_cmp(&a.peak_suv));
+        found
+    }
+
+    /// A region, or some of its voxels with a label of their own, cut at its threshold; `None` where the rules do not let it pass.
+    pub(super) fn candidate(&mut self, members: Vec<usize>) -> Option<Candidate> {
+        let Self {
+            field,
+            params,
+            liver,
+            ..
+        } = *self;
         let smooth = members.iter().map(|voxel| field.smooth[*voxel]);
         let peak_suv = f64::from(smooth.fold(0.0, f32::max));
         if peak_suv < params.min_peak_suv {
@@ -85,18 +121,14 @@ pub(super) fn candidates(
         let cut = Cut {
             field,
             params,
-            labels: &labels,
+            labels: &self.labels,
             members,
             leak_suv: warm_suv(liver),
         };
-        let found = cut.candidate(&mut fill, peak_suv, floor_suv)?;
+        let found = cut.candidate(&mut self.fill, peak_suv, floor_suv(params, liver))?;
         let stands_out = stands_out(&found, params, liver);
         (found.volume_ml >= params.min_volume_ml && stands_out).then_some(found)
-    };
-    let mut found: Vec<Candidate> = members.into_iter().filter_map(candidate).collect();
-    // Of equal ones the first stays first.
-    found.sort_by(|a, b| b.peak_suv.total_cmp(&a.peak_suv));
-    found
+    }
 }
 
 /// When two peaks are two: the noise is known from the liver.
@@ -143,7 +175,7 @@ fn stands_out(found: &Candidate, params: &PetParams, liver: Option<&Reference>) 
     clippy::cast_sign_loss,
     reason = "not negative, and a float that is too large saturates"
 )]
-fn voxel_count(field: &Field, volume_ml: f64) -> usize {
+pub(super) fn voxel_count(field: &Field, volume_ml: f64) -> usize {
     let voxel_ml = field.stored().geometry.voxel_volume_mm3() / 1000.0;
     (volume_ml / voxel_ml).ceil() as usize
 }

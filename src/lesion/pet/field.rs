@@ -1,5 +1,6 @@
 //! The SUV of a PET on its own slices: as stored, and smoothed against noise.
 
+use super::blur::{sigma, smoothed};
 use crate::volume::StoredVolume;
 use glam::DVec3;
 use rayon::prelude::*;
@@ -16,9 +17,6 @@ pub(super) struct Field<'a> {
     pub fine: Vec<f32>,
 }
 
-/// Standard deviation of a Gaussian of full width 1 at half its maximum.
-const SIGMA_PER_FWHM: f64 = 0.424_660_9;
-
 impl<'a> Field<'a> {
     /// The two widths are those of `smooth` and of `fine`, full width at half maximum, mm.
     pub(super) fn new(stored: &'a StoredVolume, [peak_mm, saddle_mm]: [f64; 2]) -> Self {
@@ -30,8 +28,7 @@ impl<'a> Field<'a> {
         let count = stored.geometry.voxel_count();
         let suv: Vec<f32> = (0..count).into_par_iter().map(value).collect();
         let smooth = |fwhm_mm: f64| {
-            let spacing_mm = stored.geometry.spacing_mm();
-            let sigma = spacing_mm.map(|mm| fwhm_mm * SIGMA_PER_FWHM / mm);
+            let sigma = sigma(&stored.geometry, fwhm_mm);
             smoothed(suv.clone(), stored.geometry.size, sigma)
         };
         Self {
@@ -136,50 +133,4 @@ impl<'a> Field<'a> {
         }
         sum as f32
     }
-}
-
-/// A Gaussian along each axis, `sigma` in voxels; at the edges the weights that are left count.
-pub(super) fn smoothed(mut values: Vec<f32>, size: [usize; 3], sigma: [f64; 3]) -> Vec<f32> {
-    let strides = [size[1] * size[2], size[2], 1];
-    for axis in 0..3 {
-        let taps = taps(sigma[axis]);
-        if taps.len() > 1 && size[axis] > 1 {
-            values = along(&values, size[axis], strides[axis], &taps);
-        }
-    }
-    values
-}
-
-/// Weights of the voxels at distance 0, 1, 2 …
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a few voxels; a float that is too large saturates at the limit"
-)]
-fn taps(sigma: f64) -> Vec<f32> {
-    const MAX_REACH: usize = 32;
-    let reach = ((3.0 * sigma) as usize).min(MAX_REACH);
-    let weight = |k: usize| (-0.5 * (k as f64 / sigma).powi(2)).exp() as f32;
-    (0..=reach)
-        .map(|k| if k == 0 { 1.0 } else { weight(k) })
-        .collect()
-}
-
-fn along(values: &[f32], n: usize, stride: usize, taps: &[f32]) -> Vec<f32> {
-    let value = |i: usize| {
-        let at = i / stride % n;
-        let (mut sum, mut total) = (taps[0] * values[i], taps[0]);
-        for (k, weight) in taps.iter().enumerate().skip(1) {
-            if at >= k {
-                sum += weight * values[i - k * stride];
-                total += weight;
-            }
-            if at + k < n {
-                sum += weight * values[i + k * stride];
-                total += weight;
-            }
-        }
-        sum / total
-    };
-    (0..values.len()).into_par_iter().map(value).collect()
 }

@@ -45,13 +45,25 @@ pub(super) fn parts_at(parts: &[Part], shift: DVec3) -> Vec<Part> {
     parts.iter().map(moved).collect()
 }
 
+/// From the lower right front to the upper left back.
+const FIRST_LPS_MM: DVec3 = DVec3::new(-195.0, -123.0, -585.0);
+
 pub(super) fn grid() -> Geometry {
-    Geometry::axis_aligned([196, 42, 66], [6.0; 3], DVec3::new(-195.0, -123.0, -585.0))
+    Geometry::axis_aligned([196, 42, 66], [6.0; 3], FIRST_LPS_MM)
+}
+
+/// The same with voxels of 4 mm, from the pelvis to the lungs.
+pub(super) fn fine_grid() -> Geometry {
+    Geometry::axis_aligned([230, 63, 99], [4.0; 3], FIRST_LPS_MM)
 }
 
 /// The parts on a grid, blurred to 6 mm, with noise of a share of the value.
 pub(super) fn pet(parts: &[Part], noise: f64) -> StoredVolume {
-    let grid = grid();
+    pet_on(grid(), parts, noise)
+}
+
+/// The same on another grid.
+pub(super) fn pet_on(grid: Geometry, parts: &[Part], noise: f64) -> StoredVolume {
     let [_, ny, nx] = grid.size;
     let at = |i: usize| {
         let index = [i % nx, i / nx % ny, i / (ny * nx)].map(|v| v as f64);
@@ -65,7 +77,7 @@ pub(super) fn pet(parts: &[Part], noise: f64) -> StoredVolume {
         part.map_or(0.0, |part| part.2)
     };
     let sharp = (0..grid.voxel_count()).map(value).collect();
-    let blurred = super::field::smoothed(sharp, grid.size, [0.42; 3]);
+    let blurred = super::blur::smoothed(sharp, grid.size, super::blur::sigma(&grid, 6.0));
     let noisy = |(i, v): (usize, f32)| f64::from(v) * (1.0 + noise * unit(i as u64));
     stored(grid, blurred.into_iter().enumerate().map(noisy))
 }

@@ -4,8 +4,10 @@
 //! rule that made it, and the reference regions. docs/pet-lesions.md has the rules, their sources, and where they fail.
 
 mod alignment;
+mod blur;
 mod body;
 mod candidate;
+mod divide;
 mod field;
 #[cfg(test)]
 mod fixture;
@@ -28,7 +30,7 @@ use super::watershed::neighbours;
 use super::{Kind, Lesion, LesionMask};
 use crate::volume::{Mask, StoredVolume};
 use body::Body;
-use candidate::Candidate;
+use candidate::{Candidate, Regions};
 use field::Field;
 use glam::DVec3;
 use recognise::{Recognised, Surroundings};
@@ -116,7 +118,8 @@ pub fn find(suv: &StoredVolume, lungs: Option<&Mask>, params: &PetParams) -> Pet
         Some(liver) => reference::blood_pool(&field, &body, liver),
         None => Err(NoReference::BloodPoolNotFound),
     };
-    let candidates = candidate::candidates(&field, params, found.map(|liver| &liver.reference));
+    let mut regions = Regions::new(&field, params, found.map(|liver| &liver.reference));
+    let candidates = regions.candidates();
     let surroundings = Surroundings {
         in_lungs: shares(&field, &candidates, |at| {
             lungs.is_some_and(|lungs| at_position(lungs, at))
@@ -128,7 +131,8 @@ pub fn find(suv: &StoredVolume, lungs: Option<&Mask>, params: &PetParams) -> Pet
         liver: found,
     };
     let names = recognise::recognise(&candidates, &surroundings);
-    let findings = findings(&field, params, candidates, &names, found);
+    let named = regions.divide_lesions(candidates.into_iter().zip(names));
+    let findings = findings(&field, params, merged(named), found);
     PetOutcome {
         findings,
         liver: liver.map(|liver| liver.reference),
@@ -160,11 +164,9 @@ fn shares(field: &Field, candidates: &[Candidate], holds: impl Fn(DVec3) -> bool
 fn findings(
     field: &Field,
     params: &PetParams,
-    candidates: Vec<Candidate>,
-    names: &[Option<Recognised>],
+    merged: Vec<Named>,
     liver: Option<&Liver>,
 ) -> Vec<PetFinding> {
-    let merged = merged(candidates, names);
     let warm_suv = reference::warm_suv(liver.map(|liver| &liver.reference));
     let mut is_organ = vec![false; field.suv.len()];
     for (candidate, name) in &merged {
@@ -178,7 +180,7 @@ fn findings(
                 .for_each(|i| is_organ[*i] = true);
         }
     }
-    let finding = |(candidate, name): &(Candidate, Option<Recognised>)| match name {
+    let finding = |(candidate, name): &Named| match name {
         Some(name) => organ_finding(field, params, candidate, *name),
         None => {
             let beside = touches(field, candidate, &is_organ);
@@ -194,19 +196,19 @@ fn findings(
     findings
 }
 
+/// A region and the organ that it is taken for.
+type Named = (Candidate, Option<Recognised>);
+
 /// The parts of each organ as one.
-fn merged(
-    candidates: Vec<Candidate>,
-    names: &[Option<Recognised>],
-) -> Vec<(Candidate, Option<Recognised>)> {
-    let mut merged: Vec<(Candidate, Option<Recognised>)> = Vec::new();
-    for (candidate, name) in candidates.into_iter().zip(names) {
-        let same = |(_, other): &&mut (Candidate, Option<Recognised>)| {
+fn merged(named: Vec<Named>) -> Vec<Named> {
+    let mut merged: Vec<Named> = Vec::new();
+    for (candidate, name) in named {
+        let same = |(_, other): &&mut Named| {
             name.is_some() && other.map(|o| o.organ) == name.map(|n| n.organ)
         };
         match merged.iter_mut().find(same) {
             Some((whole, _)) => whole.join(candidate),
-            None => merged.push((candidate, *name)),
+            None => merged.push((candidate, name)),
         }
     }
     merged

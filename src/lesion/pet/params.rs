@@ -50,6 +50,18 @@ pub struct PetParams {
     pub peak_fwhm_mm: f64,
     /// Smoothing before what touches is divided, the same: less, since it fills the saddles.
     pub saddle_fwhm_mm: f64,
+    /// Lesions of at most this volume, all parts together, are divided once more with the scanner's blur taken back, ml.
+    pub max_sharpened_ml: f64,
+    /// That blur, full width at half maximum, mm.
+    pub blur_fwhm_mm: f64,
+    /// Steps of Richardson and Lucy in which it is taken back; more of them give more noise.
+    pub sharpening_steps: usize,
+    /// There the saddle is below this share of the lower peak …
+    pub max_sharp_saddle_share: f64,
+    /// … and below it by so many times the noise, were that in proportion to the uptake: as in the liver …
+    pub min_sharp_noise: f64,
+    /// … and by so many standard deviations, were that of the liver to grow with the root of the uptake.
+    pub min_sharp_liver_sds: f64,
 }
 
 /// 41 % of the SUVmax of each lesion (Boellaard et al., EJNMMI 2015), from half a millilitre, about what a sphere of 10 mm holds.
@@ -70,6 +82,12 @@ impl Default for PetParams {
             min_part_ml: 0.5,
             peak_fwhm_mm: 6.5,
             saddle_fwhm_mm: 4.5,
+            max_sharpened_ml: 45.0,
+            blur_fwhm_mm: 7.0,
+            sharpening_steps: 7,
+            max_sharp_saddle_share: 0.85,
+            min_sharp_noise: 1.25,
+            min_sharp_liver_sds: 2.5,
         }
     }
 }

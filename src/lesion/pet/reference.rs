@@ -2,8 +2,9 @@
 //!
 //! In: the PET and where the body lies. Out: a [`Reference`], or by code why there is none that can be trusted.
 
+use super::blur::smoothed;
 use super::body::{Body, nearest_voxel};
-use super::field::{Field, smoothed};
+use super::field::Field;
 use crate::lesion::watershed::{Basin, Split, watershed};
 use crate::volume::Geometry;
 use glam::DVec3;
@@ -348,17 +349,9 @@ fn reference(
     centre_lps_mm: DVec3,
     radius_mm: f64,
 ) -> Result<Reference, NoReference> {
-    let inside = |i: &usize| field.position_lps_mm(*i).distance(centre_lps_mm) <= radius_mm;
-    let values: Vec<f64> = field
-        .around(centre_lps_mm, radius_mm)
-        .filter(inside)
-        .map(|i| f64::from(field.suv[i]))
-        .collect();
-    let count = values.len() as f64;
-    let mean_suv = values.iter().sum::<f64>() / count;
-    let square = values.iter().map(|v| (v - mean_suv).powi(2)).sum::<f64>() / count;
-    let sd_suv = square.sqrt();
-    if values.is_empty() || sd_suv > MAX_NOISE * mean_suv {
+    let inside = sphere(field, centre_lps_mm, radius_mm);
+    let (mean_suv, sd_suv) = moments(inside.iter().map(|i| field.suv[*i]));
+    if inside.is_empty() || sd_suv > MAX_NOISE * mean_suv {
         return Err(NoReference::Uneven);
     }
     let [low, high] = EXPECTED_LIVER_SUV;
@@ -368,7 +361,22 @@ fn reference(
         radius_mm,
         mean_suv,
         sd_suv,
-        voxels: values.len(),
+        voxels: inside.len(),
         is_expected: site != Site::Liver || (low..=high).contains(&mean_suv),
     })
+}
+
+/// The voxels whose centres a sphere holds.
+pub(super) fn sphere(field: &Field, centre_lps_mm: DVec3, radius_mm: f64) -> Vec<usize> {
+    let inside = |i: &usize| field.position_lps_mm(*i).distance(centre_lps_mm) <= radius_mm;
+    let around = field.around(centre_lps_mm, radius_mm);
+    around.filter(inside).collect()
+}
+
+/// Mean and standard deviation.
+pub(super) fn moments(values: impl Iterator<Item = f32> + Clone) -> (f64, f64) {
+    let count = values.clone().count() as f64;
+    let mean = values.clone().map(f64::from).sum::<f64>() / count;
+    let square = values.map(|v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
+    (mean, square.sqrt())
 }

@@ -128,26 +128,27 @@ fn touching_lesions_are_two() {
     assert_lesions(&found(&with(&two)), &two);
     let one = PetParams {
         max_saddle_share: 0.0,
+        max_sharpened_ml: 0.0,
         ..PetParams::default()
     };
     assert_eq!(lesions(&find(&with(&two), None, &one)).len(), 1);
 }
 
 #[test]
-fn touching_lesions_in_the_liver_are_two_though_their_saddle_is_high() {
+fn a_weaker_lesion_that_blur_made_a_shoulder_of_a_stronger_one_is_a_second_lesion() {
     let two = [
-        ball([-95.0, 0.0, -14.0], 12.0, 12.0),
-        ball([-95.0, 0.0, 14.0], 12.0, 12.0),
+        ball([-96.0, 0.0, -2.0], 12.0, 12.0),
+        ball([-96.0, 0.0, 19.0], 9.0, 7.0),
     ];
     let mut parts = patient();
     parts.extend(two);
-    let pet = pet(&parts, 0.03);
+    let pet = pet_on(fine_grid(), &parts, 0.03);
     assert_lesions(&found(&pet), &two);
-    let low_saddle = PetParams {
-        max_saddle_share: 0.6,
+    let blurred = PetParams {
+        sharpening_steps: 0,
         ..PetParams::default()
     };
-    assert_eq!(lesions(&find(&pet, None, &low_saddle)).len(), 1);
+    assert_eq!(lesions(&find(&pet, None, &blurred)).len(), 1);
 }
 
 #[test]
