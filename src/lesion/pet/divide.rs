@@ -1,12 +1,13 @@
 //! Small lesions that touch, divided where the scanner's blur has hidden the saddle between them.
 //!
-//! Only what is no organ, and small: a large lesion has peaks of its own, which sharpening would make lesions of.
+//! Only what is no organ, and small: a large lesion has peaks of its own, which sharpening would make lesions of. And only
+//! where a lesion is cut at a share of its maximum, which leaves a weaker neighbour out: other thresholds lose none of its voxels.
 
 use super::Named;
 use super::blur::{deblurred, sigma};
 use super::candidate::{Candidate, Regions, voxel_count};
 use super::field::Field;
-use super::params::PetParams;
+use super::params::{PetParams, Threshold};
 use super::recognise::Recognised;
 use super::reference::{Reference, moments, sphere};
 use crate::lesion::watershed::{Split, watershed};
@@ -23,22 +24,18 @@ impl Regions<'_> {
         &mut self,
         named: impl Iterator<Item = (Candidate, Option<Recognised>)>,
     ) -> Vec<Named> {
-        let noise = self
-            .liver
-            .map(|liver| Noise::of(liver, self.field, self.params));
+        let is_share = matches!(self.params.threshold, Threshold::OfMax(_));
+        let liver = self.liver.filter(|_| is_share);
+        let Some(noise) = liver.map(|liver| Noise::of(liver, self.field, self.params)) else {
+            return named.collect();
+        };
         let mut divided = Vec::new();
         for (candidate, name) in named {
-            match noise {
-                Some(noise)
-                    if name.is_none() && candidate.volume_ml <= self.params.max_sharpened_ml =>
-                {
-                    divided.extend(
-                        self.divided(candidate, noise)
-                            .into_iter()
-                            .map(|part| (part, None)),
-                    );
-                }
-                _ => divided.push((candidate, name)),
+            if name.is_some() || candidate.volume_ml > self.params.max_sharpened_ml {
+                divided.push((candidate, name));
+            } else {
+                let parts = self.divided(candidate, noise).into_iter();
+                divided.extend(parts.map(|part| (part, None)));
             }
         }
         divided

@@ -132,7 +132,7 @@ pub fn find(suv: &StoredVolume, lungs: Option<&Mask>, params: &PetParams) -> Pet
     };
     let names = recognise::recognise(&candidates, &surroundings);
     let named = regions.divide_lesions(candidates.into_iter().zip(names));
-    let findings = findings(&field, params, merged(named), found);
+    let findings = findings(&field, params, &merged(named), found);
     PetOutcome {
         findings,
         liver: liver.map(|liver| liver.reference),
@@ -164,12 +164,12 @@ fn shares(field: &Field, candidates: &[Candidate], holds: impl Fn(DVec3) -> bool
 fn findings(
     field: &Field,
     params: &PetParams,
-    merged: Vec<Named>,
+    merged: &[Named],
     liver: Option<&Liver>,
 ) -> Vec<PetFinding> {
     let warm_suv = reference::warm_suv(liver.map(|liver| &liver.reference));
     let mut is_organ = vec![false; field.suv.len()];
-    for (candidate, name) in &merged {
+    for (candidate, name) in merged {
         // What stands out of the liver is compared with the liver itself.
         if name.is_some_and(|name| name.organ != Organ::Liver) {
             let hot = |i: &&usize| f64::from(field.suv[**i]) >= warm_suv;

@@ -148,7 +148,13 @@ fn a_weaker_lesion_that_blur_made_a_shoulder_of_a_stronger_one_is_a_second_lesio
         sharpening_steps: 0,
         ..PetParams::default()
     };
-    assert_eq!(lesions(&find(&pet, None, &blurred)).len(), 1);
+    let whole = PetParams {
+        threshold: Threshold::Fixed(4.0),
+        ..PetParams::default()
+    };
+    for params in [blurred, whole] {
+        assert_eq!(lesions(&find(&pet, None, &params)).len(), 1);
+    }
 }
 
 #[test]
