@@ -18,7 +18,7 @@ use crate::warning::Warning;
 /// How the rules are called where models are named.
 const NAME: &str = "pet-uptake";
 /// Other rules, other version.
-const VERSION: &str = "0.1.0";
+const VERSION: &str = "0.2.0";
 const CONFIDENCE_MEANING: &str = "No probability, and no trained model gave it: of a lesion a score of its contrast and size, of physiologic uptake how well place and shape fit the organ.";
 /// Fine enough for the lungs, mm.
 const LUNG_SPACING_MM: f64 = 4.0;
