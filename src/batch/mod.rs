@@ -1,6 +1,7 @@
 //! Reading, inference and writing of many studies at once: three threads, one volume in flight between each two.
 
 mod result;
+mod study_report;
 
 pub use result::StudyResult;
 
@@ -11,10 +12,8 @@ use crate::measure::Measurement;
 use crate::pipeline::{Outcome, Pipeline, StageTimings};
 use crate::plan::{Finder, Job, PassedOver, Planner, StudyPlan, Task};
 use crate::report::{
-    self, Existing, LeftOutSeries, Outputs, Reason, SeriesRun, Status, StudyReport, Superseded,
-    existing_run, no_header, write_study,
+    self, Existing, Outputs, Reason, SeriesRun, Status, Superseded, existing_run, write_study,
 };
-use crate::uid::UidSource;
 use crate::volume::StoredVolume;
 use crate::volume_file::VolumeFile;
 use crate::{Class, Error};
@@ -384,43 +383,6 @@ impl<'a> Work<'a> {
         });
         written.unwrap_or_else(|error| StudyResult::failure(study, &error))
     }
-
-    fn report(&self, finished: Finished<'a>) -> Result<StudyReport<'a>, Error> {
-        let study = &self.studies[finished.study];
-        let provenance = self.plans[finished.study].provenance.clone();
-        let outputs = self.batch.outputs(study);
-        let left_out = study.left_out.iter().map(|l| LeftOutSeries {
-            series_instance_uid: l.series_instance_uid.clone(),
-            modality: l.modality.clone(),
-            status: match l.error.class() {
-                Class::Unsupported => Status::Skipped,
-                _ => Status::Failed,
-            },
-            reason: Reason {
-                code: l.error.code().into(),
-                text: l.error.to_string(),
-                class: l.error.class(),
-            },
-        });
-        let mut report = StudyReport {
-            study_instance_uid: study.study_instance_uid.clone(),
-            source_header: if outputs.dicom {
-                study.header()?
-            } else {
-                no_header()
-            },
-            outputs,
-            supersedes: self.batch.supersedes.cloned(),
-            runs: finished.runs,
-            left_out: left_out.collect(),
-            warnings: self.planner.warnings().to_vec(),
-            timings_ms: finished.timings_ms,
-            uid_source: UidSource::new([]),
-            provenance,
-        };
-        report.uid_source = uid_source(&report);
-        Ok(report)
-    }
 }
 
 /// Whether the rules for uptake read these series.
@@ -429,24 +391,6 @@ fn is_pet(tasks: &[Task], series: &[usize]) -> bool {
         .iter()
         .filter(|task| task.job.finder() == Finder::Uptake);
     pets.any(|task| task.all_series() == series)
-}
-
-/// Output UIDs depend on the run and on what may differ between two tries of it: how each series ended, and warnings.
-fn uid_source(report: &StudyReport<'_>) -> UidSource {
-    let mut parts = vec![report.provenance.run_id.clone()];
-    let superseded = report.supersedes.iter();
-    parts.extend(superseded.map(|earlier| format!("supersedes {}", earlier.sop_instance_uid)));
-    for run in &report.runs {
-        parts.push(format!(
-            "{} {:?} {:?}",
-            run.series.uid(),
-            run.status,
-            run.reason
-        ));
-        let warnings = run.series.warnings.iter().chain(&run.warnings);
-        parts.extend(warnings.map(|warning| format!("{}: {warning}", warning.code())));
-    }
-    UidSource::new(parts.iter().map(String::as_str))
 }
 
 fn add(timings_ms: &mut StageTimings, stage: &str, ms: f64) {

@@ -8,7 +8,6 @@ use super::blur::{deblurred, sigma};
 use super::candidate::{Candidate, Regions, voxel_count};
 use super::field::Field;
 use super::params::{PetParams, Threshold};
-use super::recognise::Recognised;
 use super::reference::{Reference, moments, sphere};
 use crate::lesion::watershed::{Split, watershed};
 use std::ops::Range;
@@ -20,10 +19,7 @@ const BLUR_REACH_MM: f64 = 20.0;
 
 impl Regions<'_> {
     /// Divides the small ones of what has no name.
-    pub(super) fn divide_lesions(
-        &mut self,
-        named: impl Iterator<Item = (Candidate, Option<Recognised>)>,
-    ) -> Vec<Named> {
+    pub(super) fn divide_lesions(&mut self, named: impl Iterator<Item = Named>) -> Vec<Named> {
         let is_share = matches!(self.params.threshold, Threshold::OfMax(_));
         let liver = self.liver.filter(|_| is_share);
         let Some(noise) = liver.map(|liver| Noise::of(liver, self.field, self.params)) else {
