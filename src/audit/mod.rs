@@ -14,6 +14,7 @@ mod forward;
 mod key;
 mod log;
 mod message;
+mod output;
 mod position;
 mod record;
 mod syslog;
@@ -25,11 +26,12 @@ mod xml;
 
 pub use broken::Break;
 pub use error::Error;
-pub use event::{Event, Input, ModelUse, Output, Party, Study, deciding};
+pub use event::{Event, Input, ModelUse, Party, Study, deciding};
 pub use forward::{Forwarder, Repository, unsent};
 pub use key::Key;
 pub use log::Log;
 pub use message::{Message, Source, message};
+pub use output::Output;
 pub use record::Record;
 pub use verify::{Finding, Snapshot, Verdict, verify};
 

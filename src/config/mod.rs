@@ -3,6 +3,7 @@
 mod device;
 mod hours;
 mod node;
+mod node_checks;
 mod pet;
 mod priors;
 

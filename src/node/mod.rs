@@ -12,6 +12,7 @@ pub mod deliver;
 pub mod dimse;
 mod doctor;
 mod error;
+mod failure;
 mod identity;
 mod intake;
 pub mod metrics;
@@ -39,11 +40,12 @@ pub use client::{ClientError, Patience};
 pub use complete::{Complete, Completion, Reason};
 pub use doctor::{Check, Finding, examine};
 pub use error::Error;
+pub use failure::Failure;
 pub use intake::{Accepted, Claim, Incoming, Intake, Recovery, Refusal, Sender};
 pub use network::Addresses;
 pub use priors::PriorsError;
 pub use queue::{
-    DeadLetter, Depth, Ended, Enqueued, Failure, Finished, Job, Output, Queue, Work, back_off_s,
+    DeadLetter, Depth, Ended, Enqueued, Finished, Job, Output, Queue, Work, back_off_s,
 };
 pub use route::{Plan, plan};
 pub use service::{purged, run};

@@ -3,6 +3,7 @@
 //! In: versions of studies that a rule chose. Out: one at a time to whoever runs it, the most urgent first, until it is done
 //! or a dead letter. `docs/node-queue.md` says why the queue is the node's own database.
 
+use super::Failure;
 use super::calendar::Agenda;
 use super::store::Error;
 use crate::config::RetryConfig;
@@ -70,17 +71,6 @@ pub struct Finished {
     pub outputs: Vec<Output>,
     /// Names of the destinations that the result is for.
     pub destinations: Vec<String>,
-}
-
-/// Why a job led to nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// A stable kebab-case code.
-    pub code: String,
-    /// What was wrong, for people; nothing of the patient.
-    pub message: String,
-    /// Another attempt would end alike: the data are at fault.
-    pub permanent: bool,
 }
 
 /// What comes after the end of a job.

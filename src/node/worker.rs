@@ -5,6 +5,7 @@
 
 use super::written::{Written, hex};
 use super::{Agenda, Ended, Failure, Finished, Hours, Job, Queue, Store, StoreError, notice};
+use crate::Error;
 use crate::audit::{self, Event, Log};
 use crate::batch::{self, Batch, StudyResult};
 use crate::config::Config;
@@ -15,11 +16,9 @@ use crate::node::status::{DeviceStatus, ModelStatus};
 use crate::pipeline::Pipeline;
 use crate::report::Superseded;
 use crate::warning::Warning;
-use crate::{Class, Error};
 use chrono::{Local, Utc};
 use crossbeam_channel::Receiver;
 use std::collections::BTreeMap;
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,7 +127,7 @@ impl Worker {
         let computed = worked.unwrap_or_else(|_| {
             // The state behind a panic may be anything.
             self.lose(opened);
-            Err(defect())
+            Err(Failure::defect())
         });
         let ended = match computed {
             _ if self.is_stopped() => self.store.release(job, now_s()).map(|()| None),
@@ -156,11 +155,11 @@ impl Worker {
             *opened = None;
             *opened = Some(
                 self.open(&job.work.models)
-                    .map_err(|error| failure(&error))?,
+                    .map_err(|error| Failure::of_run(&error))?,
             );
         }
         let Some(Opened { pipeline, .. }) = opened.as_ref() else {
-            return Err(defect());
+            return Err(Failure::defect());
         };
         let inventory = read_paths(&inputs, &|_| ());
         let config = self.config_of(&job.work.models);
@@ -196,18 +195,10 @@ impl Worker {
         if let Some(reason) = result.passing_failure() {
             // The device may be lost: the next try opens it anew, or falls back as the configuration says.
             self.lose(opened);
-            return Err(Failure {
-                code: reason.code.clone(),
-                message: reason.text.clone(),
-                permanent: false,
-            });
+            return Err(Failure::of_reason(reason, false));
         }
         match result.failure_reason() {
-            Some(reason) => Err(Failure {
-                code: reason.code.clone(),
-                message: reason.text.clone(),
-                permanent: true,
-            }),
+            Some(reason) => Err(Failure::of_reason(reason, true)),
             None => Ok(result.dir().map(Path::to_owned)),
         }
     }
@@ -232,7 +223,7 @@ impl Worker {
     fn inputs(&self, job: &Job) -> Result<Vec<PathBuf>, Failure> {
         let work = &job.work;
         let inputs = self.store.inputs(&work.study_instance_uid, work.version);
-        let inputs = inputs.map_err(|error| store_failure(&error))?;
+        let inputs = inputs.map_err(|error| Failure::of_store(&error))?;
         self.record(&Event::JobStarted {
             study: self.study(job),
             attempt: job.attempt,
@@ -248,7 +239,7 @@ impl Worker {
         });
         // A result of the others would look like one of the whole study.
         match inputs.iter().find(|input| !input.path.exists()) {
-            Some(input) => Err(lost(&input.sop_instance_uid)),
+            Some(input) => Err(Failure::instance_lost(&input.sop_instance_uid)),
             None => Ok(inputs.into_iter().map(|input| input.path).collect()),
         }
     }
@@ -264,7 +255,7 @@ impl Worker {
             .map_or_else(|| Ok(Written::default()), Written::read);
         let written = match written {
             Ok(written) => written,
-            Err(error) => return self.fail(job, &unreadable(&error)),
+            Err(error) => return self.fail(job, &Failure::result_unreadable(&error)),
         };
         let destinations = self.config.node.destinations.iter();
         let destinations = destinations.map(|destination| destination.name.clone());
@@ -381,49 +372,6 @@ fn loaded(pipeline: &Pipeline) -> Loaded {
             },
             is_fallback: pipeline.warnings.contains(&Warning::CpuFallback),
         }),
-    }
-}
-
-fn failure(error: &Error) -> Failure {
-    Failure {
-        code: error.code().into(),
-        message: error.to_string(),
-        permanent: !matches!(error.class(), Class::Environment | Class::Internal),
-    }
-}
-
-fn store_failure(error: &StoreError) -> Failure {
-    Failure {
-        code: error.code().into(),
-        message: error.to_string(),
-        permanent: false,
-    }
-}
-
-fn unreadable(error: &io::Error) -> Failure {
-    Failure {
-        code: "result-unreadable".into(),
-        message: format!("the result cannot be read back: {error}"),
-        permanent: false,
-    }
-}
-
-/// Another try would end alike until the sender sends the instance again, which puts its file back.
-fn lost(sop_instance_uid: &str) -> Failure {
-    Failure {
-        code: "instance-lost".into(),
-        message: format!(
-            "an instance is gone from the disk; have the study sent again, then try it anew (instance {sop_instance_uid})"
-        ),
-        permanent: true,
-    }
-}
-
-fn defect() -> Failure {
-    Failure {
-        code: "defect".into(),
-        message: "a defect of this program ended the run; please report it".into(),
-        permanent: false,
     }
 }
 

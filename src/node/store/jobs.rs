@@ -1,9 +1,10 @@
 //! The queue, as rows of the database.
 
 use super::{Error, Store};
+use crate::node::Failure;
 use crate::node::calendar::Agenda;
 use crate::node::queue::{
-    DeadLetter, Depth, Ended, Enqueued, Failure, Finished, Job, Queue, Work, back_off_s,
+    DeadLetter, Depth, Ended, Enqueued, Finished, Job, Queue, Work, back_off_s,
 };
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
