@@ -2,17 +2,9 @@
 # Trains, calibrates and brings in one edition of the nodule model: models/training/train-lung-nodule.sh EDITION
 # EDITION: lung-nodule or lung-nodule-lite; both share what has been trained. Stopped, it goes on where it was.
 # DEVICE=cuda trains on a GPU; without one two cores take two to three hours.
-source "$(dirname "$0")/../../scripts/common.sh"
 edition="${1:?lung-nodule or lung-nodule-lite}"
-work="$cache/training"
-device="${DEVICE:-cpu}"
 code=models/training/lung_nodule
-export PYTHONPATH="models/training/shared:$code"
-python="$work/venv/bin/python"
-[ -d ../shared/data/ct ] || { echo "../shared/data is missing: nothing to train on." >&2; exit 3; }
-install_missing python3 python3-venv
-[ -x "$python" ] || python3 -m venv "$work/venv"
-"$python" -m pip install --quiet --requirement models/training/requirements.txt
+source "$(dirname "$0")/common.sh"
 
 # folds SCRIPT FOLD...: each fold, two at a time on one thread each.
 folds() {

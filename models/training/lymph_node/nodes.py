@@ -38,7 +38,7 @@ def place(rng, hu, region, free):
     """A place in the middle third: in fat, or at the border of fat and soft tissue."""
     third = hu.shape[0] // 3
     middle = tuple(slice(third, n - third) for n in hu.shape)
-    low, high = FAT_HU if rng.random() < 0.8 else TISSUE_HU
+    low, high = FAT_HU if rng.random() < 0.65 else TISSUE_HU
     near = ndi.uniform_filter(hu, 3)[middle]
     airless = ndi.minimum_filter(hu, 3)[middle] > AIR_HU
     possible = (near > low) & (near < high) & airless & (region[middle] > 0) & free[middle]
@@ -55,7 +55,7 @@ def node(rng, hu, centre, short_mm, mean_hu, noise_hu):
     rho = shape(rng, grid, short / 2)
     radius = np.maximum(np.sqrt((grid**2).sum(0)), 0.1)
     outside = (1 - 1 / np.maximum(rho, 1e-2)) * radius  # voxels to the surface, along the ray; negative inside
-    pushed = push(hu, grid, rho, rng.uniform(0.3, 1.0))
+    pushed = push(hu, grid, rho, rng.uniform(0.0, 1.0))
     hard = (pushed > 300) & (outside > -1)  # bone beside it stays
     if rng.random() < 0.35:  # the fat plane is effaced, on one side
         pushed = effaced(rng, pushed, grid, outside)
