@@ -12,7 +12,7 @@ import torch
 from data import LEFT_OUT, SPACING_MM
 from networks import CHANNELS, CONVS, DECODER_CONVS, KERNELS, STRIDES, WINDOW
 
-NAME, VERSION = "lymph-node", "0.1.0"
+NAME, VERSION = "lymph-node", "0.2.0"
 LAST = "decoder.seg_layers"
 
 
