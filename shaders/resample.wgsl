@@ -7,6 +7,7 @@ struct Params {
     to_source_x: vec4<f32>,   // rows of the affine from target index (x, y, z, 1) to source index
     to_source_y: vec4<f32>,
     to_source_z: vec4<f32>,
+    reach: vec4<f32>,         // x, y, z: so far beyond the centres of its outer voxels the source is read
     output_first: u32,        // target slice at the start of output_hu
     loaded_first: u32,        // source slice at the start of source_hu
     owned_first: u32,         // a target voxel is written if its base slice lies in owned_first..owned_end
@@ -21,9 +22,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read> source_hu: array<f32>;
 @group(0) @binding(2) var<storage, read> slice_positions: array<f32>;  // ascending
 @group(0) @binding(3) var<storage, read_write> output_hu: array<f32>;
-
-// A voxel reaches half its size beyond its centre; the rest is slack for rounding.
-const EDGE_VOXELS: f32 = 0.501;
 
 fn row_times(row: vec4<f32>, p: vec3<f32>) -> f32 {
     return row.x * p.x + row.y * p.y + row.z * p.z + row.w;
@@ -102,7 +100,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if slice < params.owned_first || slice >= params.owned_end { return; }
     let t = clamped - base;
     var hu = params.outside;
-    if all(at >= vec3<f32>(-EDGE_VOXELS)) && all(at <= last + EDGE_VOXELS) {
+    if all(at >= -params.reach.xyz) && all(at <= last + params.reach.xyz) {
         if params.cubic == 1u {
             hu = cubic(vec3<i32>(base), t);
         } else {

@@ -20,7 +20,10 @@ use hilum::preprocess::lungs::{self, Lungs};
 use hilum::preprocess::mapping::Mapping;
 use hilum::preprocess::resample;
 use hilum::preprocess::{self, Interpolation, Plan, Prepared, SearchRegion, smooth};
-use hilum::volume::{Laterality, Mask, StoredVolume};
+use hilum::volume::{
+    Geometry, Laterality, Mask, PADDING_HU, Rescale, SlicePositions, StoredVolume,
+};
+use proptest::prelude::*;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -243,4 +246,63 @@ fn the_gpu_finds_the_same_masks_in_a_real_chest() {
     );
     let found = lungs::on_gpu(&gpu, &hu, &grid).expect("runs");
     assert!(found == lungs::reference(&hu, &grid));
+}
+
+/// A chest cut above and below, so that its lungs end with the scan: an elliptic cylinder with two in it, in room air.
+fn cut_chest(slices: usize, slice_spacing_mm: f64) -> StoredVolume {
+    const PIXEL_MM: f64 = 3.7;
+    let size = [slices, 64, 90];
+    let geometry = Geometry::axis_aligned(
+        size,
+        [slice_spacing_mm, PIXEL_MM, PIXEL_MM],
+        DVec3::new(-165.0, -118.0, 0.0),
+    );
+    let within = |x: f64, y: f64, [a, b]: [f64; 2]| (x / a).powi(2) + (y / b).powi(2) < 1.0;
+    let samples = (0..size.iter().product()).map(|i: usize| {
+        let index = [i % size[2], i / size[2] % size[1], i / (size[1] * size[2])];
+        let place = geometry.to_lps_mm(DVec3::from(index.map(|n| n as f64)));
+        let hu = match place {
+            p if within(p.x.abs() - 70.0, p.y, [45.0, 60.0]) => -850,
+            p if within(p.x, p.y, [150.0, 95.0]) => 40,
+            _ => -1000,
+        };
+        (hu + 1024) as u16
+    });
+    StoredVolume {
+        samples: samples.collect(),
+        geometry,
+        slices: SlicePositions::even(),
+        signed: false,
+        rescale: vec![
+            Rescale {
+                slope: 1.0,
+                intercept: -1024.0
+            };
+            slices
+        ],
+        padding: None,
+        padding_value: PADDING_HU,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lungs_that_end_with_the_scan_are_found_whatever_the_distance_of_its_slices(
+        slice_spacing_mm in 0.5_f64..4.0,
+        length_mm in 60.0_f64..160.0,
+    ) {
+        let slices = (length_mm / slice_spacing_mm) as usize;
+        let stored = cut_chest(slices, slice_spacing_mm);
+        let plan = Plan {
+            grid: stored.geometry.covering([8.0; 3]),
+            interpolation: Interpolation::Trilinear,
+        };
+        let prepared = preprocess::run(&Compute::Cpu, &stored, &plan).expect("a small volume");
+        prop_assert!(prepared.lungs.found);
+        let found_ml = prepared.lungs.lung.voxels.iter().filter(|v| **v == 1).count() as f64 * 0.008;
+        let wanted_ml = 2.0 * std::f64::consts::PI * 45.0 * 60.0 * slices as f64 * slice_spacing_mm / 1000.0;
+        prop_assert!((0.8..1.1).contains(&(found_ml / wanted_ml)), "{found_ml} ml, not {wanted_ml}");
+    }
 }

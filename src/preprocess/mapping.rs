@@ -1,6 +1,6 @@
 //! Where on a source grid each voxel of a target grid lies.
 //!
-//! Beyond half a voxel outside the source lies background; up to there its edge voxels are repeated.
+//! Beyond half a voxel of the coarser grid outside the source lies background; up to there its edge voxels are repeated.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -11,8 +11,8 @@ use super::Interpolation;
 use super::taps::Taps;
 use crate::volume::{Geometry, PADDING_HU, StoredVolume};
 
-/// A voxel reaches half its size beyond its centre; the rest is slack for rounding.
-const EDGE_VOXELS: f32 = 0.501;
+/// For rounding, voxels.
+const SLACK_VOXELS: f32 = 0.001;
 
 /// Which source position each target voxel reads, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Mapping {
     /// Rows of the affine from target index (x, y, z, 1) to source index x, y, z.
     pub(super) to_source: [[f32; 4]; 3],
     pub(super) source_size: [usize; 3],
+    /// How far beyond the centres of its outer voxels the source is read, along x, y, z, source voxels.
+    pub(super) reach: [f32; 3],
     /// Where the source slices lie along z; empty where slice `z` lies at `z`.
     pub(super) slices: Vec<f32>,
     pub(super) target_size: [usize; 3],
@@ -38,9 +40,11 @@ impl Mapping {
             let m = affine.matrix3;
             [m.x_axis[r], m.y_axis[r], m.z_axis[r], affine.translation[r]].map(snap)
         };
+        let to_source = [row(0), row(1), row(2)];
         Self {
-            to_source: [row(0), row(1), row(2)],
+            to_source,
             source_size: source.size,
+            reach: to_source.map(reach),
             slices: Vec::new(),
             target_size: target.size,
             interpolation,
@@ -89,13 +93,14 @@ impl Mapping {
     pub(super) fn position(&self, [z, y, x]: [usize; 3]) -> Option<[f32; 3]> {
         let p = [x as f32, y as f32, z as f32];
         let [nz, ny, nx] = self.source_size;
+        let [reach_x, reach_y, reach_z] = self.reach;
         let [x, y, z] = self
             .to_source
             .map(|row| row[0] * p[0] + row[1] * p[1] + row[2] * p[2] + row[3]);
         Some([
-            inside(x, nx)?,
-            inside(y, ny)?,
-            inside(self.slice_at(z), nz)?,
+            inside(x, nx, reach_x)?,
+            inside(y, ny, reach_y)?,
+            inside(self.slice_at(z), nz, reach_z)?,
         ])
     }
 
@@ -109,10 +114,10 @@ impl Mapping {
             return None;
         }
         let along = |axis: usize, scale: f32, offset: f32| {
-            let n = self.source_size[axis];
+            let (n, reach) = (self.source_size[axis], self.reach[2 - axis]);
             (0..self.target_size[axis])
                 .map(|i| scale * i as f32 + offset)
-                .map(|at| inside(if axis == 0 { self.slice_at(at) } else { at }, n))
+                .map(|at| inside(if axis == 0 { self.slice_at(at) } else { at }, n, reach))
                 .collect()
         };
         Some([
@@ -123,10 +128,17 @@ impl Mapping {
     }
 }
 
+/// A voxel of either grid reaches half its size beyond its centre: a target's may be larger than a source's. Of a `row` of the
+/// affine.
+fn reach([x, y, z, _]: [f32; 4]) -> f32 {
+    let step = x.abs().max(y.abs()).max(z.abs());
+    0.5 * step.max(1.0) + SLACK_VOXELS
+}
+
 /// A position along an axis of `n` voxels, clamped to their centres; none in the background.
-fn inside(position: f32, n: usize) -> Option<f32> {
+fn inside(position: f32, n: usize, reach: f32) -> Option<f32> {
     let last = (n - 1) as f32;
-    let outside = position < -EDGE_VOXELS || position > last + EDGE_VOXELS;
+    let outside = position < -reach || position > last + reach;
     (!outside).then(|| position.clamp(0.0, last))
 }
 

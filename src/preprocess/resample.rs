@@ -16,6 +16,7 @@ params! {
         to_source_x: [f32; 4],
         to_source_y: [f32; 4],
         to_source_z: [f32; 4],
+        reach: [f32; 4],
         output_first: u32,
         loaded_first: u32,
         owned_first: u32,
@@ -56,6 +57,7 @@ pub fn record(
     let [_, rows, columns] = mapping.target_size;
     let size = [target.slices.len(), rows, columns];
     let [to_source_x, to_source_y, to_source_z] = mapping.to_source;
+    let [reach_x, reach_y, reach_z] = mapping.reach;
     // Slice numbers are below the voxel counts that Grid::new proved to fit 32 bits.
     let slice = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let params = Params {
@@ -64,6 +66,7 @@ pub fn record(
         to_source_x,
         to_source_y,
         to_source_z,
+        reach: [reach_x, reach_y, reach_z, 0.0],
         output_first: slice(target.slices.start),
         loaded_first: slice(source.loaded.start),
         owned_first: slice(source.owned.start),
