@@ -249,14 +249,15 @@ fn the_gpu_finds_the_same_masks_in_a_real_chest() {
 }
 
 /// A chest cut above and below, so that its lungs end with the scan: an elliptic cylinder with two in it, in room air.
-fn cut_chest(slices: usize, slice_spacing_mm: f64) -> StoredVolume {
+fn cut_chest(slices: usize, slice_spacing_mm: f64, tilt_deg: f64) -> StoredVolume {
     const PIXEL_MM: f64 = 3.7;
     let size = [slices, 64, 90];
-    let geometry = Geometry::axis_aligned(
+    let mut geometry = Geometry::axis_aligned(
         size,
         [slice_spacing_mm, PIXEL_MM, PIXEL_MM],
         DVec3::new(-165.0, -118.0, 0.0),
     );
+    geometry.index_to_lps.matrix3.z_axis.y = slice_spacing_mm * tilt_deg.to_radians().tan();
     let within = |x: f64, y: f64, [a, b]: [f64; 2]| (x / a).powi(2) + (y / b).powi(2) < 1.0;
     let samples = (0..size.iter().product()).map(|i: usize| {
         let index = [i % size[2], i / size[2] % size[1], i / (size[1] * size[2])];
@@ -289,12 +290,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn lungs_that_end_with_the_scan_are_found_whatever_the_distance_of_its_slices(
+    fn lungs_that_end_with_the_scan_are_found_whatever_the_distance_and_tilt_of_its_slices(
         slice_spacing_mm in 0.5_f64..4.0,
         length_mm in 60.0_f64..160.0,
+        tilt_deg in prop_oneof![Just(0.0), -25.0_f64..25.0],
     ) {
         let slices = (length_mm / slice_spacing_mm) as usize;
-        let stored = cut_chest(slices, slice_spacing_mm);
+        let stored = cut_chest(slices, slice_spacing_mm, tilt_deg);
         let plan = Plan {
             grid: stored.geometry.covering([8.0; 3]),
             interpolation: Interpolation::Trilinear,

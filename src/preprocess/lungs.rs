@@ -32,6 +32,18 @@ impl Lungs {
     pub fn side(&self, position_lps_mm: DVec3) -> Option<Laterality> {
         self.midline.side(&self.search.geometry, position_lps_mm)
     }
+
+    /// Empties the masks where a voxel `[z, y, x]` was not scanned.
+    pub(super) fn keep(&mut self, is_scanned: impl Fn([usize; 3]) -> bool) {
+        let [_, ny, nx] = self.search.geometry.size;
+        for i in 0..self.search.voxels.len() {
+            if !is_scanned([i / (ny * nx), i / nx % ny, i % nx]) {
+                for mask in [&mut self.body, &mut self.lung, &mut self.search] {
+                    mask.voxels[i] = 0;
+                }
+            }
+        }
+    }
 }
 
 /// Finds body and lungs on the device chosen: [`reference()`] or [`on_gpu`], which give the same masks.

@@ -69,6 +69,14 @@ impl Mapping {
         }
     }
 
+    /// The same with the outer voxels of the source repeated without end, so that there is no background.
+    pub(super) fn endless(&self) -> Self {
+        Self {
+            reach: [f32::MAX; 3],
+            ..self.clone()
+        }
+    }
+
     /// The fractional slice number at a z index of the source grid.
     fn slice_at(&self, z: f32) -> f32 {
         if self.slices.is_empty() {

@@ -122,17 +122,21 @@ pub fn run(compute: &Compute, stored: &StoredVolume, plan: &Plan) -> Result<Prep
     let search_grid = stored.geometry.covering([SEARCH_SPACING_MM; 3]);
     check_grid(&plan.grid)?;
     check_grid(&search_grid)?;
+    let search = Mapping::of_stack(stored, &search_grid, Interpolation::Trilinear);
     let (hu, search_hu) = match compute {
-        Compute::Gpu(gpu) => on_gpu(gpu, stored, plan, &search_grid)?,
-        Compute::Cpu => on_cpu(stored, plan, &search_grid),
+        Compute::Gpu(gpu) => on_gpu(gpu, stored, plan, &search)?,
+        Compute::Cpu => on_cpu(stored, plan, &search),
     };
-    let lungs = lungs::find(
+    let mut lungs = lungs::find(
         compute,
         &Volume {
             geometry: search_grid,
             voxels: search_hu,
         },
     )?;
+    if lungs.found {
+        lungs.keep(|voxel| search.position(voxel).is_some());
+    }
     let warning = (!lungs.found).then_some(Warning::LungMaskFallback);
     Ok(Prepared {
         grid: plan.grid,
@@ -142,26 +146,21 @@ pub fn run(compute: &Compute, stored: &StoredVolume, plan: &Plan) -> Result<Prep
     })
 }
 
-/// HU on the model's grid, and smoothed HU on the grid of the lung masks.
+/// HU on the model's grid, and smoothed HU on the grid of the lung masks. There the source goes on beyond its ends: smoothed with air
+/// that lies behind a tilted stack, tissue would look like air, through which lungs that end with the scan join the room.
 type Chain = (GridHu, Vec<f32>);
 
-fn on_gpu(
-    gpu: &Gpu,
-    stored: &StoredVolume,
-    plan: &Plan,
-    search_grid: &Geometry,
-) -> Result<Chain, Error> {
+fn on_gpu(gpu: &Gpu, stored: &StoredVolume, plan: &Plan, search: &Mapping) -> Result<Chain, Error> {
     let model = Mapping::of_stack(stored, &plan.grid, plan.interpolation);
-    let search = Mapping::of_stack(stored, search_grid, Interpolation::Trilinear);
     let slabs = slab::allocate(gpu, plan.grid.size)?;
-    let search_slab = slab::whole(gpu, search_grid.size)?;
+    let search_slab = slab::whole(gpu, search.target_size)?;
     let targets = [
         (&model, &slabs[..]),
-        (&search, std::slice::from_ref(&search_slab)),
+        (&search.endless(), std::slice::from_ref(&search_slab)),
     ];
     resample_on_gpu(gpu, stored, &targets)?;
     let mut pass = Pass::new(gpu)?;
-    let smoothed = smooth::record(&mut pass, search_grid.size, SEARCH_SIGMA, &search_slab.hu)?;
+    let smoothed = smooth::record(&mut pass, search.target_size, SEARCH_SIGMA, &search_slab.hu)?;
     pass.submit()?;
     Ok((GridHu::Gpu(slabs), gpu.download(&smoothed)?))
 }
@@ -187,12 +186,11 @@ fn resample_on_gpu(
     Ok(())
 }
 
-fn on_cpu(stored: &StoredVolume, plan: &Plan, search_grid: &Geometry) -> Chain {
+fn on_cpu(stored: &StoredVolume, plan: &Plan, search: &Mapping) -> Chain {
     let model = Mapping::of_stack(stored, &plan.grid, plan.interpolation);
-    let search = Mapping::of_stack(stored, search_grid, Interpolation::Trilinear);
     let hu = resample::from_stored(&model, stored);
-    let search_hu = resample::from_stored(&search, stored);
-    let smoothed = smooth::reference(search_grid.size, SEARCH_SIGMA, &search_hu);
+    let search_hu = resample::from_stored(&search.endless(), stored);
+    let smoothed = smooth::reference(search.target_size, SEARCH_SIGMA, &search_hu);
     (GridHu::Cpu(hu), smoothed)
 }
 
