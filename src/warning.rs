@@ -67,6 +67,12 @@ pub enum Warning {
         /// Widest distance between neighbours, mm.
         gap_mm: f64,
     },
+    /// Slices without an image: one value alone, or padding.
+    #[error("{count} slice(s) are blank: what lies there was not seen.")]
+    BlankSlices {
+        /// How many.
+        count: usize,
+    },
     /// Neighbouring slices lie at different distances; each was taken where it lies.
     #[error(
         "Uneven slices, {least_mm:.2} to {largest_mm:.2} mm apart: resampled by the slices' true positions."
@@ -165,6 +171,7 @@ impl Warning {
             Self::OutsideIntendedUse { .. } => "outside-intended-use",
             Self::GantryTilt { .. } => "gantry-tilt",
             Self::MissingSlices { .. } => "missing-slices",
+            Self::BlankSlices { .. } => "blank-slices",
             Self::UnevenSpacing { .. } => "uneven-spacing",
             Self::OverlappingSlices { .. } => "overlapping-slices",
             Self::NotAxial { .. } => "not-axial",

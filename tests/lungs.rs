@@ -248,10 +248,16 @@ fn the_gpu_finds_the_same_masks_in_a_real_chest() {
     assert!(found == lungs::reference(&hu, &grid));
 }
 
-/// A chest cut above and below, so that its lungs end with the scan: an elliptic cylinder with two in it, in room air.
-fn cut_chest(slices: usize, slice_spacing_mm: f64, tilt_deg: f64) -> StoredVolume {
+/// A chest cut above and below, so that its lungs and their airways end with the scan: an elliptic cylinder with two in it, in room
+/// air. So many slices as said are blank before and behind it.
+fn cut_chest(
+    slices: usize,
+    slice_spacing_mm: f64,
+    tilt_deg: f64,
+    blank: [usize; 2],
+) -> StoredVolume {
     const PIXEL_MM: f64 = 3.7;
-    let size = [slices, 64, 90];
+    let size = [blank[0] + slices + blank[1], 64, 90];
     let mut geometry = Geometry::axis_aligned(
         size,
         [slice_spacing_mm, PIXEL_MM, PIXEL_MM],
@@ -262,8 +268,15 @@ fn cut_chest(slices: usize, slice_spacing_mm: f64, tilt_deg: f64) -> StoredVolum
     let samples = (0..size.iter().product()).map(|i: usize| {
         let index = [i % size[2], i / size[2] % size[1], i / (size[1] * size[2])];
         let place = geometry.to_lps_mm(DVec3::from(index.map(|n| n as f64)));
+        let is_blank = index[2] < blank[0] || index[2] >= blank[0] + slices;
         let hu = match place {
+            _ if is_blank => -1024,
             p if within(p.x.abs() - 70.0, p.y, [45.0, 60.0]) => -850,
+            p if within(p.x, p.y, [9.0, 9.0])
+                || within(p.y, p.z - 30.0, [8.0, 8.0]) && p.x.abs() < 70.0 =>
+            {
+                -990
+            }
             p if within(p.x, p.y, [150.0, 95.0]) => 40,
             _ => -1000,
         };
@@ -279,7 +292,7 @@ fn cut_chest(slices: usize, slice_spacing_mm: f64, tilt_deg: f64) -> StoredVolum
                 slope: 1.0,
                 intercept: -1024.0
             };
-            slices
+            size[0]
         ],
         padding: None,
         padding_value: PADDING_HU,
@@ -290,13 +303,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn lungs_that_end_with_the_scan_are_found_whatever_the_distance_and_tilt_of_its_slices(
+    fn lungs_that_end_with_the_scan_are_found_whatever_the_distance_and_tilt_of_its_slices_and_how_many_are_blank(
         slice_spacing_mm in 0.5_f64..4.0,
         length_mm in 60.0_f64..160.0,
         tilt_deg in prop_oneof![Just(0.0), -25.0_f64..25.0],
+        blank in prop_oneof![Just([0; 2]), prop::array::uniform2(0_usize..20)],
     ) {
         let slices = (length_mm / slice_spacing_mm) as usize;
-        let stored = cut_chest(slices, slice_spacing_mm, tilt_deg);
+        let stored = cut_chest(slices, slice_spacing_mm, tilt_deg, blank);
         let plan = Plan {
             grid: stored.geometry.covering([8.0; 3]),
             interpolation: Interpolation::Trilinear,
@@ -305,6 +319,7 @@ proptest! {
         prop_assert!(prepared.lungs.found);
         let found_ml = prepared.lungs.lung.voxels.iter().filter(|v| **v == 1).count() as f64 * 0.008;
         let wanted_ml = 2.0 * std::f64::consts::PI * 45.0 * 60.0 * slices as f64 * slice_spacing_mm / 1000.0;
-        prop_assert!((0.8..1.1).contains(&(found_ml / wanted_ml)), "{found_ml} ml, not {wanted_ml}");
+        // Beside blank slices the edge of a lung lies up to a voxel too far, and the airways come on top.
+        prop_assert!((0.8..1.2).contains(&(found_ml / wanted_ml)), "{found_ml} ml, not {wanted_ml}");
     }
 }

@@ -129,12 +129,17 @@ impl Pipeline {
         progress: &dyn Fn(usize, usize),
         cancel: &AtomicBool,
     ) -> Result<Outcome, Error> {
-        match self.segmenters[model].manifest().input.grid {
+        let mut outcome = match self.segmenters[model].manifest().input.grid {
             ModelGrid::Patient { interpolation } => {
                 self.on_patient_grid(model, interpolation, volumes[0], progress, cancel)
             }
             ModelGrid::Source { .. } => self.on_source_grid(model, volumes, progress, cancel),
+        }?;
+        let count = volumes.iter().map(|stored| stored.blank_slices()).sum();
+        if count > 0 {
+            outcome.warnings.push(Warning::BlankSlices { count });
         }
+        Ok(outcome)
     }
 
     fn on_patient_grid(

@@ -7,8 +7,8 @@ use glam::DVec3;
 
 use super::label::Connectivity::Faces;
 use super::midline::Midline;
-use super::thorax::{Chest, Parts, Radii, inverse, largest};
-use super::{Error, air, distance, label, padding};
+use super::thorax::{Chest, Parts, Radii, inverse, largest, voxels};
+use super::{Error, air, distance, label, opening, padding};
 use crate::gpu::{Buffer, Compute, Gpu, Pass};
 use crate::volume::{Geometry, Laterality, Mask, Volume};
 
@@ -57,6 +57,10 @@ pub fn find(compute: &Compute, hu: &Volume<f32>) -> Result<Lungs, Error> {
     }
 }
 
+/// Ways that join lungs and room are parted where a ball of such a radius does not pass, one after the other until there are
+/// lungs: nose and glottis, a tracheostomy, what smoothing makes of padding behind the last slice, mm.
+const OPENINGS_MM: [f64; 2] = [4.0, 8.0];
+
 /// The definition; the GPU must agree to the bit.
 ///
 /// `hu` is `[z, y, x]` on `grid`, which is isotropic and along the patient's axes; 2 mm and a smoothing of one voxel
@@ -70,13 +74,29 @@ pub fn reference(hu: &[f32], grid: &Geometry) -> Lungs {
     let body = largest(label::reference(&parts.inside, size, Faces));
     let chest = Chest::new(hu, grid, body, parts.lung);
     if !chest.plausible() {
-        return chest.without_lungs();
+        return opened(hu, grid, &padding, &air).unwrap_or_else(|| chest.without_lungs());
     }
+    searched(chest, &radii, size)
+}
+
+fn searched(chest: Chest<'_>, radii: &Radii, size: [usize; 3]) -> Lungs {
     let dilated = distance::reference(&chest.lung, &radii.dilation());
     let closed = distance::reference(&dilated, &radii.erosion());
     let search = chest.search(&closed, radii.closing);
     let rest = label::reference(&inverse(&search), size, Faces);
     chest.finish(&search, rest)
+}
+
+/// Lungs that an open way joins to the room, found once it is closed. Rare, so that it runs on the host for every device.
+fn opened(hu: &[f32], grid: &Geometry, padding: &[u16], air: &[u8]) -> Option<Lungs> {
+    let (size, radii) = (grid.size, Radii::on(grid));
+    OPENINGS_MM.iter().find_map(|radius_mm| {
+        let labels = opening::reference(air, size, voxels(*radius_mm, grid));
+        let parts = Parts::opened(hu, padding, &labels, grid);
+        let body = largest(label::reference(&parts.inside, size, Faces));
+        let chest = Chest::new(hu, grid, body, parts.lung);
+        chest.plausible().then(|| searched(chest, &radii, size))
+    })
 }
 
 /// The same by the GPU's kernels; components and distances come to the host where it decides.
@@ -98,7 +118,9 @@ pub fn on_gpu(gpu: &Gpu, hu: &[f32], grid: &Geometry) -> Result<Lungs, Error> {
     let body = largest(components(gpu, &parts.inside, size)?);
     let chest = Chest::new(hu, grid, body, parts.lung);
     if !chest.plausible() {
-        return Ok(chest.without_lungs());
+        let air = air::reference(hu, &padding, radii.padding.pow(2));
+        let opened = opened(hu, grid, &padding, &air);
+        return Ok(opened.unwrap_or_else(|| chest.without_lungs()));
     }
     let mut pass = Pass::new(gpu)?;
     let lung = upload(gpu, &chest.lung)?;
@@ -226,6 +248,36 @@ mod tests {
         let seen_lung = Ellipsoid([14.0, 30.0, 30.0], [50.0, 55.0, 45.0]);
         assert!(lungs.found);
         assert!((share(&lungs.search, &seen_lung) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn lungs_that_an_open_airway_joins_to_the_room_are_found() {
+        // Trachea and main bronchi of 16 mm, and a way of 6 mm from there to the room.
+        let airway = |p: [f64; 3]| {
+            let is_trachea = (p[0] - 75.0).hypot(p[1] - 55.0) < 4.0 && p[2] > 45.0;
+            let is_bronchus =
+                (p[1] - 55.0).hypot(p[2] - 45.0) < 4.0 && (42.0..108.0).contains(&p[0]);
+            is_trachea || is_bronchus
+        };
+        let stoma = |p: [f64; 3]| (p[0] - 75.0).hypot(p[2] - 82.0) < 1.5 && p[1] < 55.0;
+        let open = |airways: &dyn Fn([f64; 3]) -> bool| {
+            let is_open = volume(|p| f32::from(u8::from(airways(p) && BODY.holds(p))));
+            let mut hu = chest(&[RIGHT, LEFT]);
+            hu.iter_mut().zip(&is_open).for_each(|(v, open)| {
+                if *open > 0.0 {
+                    *v = -990.0;
+                }
+            });
+            reference(&hu, &grid())
+        };
+        let (shut, open) = (open(&airway), open(&|p| airway(p) || stoma(p)));
+        assert!(shut.found && open.found);
+        for lung in [RIGHT, LEFT] {
+            assert!(share(&open.lung, &lung) > 0.99);
+            assert!(share(&open.search, &lung) > 0.999);
+        }
+        assert_eq!(open.search.at([45, 55, 2]), 0);
+        assert!(share(&open.search, &BODY) < 1.05 * share(&shut.search, &BODY));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod mapping;
 pub mod midline;
 pub mod nnunet;
 pub mod normalize;
+mod opening;
 pub mod padding;
 pub mod resample;
 pub mod rescale;

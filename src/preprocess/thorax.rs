@@ -47,15 +47,11 @@ pub(super) struct Radii {
 
 impl Radii {
     pub(super) fn on(grid: &Geometry) -> Self {
-        let voxels = |mm: f64| {
-            let radius = (mm / grid.spacing_mm()[2]).round() as u16;
-            radius.min(distance::MAX_RADIUS_VOXELS / 2)
-        };
         Self {
             size: grid.size,
-            padding: voxels(PADDING_REACH_MM),
-            margin: voxels(MARGIN_MM),
-            closing: voxels(CLOSING_MM),
+            padding: voxels(PADDING_REACH_MM, grid),
+            margin: voxels(MARGIN_MM, grid),
+            closing: voxels(CLOSING_MM, grid),
         }
     }
 
@@ -88,6 +84,12 @@ impl Radii {
     }
 }
 
+/// A radius in voxels of an isotropic grid.
+pub(super) fn voxels(mm: f64, grid: &Geometry) -> u16 {
+    let radius = (mm / grid.spacing_mm()[2]).round() as u16;
+    radius.min(distance::MAX_RADIUS_VOXELS / 2)
+}
+
 /// The components of air, sorted into lungs and outside.
 pub(super) struct Parts {
     /// 1 where lung.
@@ -109,29 +111,45 @@ impl Part {
     /// tight one, but they are denser than room air and compact.
     fn is_outside(&self) -> bool {
         let ball = SURFACE_OF_BALL * (self.voxels as f64).powf(2.0 / 3.0);
-        self.at_border > 0 && (self.room_air * 2 > self.voxels || self.at_border as f64 > ball)
+        self.at_border > 0 && (self.is_room_air() || self.at_border as f64 > ball)
+    }
+
+    fn is_room_air(&self) -> bool {
+        self.room_air * 2 > self.voxels
     }
 }
 
 impl Parts {
+    /// Of the components of all air, as [`label::reference`] gives them.
     pub(super) fn of(hu: &[f32], padding: &[u16], mut labels: Vec<u32>, grid: &Geometry) -> Self {
-        let count = label::number(&mut labels) as usize;
+        label::number(&mut labels);
+        Self::sorted(hu, padding, &labels, grid, |part| !part.is_outside())
+    }
+
+    /// Of numbered components that narrow ways may have joined. A pocket of the room, as between arm and trunk, then is one too.
+    pub(super) fn opened(hu: &[f32], padding: &[u16], labels: &[u32], grid: &Geometry) -> Self {
+        Self::sorted(hu, padding, labels, grid, |part| {
+            !part.is_outside() && !part.is_room_air()
+        })
+    }
+
+    fn sorted(
+        hu: &[f32],
+        padding: &[u16],
+        labels: &[u32],
+        grid: &Geometry,
+        may_be_lung: impl Fn(&Part) -> bool,
+    ) -> Self {
+        let count = labels.iter().max().map_or(0, |n| *n as usize);
         let radii = Radii::on(grid);
-        let parts = measure(
-            hu,
-            padding,
-            &labels,
-            count,
-            grid,
-            (radii.padding + 1).pow(2),
-        );
-        let largest = parts.iter().filter(|p| !p.is_outside()).map(|p| p.voxels);
+        let parts = measure(hu, padding, labels, count, grid, (radii.padding + 1).pow(2));
+        let largest = parts.iter().filter(|p| may_be_lung(p)).map(|p| p.voxels);
         let largest_ml = ml(largest.max().unwrap_or(0), grid);
         let min_ml = MIN_COMPONENT_ML.max(MIN_COMPONENT_SHARE * largest_ml);
         let outside: Vec<bool> = parts.iter().map(Part::is_outside).collect();
         let lung: Vec<bool> = parts
             .iter()
-            .map(|p| !p.is_outside() && ml(p.voxels, grid) >= min_ml)
+            .map(|p| may_be_lung(p) && ml(p.voxels, grid) >= min_ml)
             .collect();
         let reach_squared = radii.padding.pow(2);
         let of_part = |table: &[bool], label: u32| label > 0 && table[label as usize - 1];

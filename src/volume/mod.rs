@@ -1,5 +1,6 @@
 //! Voxels and where they lie: pure geometry and arithmetic, without DICOM, GPU or network.
 
+mod blank;
 mod geometry;
 mod samples;
 mod slices;

@@ -62,6 +62,23 @@ fn an_enhanced_object_is_run_and_its_missing_frame_is_said() {
     assert!(lesion["frame_number"].is_u64(), "{lesion}");
 }
 
+#[test]
+fn slices_without_an_image_are_said_in_the_findings_and_in_the_sr() {
+    let folder = tempdir().expect("folder");
+    let mut enhanced = enhanced(&slices(study()));
+    let pixels = enhanced.element(tags::PIXEL_DATA).expect("pixels");
+    let mut samples: Vec<u16> = pixels.to_multi_int().expect("samples");
+    let slice = samples.len() / slices(study()).len();
+    samples[..2 * slice].fill(0);
+    let blank = PrimitiveValue::U16(samples.into());
+    enhanced.put(DataElement::new(tags::PIXEL_DATA, VR::OW, blank));
+    let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    let file = enhanced.with_meta(meta).expect("an object");
+    let path = folder.path().join("all.dcm");
+    file.write_to_file(path).expect("written");
+    assert_said(folder.path(), "blank-slices");
+}
+
 /// Slices from foot to head.
 fn slices(series: &Path) -> Vec<InMemDicomObject> {
     let read = |path: &std::path::PathBuf| dicom_object::open_file(path).expect("DICOM");
