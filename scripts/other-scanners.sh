@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What a nodule model finds where a series is stored as other scanners and protocols would: runs it on the train series of ../shared/data/ct in
-# sixteen versions (scripts/other-scanners.py) and evaluates each kind. Its output is docs/models/EDITION/other-scanners.md.
-# Takes half an hour on two cores, the full edition two. usage: scripts/other-scanners.sh lung-nodule|lung-nodule-lite [OUT]
+# What a nodule model finds where a series is stored as other scanners and protocols would: runs it on the train series of
+# ../shared/data/ct in sixteen versions (scripts/other-scanners.py) and evaluates each kind. Its output is
+# docs/models/EDITION/other-scanners.md. Takes up to an hour on two cores with the lite edition. usage: scripts/other-scanners.sh lung-nodule|lung-nodule-lite [OUT]
 source "$(dirname "$0")/common.sh"
 edition="${1:?lung-nodule or lung-nodule-lite}"
 out="${2:-$(mktemp -d)}"
